@@ -1,0 +1,73 @@
+"""CycleGAN Edge: two folders of unpaired pictures become a translator that runs in real time on the edge.
+
+>>> import cyclegan_edge
+>>> translator = cyclegan_edge.load("flat2three-AtoB-fp16.onnx")
+>>> picture = translator(rgb)  # uint8 [H, W, 3] in, uint8 [H, W, 3] of the same size out
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .runtime.errors import (
+        ArtefactError,
+        BackendError,
+        CheckpointError,
+        ConfigError,
+        CycleganError,
+        DatasetError,
+        InputError,
+        ModelError,
+        OutputError,
+        UsageError,
+    )
+    from .runtime.translator import Translator, load
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "load": "translator",
+    "Translator": "translator",
+    **dict.fromkeys(
+        (
+            "ArtefactError",
+            "BackendError",
+            "CheckpointError",
+            "ConfigError",
+            "CycleganError",
+            "DatasetError",
+            "InputError",
+            "ModelError",
+            "OutputError",
+            "UsageError",
+        ),
+        "errors",
+    ),
+}
+
+__all__ = [
+    "ArtefactError",
+    "BackendError",
+    "CheckpointError",
+    "ConfigError",
+    "CycleganError",
+    "DatasetError",
+    "InputError",
+    "ModelError",
+    "OutputError",
+    "Translator",
+    "UsageError",
+    "__version__",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `import cyclegan_edge` costs nothing."""
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".runtime.{_EXPORTS[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

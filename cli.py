@@ -1,0 +1,76 @@
+"""The command `cyclegan`: a group that knows its commands by name and imports one only when it is called."""
+
+import logging
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from cyclegan_edge import __version__
+from cyclegan_edge.runtime.errors import CycleganError
+
+LOGGER = logging.getLogger("cyclegan_edge")
+
+COMMANDS = {
+    "train": ("trainer.commands:train", "Train a translator on two folders of unpaired pictures."),
+    "export": ("export.commands:export", "Turn a checkpoint into verified ONNX files."),
+    "verify": ("export.commands:verify", "Compare an artefact with the checkpoint it came from."),
+    "translate": ("runtime.commands:translate", "Translate a picture, a folder or a video."),
+    "info": ("runtime.commands:info", "Say what a checkpoint or an artefact is."),
+    "demo": ("export.demo:demo", "Train, export, verify and translate the embedded emoji; write a report."),
+}
+
+
+class LazyGroup(click.Group):
+    """A click group over `COMMANDS`; `--help` and a mistyped name import no command."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the one command that was asked for."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        command = getattr(import_module(f"cyclegan_edge.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("-v", "--verbose", is_flag=True, help="Log details, and show the traceback of an error.")
+@click.option("-q", "--quiet", is_flag=True, help="Log warnings and errors only.")
+@click.version_option(__version__, prog_name="cyclegan")
+def cyclegan(verbose: bool, quiet: bool) -> None:
+    """Two folders of unpaired pictures become a translator that runs in real time on the edge."""
+    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    LOGGER.setLevel(level)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line and exit with the code of what happened (see `runtime/errors.py`; 130: interrupted)."""
+    try:
+        code = cyclegan.main(args=arguments, prog_name="cyclegan", standalone_mode=False)
+    except CycleganError as error:
+        LOGGER.debug("the error came from here:", exc_info=True)
+        click.echo(f"cyclegan: {error}", err=True)
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("cyclegan: interrupted", err=True)
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

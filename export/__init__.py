@@ -1,0 +1,1 @@
+"""A trained generator becomes an artefact that is verified against PyTorch."""

@@ -1,0 +1,94 @@
+"""Every error that a user can cause, in one tree; each class carries the exit code of the command that it ends.
+
+    CycleganError               1   finished, but with failures
+    ├── UsageError              2   a wrong option or combination of options
+    │   └── ConfigError             a wrong key or value in the configuration
+    ├── InputError              3   a picture, video or stream that cannot be opened
+    │   └── DatasetError            a dataset that is missing, empty or unusable
+    ├── ModelError              4   a model that cannot be loaded or run
+    │   ├── CheckpointError         a checkpoint or state dict
+    │   ├── ArtefactError           an exported model
+    │   └── BackendError            an engine that is missing or failed
+    └── OutputError             5   a place that cannot be written
+
+A message is one sentence that says what is wrong with the user's input, and what to do. `replacing` is the border where
+a failing disk becomes an `OutputError`.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class CycleganError(Exception):
+    """The root of the tree; raised itself when a job finished with failures."""
+
+    exit_code = 1
+
+
+class UsageError(CycleganError):
+    """A wrong option or combination of options."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A key or value of the configuration that cannot be used."""
+
+
+class InputError(CycleganError):
+    """A picture, video, folder or stream that cannot be opened or read."""
+
+    exit_code = 3
+
+
+class DatasetError(InputError):
+    """A dataset that is missing, empty or unusable."""
+
+
+class ModelError(CycleganError):
+    """A model that cannot be loaded or run."""
+
+    exit_code = 4
+
+
+class CheckpointError(ModelError):
+    """A checkpoint or state dict that cannot be used."""
+
+
+class ArtefactError(ModelError):
+    """An exported model that cannot be used."""
+
+
+class BackendError(ModelError):
+    """An engine that is not installed, cannot take the model or device, or failed while running."""
+
+
+class OutputError(CycleganError):
+    """A file or folder that cannot be written."""
+
+    exit_code = 5
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; once the block has written it, put it in `path`'s place.
+
+    The temporary name keeps the suffix, because writers choose the format by it. Whatever goes wrong, `path` holds
+    either what it held before or the whole new file.
+
+    Raises:
+        OutputError: the folder or the file cannot be written.
+    """
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose a place that can be written") from error
+    finally:
+        partial.unlink(missing_ok=True)

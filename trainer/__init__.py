@@ -1,0 +1,1 @@
+"""Training in PyTorch: data, networks, losses, one step, the loop, checkpoints."""

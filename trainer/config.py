@@ -1,0 +1,204 @@
+"""The configuration of a run: one model a part; defaults < TOML file < `--set` < flags. Imports no torch.
+
+Names follow the options of the official PyTorch implementation. Every unknown key is refused with the nearest name.
+"""
+
+import re
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from ..runtime.errors import ConfigError
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Part):
+    """What pictures the networks see."""
+
+    dataroot: str = ""
+    load_size: int = Field(286, ge=8, description="side that pictures are resized to, in pixels")
+    crop_size: int = Field(256, ge=8, description="side of the random crop that is trained on")
+    flip: bool = Field(True, description="mirror half of the pictures")
+    batch_size: int = Field(1, ge=1)
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        if self.crop_size > self.load_size:
+            raise ValueError(f"crop_size {self.crop_size} is larger than load_size {self.load_size}")
+        return self
+
+
+class NetworksConfig(_Part):
+    """Architecture and initial weights of the four networks."""
+
+    generator: Annotated[str, StringConstraints(pattern=r"^(resnet_[1-9]\d*blocks|unet_128|unet_256)$")] = Field(
+        "resnet_9blocks", description="resnet_<N>blocks, unet_128 or unet_256"
+    )
+    discriminator: Literal["basic", "n_layers", "pixel"] = "basic"
+    n_layers_D: int = Field(3, ge=1, description="layers of the n_layers discriminator; basic has 3")
+    ngf: int = Field(64, ge=1, description="channels of the generators' first convolution")
+    ndf: int = Field(64, ge=1, description="channels of the discriminators' first convolution")
+    norm: Literal["instance", "batch", "none"] = "instance"
+    dropout: bool = False
+    init_type: Literal["normal", "xavier", "kaiming", "orthogonal"] = "normal"
+    init_gain: float = Field(0.02, gt=0)
+
+
+class LossesConfig(_Part):
+    """Weights and kinds of the loss terms."""
+
+    gan_mode: Literal["lsgan", "vanilla", "hinge", "wgangp"] = "lsgan"
+    lambda_A: float = Field(10.0, ge=0, description="weight of the cycle A → B → A")
+    lambda_B: float = Field(10.0, ge=0, description="weight of the cycle B → A → B")
+    lambda_identity: float = Field(0.5, ge=0, description="identity weight relative to the cycle weights; 0: off")
+    lambda_gp: float = Field(10.0, ge=0, description="weight of wgangp's gradient penalty")
+
+
+class OptimConfig(_Part):
+    """How one step updates the networks."""
+
+    lr: float = Field(2e-4, gt=0)
+    beta1: float = Field(0.5, ge=0, lt=1)
+    beta2: float = Field(0.999, ge=0, lt=1)
+    update_order: Literal["generators_first", "discriminators_first"] = "generators_first"
+    pool_size: int = Field(50, ge=0, description="fakes that each history buffer holds; 0: none")
+    ema_halflife: float = Field(10_000, ge=0, description="half-life of the averaged generators, in pictures; 0: off")
+
+
+class ScheduleConfig(_Part):
+    """How the learning rate falls, by epoch."""
+
+    lr_policy: Literal["linear", "step", "cosine", "plateau"] = "linear"
+    n_epochs: int = Field(100, ge=0, description="epochs at the initial learning rate")
+    n_epochs_decay: int = Field(100, ge=0, description="epochs over which linear and cosine fall to zero")
+    lr_decay_iters: int = Field(50, ge=1, description="epochs between the steps of the step policy")
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of the whole run."""
+        return self.n_epochs + self.n_epochs_decay
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if self.total_epochs == 0:
+            raise ValueError("n_epochs and n_epochs_decay are both 0: there is nothing to train")
+        return self
+
+
+class RunConfig(_Part):
+    """The run itself: where, how precisely, how long, and what is written when."""
+
+    seed: int = Field(0, ge=0, lt=2**63)
+    device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    precision: Precision = "auto"
+    max_steps: int = Field(0, ge=0, description="stop after this many steps in all; 0: when the epochs are done")
+    log_every: int = Field(50, ge=1, description="steps between two records of the losses")
+    preview_every: int = Field(500, ge=1, description="steps between two preview grids")
+    save_every: int = Field(500, ge=1, description="steps between two writes of latest.pt")
+    keep_every_epochs: int = Field(10, ge=1, description="epochs between two checkpoints that are kept for good")
+    validate_every_epochs: int = Field(5, ge=1, description="epochs between two validations on testA and testB")
+
+
+class TrainConfig(_Part):
+    """Everything that decides what a run computes; written into the run folder and every checkpoint."""
+
+    data: DataConfig = DataConfig()
+    networks: NetworksConfig = NetworksConfig()
+    losses: LossesConfig = LossesConfig()
+    optim: OptimConfig = OptimConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    run: RunConfig = RunConfig()
+
+    @model_validator(mode="after")
+    def _sizes_fit_the_generator(self) -> Self:
+        unet = re.fullmatch(r"unet_(\d+)", self.networks.generator)
+        multiple = int(unet[1]) if unet else 4
+        if self.data.crop_size % multiple:
+            nearest = max(multiple, round(self.data.crop_size / multiple) * multiple)
+            raise ValueError(
+                f"crop_size {self.data.crop_size} is no multiple of {multiple}, which {self.networks.generator} needs; "
+                f"use {nearest}"
+            )
+        if self.schedule.lr_policy == "plateau" and self.run.validate_every_epochs > self.schedule.total_epochs:
+            raise ValueError("the plateau policy needs a validation: lower run.validate_every_epochs")
+        return self
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: the file is missing or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def parse_assignment(text: str) -> dict[str, Any]:
+    """Turn `networks.ngf=16` into {"networks": {"ngf": 16}}; a value that is not TOML is taken as a string.
+
+    Raises:
+        ConfigError: the text is not PART.KEY=VALUE.
+    """
+    match = re.fullmatch(r"(\w+)\.(\w+)=(.*)", text, re.DOTALL)
+    if match is None:
+        raise ConfigError(f"--set takes PART.KEY=VALUE, such as networks.ngf=32; got {text!r}")
+    part, key, value = match.groups()
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    return {part: {key: parsed}}
+
+
+def resolve_config(*layers: dict[str, Any]) -> TrainConfig:
+    """Lay configurations over the defaults, the later over the earlier.
+
+    Raises:
+        ConfigError: a key is unknown (the nearest name is suggested) or a value is out of its range.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for part, values in layer.items():
+            if not isinstance(values, dict):
+                raise ConfigError(f"{part!r} stands outside a part; write it as [part] {part} = …; {_known_parts()}")
+            merged[part] = merged.get(part, {}) | values
+    try:
+        return TrainConfig.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from error
+
+
+def _known_parts() -> str:
+    return f"the parts are {', '.join(TrainConfig.model_fields)}"
+
+
+def _explain(error: ValidationError) -> str:
+    """Say the first thing that is wrong in one sentence."""
+    detail = error.errors()[0]
+    location = [str(part) for part in detail["loc"]]
+    name = ".".join(location)
+    if detail["type"] != "extra_forbidden":
+        message = detail["msg"].removeprefix("Value error, ")
+        return f"{name}: {message} (got {detail['input']!r})" if len(location) > 1 else message
+    if len(location) == 1:
+        known, hint = list(TrainConfig.model_fields), _known_parts()
+    else:
+        known = list(TrainConfig.model_fields[location[0]].default.__class__.model_fields)
+        hint = f"{location[0]} knows {', '.join(known)}"
+    near = get_close_matches(location[-1], known, n=1)
+    if near:
+        hint = f"did you mean {'.'.join([*location[:-1], near[0]])}?"
+    return f"the configuration has no {name}; {hint}"

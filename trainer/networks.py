@@ -1,0 +1,239 @@
+"""Generators and discriminators, layer by layer and key by key as in the official PyTorch implementation.
+
+Shapes: B batch, C channels, H height, W width. Generators take and give float [B, C, H, W] in [-1, 1].
+Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks" (ICCV 2017), appendix 7.2;
+Johnson et al. (ECCV 2016) for the residual generator; Isola et al. (CVPR 2017) for the U-Net and PatchGAN.
+"""
+
+import re
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..runtime.errors import ConfigError
+from .config import NetworksConfig
+
+NormLayer = Callable[[int], nn.Module]
+
+
+class InstanceNorm(nn.Module):
+    """Instance normalisation without parameters or running statistics, always computed in FP32.
+
+    FP16 overflows on the statistics of a 256x256 plane, so input of lower precision passes through an FP32 island.
+    """
+
+    eps = 1e-5
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise every plane of [B, C, H, W]; the result has the input's type."""
+        with torch.autocast(x.device.type, enabled=False):
+            return F.instance_norm(x.float(), eps=self.eps).to(x.dtype)
+
+
+class Tanh(nn.Module):
+    """Hyperbolic tangent in FP32: the last step of every generator, whatever the precision before it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map any float tensor to FP32 in [-1, 1]."""
+        return torch.tanh(x.float())
+
+
+def norm_layer(norm: str) -> NormLayer:
+    """Return what makes the normalisation layer for a number of channels."""
+    makers: dict[str, NormLayer] = {
+        "instance": lambda channels: InstanceNorm(),
+        "batch": nn.BatchNorm2d,
+        "none": lambda channels: nn.Identity(),
+    }
+    return makers[norm]
+
+
+class ResnetBlock(nn.Module):
+    """Two 3x3 convolutions around a skip connection, with no activation after the sum."""
+
+    def __init__(self, channels: int, norm: str, dropout: bool) -> None:
+        super().__init__()
+        make_norm = norm_layer(norm)
+
+        def convolution() -> list[nn.Module]:
+            return [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=norm == "instance"), make_norm(channels)]
+
+        middle = [nn.ReLU(True), nn.Dropout(0.5)] if dropout else [nn.ReLU(True)]
+        self.conv_block = nn.Sequential(*convolution(), *middle, *convolution())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape [B, C, H, W]."""
+        return x + self.conv_block(x)
+
+
+class ResnetGenerator(nn.Module):
+    """Stem, two strided convolutions, residual blocks at a quarter of the size, two transposed convolutions, tail."""
+
+    size_multiple = 4
+    size_minimum = 8  # the blocks pad by reflection: a quarter of the side must be at least 2
+
+    def __init__(
+        self, input_nc: int, output_nc: int, ngf: int = 64, n_blocks: int = 9, norm: str = "instance", dropout: bool = False
+    ) -> None:
+        super().__init__()
+        make_norm, bias = norm_layer(norm), norm == "instance"
+        layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(input_nc, ngf, 7, bias=bias)]
+        layers += [make_norm(ngf), nn.ReLU(True)]
+        for channels in (ngf, 2 * ngf):  # [B, ngf, H, W] → [B, 4·ngf, H/4, W/4]
+            layers += [nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias)]
+            layers += [make_norm(2 * channels), nn.ReLU(True)]
+        layers += [ResnetBlock(4 * ngf, norm, dropout) for _ in range(n_blocks)]
+        for channels in (4 * ngf, 2 * ngf):  # [B, 4·ngf, H/4, W/4] → [B, ngf, H, W]
+            layers += [nn.ConvTranspose2d(channels, channels // 2, 3, 2, padding=1, output_padding=1, bias=bias)]
+            layers += [make_norm(channels // 2), nn.ReLU(True)]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, output_nc, 7), Tanh()]
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Translate [B, input_nc, H, W] to [B, output_nc, H, W]; both sides multiples of 4."""
+        return self.model(x)  # type: ignore[no-any-return]
+
+
+class UnetBlock(nn.Module):
+    """One level of the U-Net: down, the levels below it, up, with a skip connection around all."""
+
+    def __init__(
+        self,
+        outer: int,
+        inner: int,
+        below: "UnetBlock | None",
+        norm: str,
+        *,
+        input_nc: int | None = None,
+        outermost: bool = False,
+        dropout: bool = False,
+    ) -> None:
+        super().__init__()
+        make_norm, bias = norm_layer(norm), norm == "instance"
+        self.outermost = outermost
+        down = nn.Conv2d(outer if input_nc is None else input_nc, inner, 4, stride=2, padding=1, bias=bias)
+        from_below = inner if below is None else 2 * inner
+        up = nn.ConvTranspose2d(from_below, outer, 4, stride=2, padding=1, bias=bias or outermost)
+        layers: list[nn.Module]
+        if outermost:
+            assert below is not None
+            layers = [down, below, nn.ReLU(True), up, Tanh()]
+        elif below is None:
+            layers = [nn.LeakyReLU(0.2, True), down, nn.ReLU(True), up, make_norm(outer)]
+        else:
+            layers = [nn.LeakyReLU(0.2, True), down, make_norm(inner), below, nn.ReLU(True), up, make_norm(outer)]
+        if dropout:
+            layers.append(nn.Dropout(0.5))
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, outer, H, W] → [B, 2·outer, H, W]; the outermost level gives the picture alone."""
+        if self.outermost:
+            return self.model(x)  # type: ignore[no-any-return]
+        # The first LeakyReLU works in place, so the skip carries its result, as the official code's does.
+        return torch.cat([x, self.model(x)], 1)
+
+
+class UnetGenerator(nn.Module):
+    """U-Net with `num_downs` levels; sides are multiples of 2**num_downs."""
+
+    def __init__(
+        self, input_nc: int, output_nc: int, num_downs: int, ngf: int = 64, norm: str = "batch", dropout: bool = False
+    ) -> None:
+        super().__init__()
+        self.size_multiple = self.size_minimum = 2**num_downs
+        block = UnetBlock(8 * ngf, 8 * ngf, None, norm)
+        for _ in range(num_downs - 5):
+            block = UnetBlock(8 * ngf, 8 * ngf, block, norm, dropout=dropout)
+        for width in (4, 2, 1):
+            block = UnetBlock(width * ngf, 2 * width * ngf, block, norm)
+        self.model = UnetBlock(output_nc, ngf, block, norm, input_nc=input_nc, outermost=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Translate [B, input_nc, H, W] to [B, output_nc, H, W]."""
+        return self.model(x)  # type: ignore[no-any-return]
+
+
+class NLayerDiscriminator(nn.Module):
+    """PatchGAN: one judgement for every overlapping patch (70x70 pixels with three layers), without a sigmoid."""
+
+    def __init__(self, input_nc: int, ndf: int = 64, n_layers: int = 3, norm: str = "instance") -> None:
+        super().__init__()
+        make_norm, bias = norm_layer(norm), norm == "instance"
+        layers: list[nn.Module] = [nn.Conv2d(input_nc, ndf, 4, stride=2, padding=1), nn.LeakyReLU(0.2, True)]
+        widths = [ndf * min(2**n, 8) for n in range(n_layers + 1)]
+        for n in range(1, n_layers + 1):
+            stride = 2 if n < n_layers else 1
+            layers += [nn.Conv2d(widths[n - 1], widths[n], 4, stride=stride, padding=1, bias=bias)]
+            layers += [make_norm(widths[n]), nn.LeakyReLU(0.2, True)]
+        layers.append(nn.Conv2d(widths[-1], 1, 4, stride=1, padding=1))
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, input_nc, H, W] → [B, 1, h, w]; 256x256 gives 30x30 with three layers."""
+        return self.model(x)  # type: ignore[no-any-return]
+
+
+class PixelDiscriminator(nn.Module):
+    """Judges every pixel by itself (1x1 convolutions)."""
+
+    def __init__(self, input_nc: int, ndf: int = 64, norm: str = "instance") -> None:
+        super().__init__()
+        bias = norm == "instance"
+        self.net = nn.Sequential(
+            nn.Conv2d(input_nc, ndf, 1),
+            nn.LeakyReLU(0.2, True),
+            nn.Conv2d(ndf, 2 * ndf, 1, bias=bias),
+            norm_layer(norm)(2 * ndf),
+            nn.LeakyReLU(0.2, True),
+            nn.Conv2d(2 * ndf, 1, 1, bias=bias),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, input_nc, H, W] → [B, 1, H, W]."""
+        return self.net(x)  # type: ignore[no-any-return]
+
+
+Generator = ResnetGenerator | UnetGenerator
+
+
+def build_generator(config: NetworksConfig, input_nc: int, output_nc: int) -> Generator:
+    """Build the generator that `config.generator` names, with the weights PyTorch starts with.
+
+    Raises:
+        ConfigError: no architecture has that name.
+    """
+    if blocks := re.fullmatch(r"resnet_(\d+)blocks", config.generator):
+        return ResnetGenerator(input_nc, output_nc, config.ngf, int(blocks[1]), config.norm, config.dropout)
+    if size := re.fullmatch(r"unet_(128|256)", config.generator):
+        num_downs = int(size[1]).bit_length() - 1
+        return UnetGenerator(input_nc, output_nc, num_downs, config.ngf, config.norm, config.dropout)
+    raise ConfigError(f"no generator is called {config.generator!r}; use resnet_<N>blocks, unet_128 or unet_256")
+
+
+def build_discriminator(config: NetworksConfig, input_nc: int) -> nn.Module:
+    """Build the discriminator that `config.discriminator` names."""
+    if config.discriminator == "pixel":
+        return PixelDiscriminator(input_nc, config.ndf, config.norm)
+    n_layers = 3 if config.discriminator == "basic" else config.n_layers_D
+    return NLayerDiscriminator(input_nc, config.ndf, n_layers, config.norm)
+
+
+def init_weights(network: nn.Module, init_type: str, gain: float) -> None:
+    """Initialise as the official code does: convolutions by `init_type`, biases 0, BatchNorm weights N(1, gain)."""
+    initialise: dict[str, Callable[[Tensor], Tensor]] = {
+        "normal": lambda weight: nn.init.normal_(weight, 0.0, gain),
+        "xavier": lambda weight: nn.init.xavier_normal_(weight, gain),
+        "kaiming": lambda weight: nn.init.kaiming_normal_(weight, a=0, mode="fan_in"),
+        "orthogonal": lambda weight: nn.init.orthogonal_(weight, gain),
+    }
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            initialise[init_type](module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, gain)
+            nn.init.zeros_(module.bias)
