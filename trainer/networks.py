@@ -58,7 +58,11 @@ class ResnetBlock(nn.Module):
         make_norm = norm_layer(norm)
 
         def convolution() -> list[nn.Module]:
-            return [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=norm == "instance"), make_norm(channels)]
+            return [
+                nn.ReflectionPad2d(1),
+                nn.Conv2d(channels, channels, 3, bias=norm == "instance"),
+                make_norm(channels),
+            ]
 
         middle = [nn.ReLU(True), nn.Dropout(0.5)] if dropout else [nn.ReLU(True)]
         self.conv_block = nn.Sequential(*convolution(), *middle, *convolution())
@@ -75,7 +79,13 @@ class ResnetGenerator(nn.Module):
     size_minimum = 8  # the blocks pad by reflection: a quarter of the side must be at least 2
 
     def __init__(
-        self, input_nc: int, output_nc: int, ngf: int = 64, n_blocks: int = 9, norm: str = "instance", dropout: bool = False
+        self,
+        input_nc: int,
+        output_nc: int,
+        ngf: int = 64,
+        n_blocks: int = 9,
+        norm: str = "instance",
+        dropout: bool = False,
     ) -> None:
         super().__init__()
         make_norm, bias = norm_layer(norm), norm == "instance"

@@ -1,0 +1,127 @@
+"""Checkpoints: everything a run needs to go on exactly, in one file that is data and nothing else.
+
+A file is a plain dict of tensors, numbers and strings, so it loads with `weights_only=True` and cannot run code.
+"""
+
+import hashlib
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from ..runtime.errors import CheckpointError, ConfigError, replacing
+from ..runtime.metadata import Direction
+from .config import TrainConfig, resolve_config
+from .networks import Generator, build_generator
+
+FORMAT = "cyclegan-edge checkpoint"
+SCHEMA_VERSION = 1
+
+Weights = Literal["ema", "raw"]
+
+
+def save_checkpoint(path: Path, config: TrainConfig, progress: dict[str, int], state: dict[str, Any]) -> None:
+    """Write a checkpoint; a crash while writing leaves the previous one whole.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    content = {
+        "format": FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "config": config.model_dump(),
+        "progress": progress,
+        "state": state,
+    }
+    with replacing(path) as partial, partial.open("wb") as file:
+        torch.save(content, file)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of ours onto the CPU.
+
+    Raises:
+        CheckpointError: the file is missing, cut short, not ours, or of a newer schema.
+    """
+    content = read_tensors(path)
+    if content.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is no checkpoint of cyclegan-edge; give a run folder or its checkpoints/latest.pt"
+        )
+    if content["schema_version"] > SCHEMA_VERSION:
+        raise CheckpointError(
+            f"{path} was written by a newer cyclegan-edge (checkpoint schema {content['schema_version']}, this version "
+            f"reads up to {SCHEMA_VERSION}); upgrade cyclegan-edge"
+        )
+    return content
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """Read any file that `torch.save` wrote, running no code that it may hold.
+
+    Raises:
+        CheckpointError: the file is missing, cut short, or holds something other than a dict of data.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no checkpoint {path}; name a run folder or a .pt file") from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path} cannot be read as a checkpoint: it is cut short, or no file of torch") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds a {type(content).__name__}, no checkpoint")
+    return content
+
+
+def find_checkpoint(source: Path) -> Path:
+    """Return the checkpoint file that `source` means: itself, or the latest of a run folder."""
+    return source / "checkpoints" / "latest.pt" if source.is_dir() else source
+
+
+@dataclass(frozen=True)
+class LoadedGenerator:
+    """One trained generator in evaluation mode, and where it came from."""
+
+    network: Generator
+    config: TrainConfig
+    direction: Direction
+    weights: Weights
+    name: str
+    step: int
+    sha256: str
+    input_nc: int = 3
+    output_nc: int = 3
+
+
+def load_generator(source: Path, direction: Direction, weights: Weights = "ema") -> LoadedGenerator:
+    """Load `G_A` (AtoB) or `G_B` (BtoA) of a run folder or checkpoint file; averaged weights where there are any.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used.
+    """
+    path = find_checkpoint(source)
+    content = load_checkpoint(path)
+    config = restored_config(content, path)
+    if not config.optim.ema_halflife:
+        weights = "raw"
+    prefix = "ema" if weights == "ema" else "G"
+    network = build_generator(config.networks, 3, 3)
+    try:
+        network.load_state_dict(content["state"]["networks"][f"{prefix}_{direction[0]}"])
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{path} holds no generator {direction} of the architecture it names: {error}") from error
+    network.eval().requires_grad_(False)
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    name = source.name if source.is_dir() else path.stem
+    return LoadedGenerator(network, config, direction, weights, name, content["progress"]["step"], sha256)
+
+
+def restored_config(content: dict[str, Any], path: Path) -> TrainConfig:
+    """Return the configuration that a checkpoint carries."""
+    try:
+        return resolve_config(content["config"])
+    except ConfigError as error:
+        raise CheckpointError(f"{path} carries a configuration that this version does not know: {error}") from error

@@ -1,0 +1,57 @@
+"""The terms of the CycleGAN objective as pure functions; each gives a scalar in FP32.
+
+LSGAN: Mao et al. (ICCV 2017); hinge: Lim and Ye (2017); WGAN-GP: Gulrajani et al. (NeurIPS 2017); cycle and identity
+terms: Zhu et al. (ICCV 2017), section 3.2 and 5.2.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def generator_adversarial(judgement: Tensor, gan_mode: str) -> Tensor:
+    """How far the discriminator's judgement [B, 1, h, w] of fakes is from taking them for real."""
+    return _towards_real(judgement.float(), gan_mode) if gan_mode != "hinge" else -judgement.float().mean()
+
+
+def discriminator_adversarial(real: Tensor, fake: Tensor, gan_mode: str) -> Tensor:
+    """How badly a discriminator tells its judgements [B, 1, h, w] of real from those of fake pictures; not halved."""
+    return _towards_real(real.float(), gan_mode) + _towards_fake(fake.float(), gan_mode)
+
+
+def _towards_real(judgement: Tensor, gan_mode: str) -> Tensor:
+    if gan_mode == "lsgan":
+        return (judgement - 1).square().mean()
+    if gan_mode == "vanilla":
+        return F.softplus(-judgement).mean()  # binary cross-entropy with logits against 1
+    if gan_mode == "hinge":
+        return F.relu(1 - judgement).mean()
+    return -judgement.mean()  # wgangp
+
+
+def _towards_fake(judgement: Tensor, gan_mode: str) -> Tensor:
+    if gan_mode == "lsgan":
+        return judgement.square().mean()
+    if gan_mode == "vanilla":
+        return F.softplus(judgement).mean()  # binary cross-entropy with logits against 0
+    if gan_mode == "hinge":
+        return F.relu(1 + judgement).mean()
+    return judgement.mean()  # wgangp
+
+
+def reconstruction(result: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference: the cycle and the identity term."""
+    return F.l1_loss(result.float(), target.float())
+
+
+def gradient_penalty(
+    discriminator: Callable[[Tensor], Tensor] | nn.Module, real: Tensor, fake: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Mean of (‖∇ D(x̂)‖₂ - 1)² over the batch, x̂ drawn uniformly between real and fake [B, C, H, W]."""
+    share = torch.rand(real.shape[0], 1, 1, 1, generator=generator).to(real.device)
+    mixed = torch.lerp(fake.float(), real.float(), share).requires_grad_(True)
+    judgement = discriminator(mixed).float()
+    (gradient,) = torch.autograd.grad(judgement.sum(), mixed, create_graph=True)
+    return (gradient.flatten(1).norm(2, dim=1) - 1).square().mean()
