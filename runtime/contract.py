@@ -7,7 +7,7 @@ Networks with strides need sides that are multiples of their total stride; a pic
 reflection at the right and bottom, and the result is cropped, so any size goes in and comes out the same.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -24,12 +24,12 @@ _Values = TypeVar("_Values")  # a NumPy array or a torch tensor, of a floating t
 
 def normalise(pixels: _Values) -> _Values:
     """Map pixel values [0, 255], already of a floating type, to [-1, 1]."""
-    return pixels / PIXEL_SCALE - 1.0  # type: ignore[operator, no-any-return]
+    return cast(_Values, cast(Any, pixels) / PIXEL_SCALE - 1.0)
 
 
 def denormalise(values: _Values) -> _Values:
     """Map [-1, 1] to [0, 255], still of a floating type, neither rounded nor clipped."""
-    return (values + 1.0) * PIXEL_SCALE  # type: ignore[operator, no-any-return]
+    return cast(_Values, (cast(Any, values) + 1.0) * PIXEL_SCALE)
 
 
 def encode(pictures: Picture) -> NDArray[np.float32]:

@@ -54,4 +54,5 @@ def gradient_penalty(
     mixed = torch.lerp(fake.float(), real.float(), share).requires_grad_(True)
     judgement = discriminator(mixed).float()
     (gradient,) = torch.autograd.grad(judgement.sum(), mixed, create_graph=True)
-    return (gradient.flatten(1).norm(2, dim=1) - 1).square().mean()
+    norm = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+    return (norm - 1).square().mean()

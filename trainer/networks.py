@@ -69,7 +69,7 @@ class ResnetBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape [B, C, H, W]."""
-        return x + self.conv_block(x)
+        return x + self.conv_block(x)  # type: ignore[no-any-return]
 
 
 class ResnetGenerator(nn.Module):

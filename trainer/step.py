@@ -135,7 +135,7 @@ class CycleGAN:
 
     def _descend(self, optimizer: Adam, loss: Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(optimizer)
 
     def _freeze_discriminators(self, frozen: bool) -> None:

@@ -1,0 +1,107 @@
+"""`cyclegan train`."""
+
+import logging
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from ..runtime.errors import ConfigError, OutputError
+from .config import Precision, TrainConfig, parse_assignment, read_toml, resolve_config
+
+LOGGER = logging.getLogger(__name__)
+
+# The option of each flag that is only a short way to say `--set PART.KEY=VALUE`.
+FLAGS = {
+    "device": ("run", "device"),
+    "precision": ("run", "precision"),
+    "epochs": ("schedule", "n_epochs"),
+    "epochs_decay": ("schedule", "n_epochs_decay"),
+    "max_steps": ("run", "max_steps"),
+    "batch_size": ("data", "batch_size"),
+    "seed": ("run", "seed"),
+}
+
+# What may differ between a run and its continuation; the rest decides what was computed so far.
+RESUMABLE = {"run": {"device", "max_steps", "log_every", "preview_every", "save_every", "keep_every_epochs"}}
+RESUMABLE["schedule"] = {"n_epochs", "n_epochs_decay"}
+RESUMABLE["data"] = {"dataroot"}
+
+
+@click.command()
+@click.argument("dataroot", type=click.Path(path_type=Path))
+@click.option("--name", default="cyclegan", show_default=True, help="Name of the run and of its folder.")
+@click.option("--runs", type=click.Path(path_type=Path), default="runs", show_default=True, help="Folder of all runs.")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file laid over the defaults.")
+@click.option("--set", "assignments", multiple=True, metavar="PART.KEY=VALUE", help="Set any key; may be repeated.")
+@click.option("--resume", is_flag=True, help="Go on exactly where the run's latest checkpoint stands.")
+@click.option("--device", metavar="auto|cpu|cuda[:i]|mps", help="Where to train.  [default: auto]")
+@click.option("--precision", type=click.Choice(get_args(Precision)), help="[default: auto, bf16 where hardware has it]")
+@click.option("--epochs", type=int, help="Epochs at the initial learning rate.  [default: 100]")
+@click.option("--epochs-decay", type=int, help="Epochs of decay after them.  [default: 100]")
+@click.option("--max-steps", type=int, help="Stop after this many steps in all.")
+@click.option("--batch-size", type=int, help="[default: 1]")
+@click.option("--size", type=int, help="Train on crops of this side, from pictures resized to 286/256 of it.")
+@click.option("--seed", type=int, help="A run with the same seed is repeated exactly on the CPU.  [default: 0]")
+def train(
+    dataroot: Path,
+    name: str,
+    runs: Path,
+    config_file: Path | None,
+    assignments: tuple[str, ...],
+    resume: bool,
+    size: int | None,
+    **flags: Any,
+) -> None:
+    """Train a translator between the pictures of DATAROOT/trainA and DATAROOT/trainB.
+
+    Everything is written into RUNS/NAME: config.toml, checkpoints/, metrics.jsonl, tensorboard/ and previews/. Ctrl-C
+    saves a checkpoint before it ends; --resume goes on from it exactly.
+    """
+    layers = [read_toml(config_file)] if config_file else []
+    layers += [parse_assignment(text) for text in assignments]
+    if size is not None:
+        layers.append({"data": {"crop_size": size, "load_size": round(size * 286 / 256)}})
+    for flag, value in flags.items():
+        if value is not None:
+            part, key = FLAGS[flag]
+            layers.append({part: {key: value}})
+    layers.append({"data": {"dataroot": str(dataroot.resolve())}})
+    folder = runs / name
+    outcome = _train(folder, layers, resume)
+    LOGGER.info(
+        "%s step %d; the run is in %s", "interrupted after" if outcome.interrupted else "done:", outcome.step, folder
+    )
+    if outcome.interrupted:
+        raise click.Abort
+
+
+def _train(folder: Path, layers: list[dict[str, Any]], resume: bool) -> Any:
+    # Imported late: these bring torch.
+    from .checkpoint import find_checkpoint, load_checkpoint, restored_config
+    from .loop import Run
+
+    if not resume:
+        if (folder / "checkpoints").exists():
+            raise OutputError(f"{folder} already holds a run; give --resume to go on with it, or another --name")
+        return Run(resolve_config(*layers), folder).train()
+    path = find_checkpoint(folder)
+    content = load_checkpoint(path)
+    stored = restored_config(content, path)
+    config = resolve_config(content["config"], *layers)
+    _check_resumable(stored, config)
+    run = Run(config, folder)
+    run.load_state_dict(content["state"], content["progress"]["step"])
+    return run.train()
+
+
+def _check_resumable(stored: TrainConfig, wanted: TrainConfig) -> None:
+    """Refuse to go on under a configuration that would have computed something else so far."""
+    before, after = stored.model_dump(), wanted.model_dump()
+    for part, keys in before.items():
+        for key, value in keys.items():
+            if after[part][key] != value and key not in RESUMABLE.get(part, ()):
+                raise ConfigError(
+                    f"the run was started with {part}.{key}={value}, so it cannot go on with {after[part][key]}; "
+                    "leave that out, or start a new run with another --name"
+                )

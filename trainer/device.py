@@ -1,0 +1,44 @@
+"""Where a run computes, and in which type."""
+
+import torch
+
+from ..runtime.errors import UsageError
+
+
+def pick_device(name: str) -> torch.device:
+    """Turn "auto", "cpu", "mps", "cuda" or "cuda:1" into a device that is there.
+
+    Raises:
+        UsageError: the device that was named does not exist here; another is never taken in its place.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UsageError("there is no mps device here; use --device auto or cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = f"{torch.cuda.device_count()} found" if torch.cuda.is_available() else "CUDA finds none"
+        raise UsageError(f"there is no device {name} here ({found}); use --device auto or cpu")
+    return device
+
+
+def pick_amp_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """Return the type of autocast, None for FP32; "auto" takes bf16 where the hardware computes in it.
+
+    Raises:
+        UsageError: the device cannot train in the precision that was asked for.
+    """
+    if precision == "fp16" and device.type != "cuda":
+        raise UsageError(f"--precision fp16 trains on CUDA only, not on {device.type}; use bf16 or fp32")
+    if precision == "auto":
+        precision = "bf16" if _computes_bf16(device) else "fp32"
+    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def _computes_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+    return False

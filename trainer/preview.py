@@ -1,0 +1,39 @@
+"""A grid of pictures that shows at a glance what the translators do now."""
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.utils import make_grid
+
+from ..runtime.errors import replacing
+from .data import Domain
+from .metrics import translate_all
+
+COLUMNS = 8
+
+
+def preview_grid(
+    translators: tuple[nn.Module, nn.Module], domains: tuple[Domain, Domain], device: torch.device
+) -> Tensor:
+    """Return uint8 [3, H, W] with the rows real A, fake B, reconstructed A, real B, fake A, reconstructed B."""
+    rows = []
+    for domain, there, back in zip(domains, translators, reversed(translators), strict=True):
+        spread = torch.linspace(0, len(domain) - 1, min(COLUMNS, len(domain))).long()
+        real = domain.pictures[spread]
+        fake = translate_all(there, real, device)
+        rows += [real, fake, translate_all(back, fake, device)]
+    columns = min(len(row) for row in rows)
+    grid: Tensor = make_grid(torch.cat([row[:columns] for row in rows]), nrow=columns, padding=2, pad_value=255)
+    return grid
+
+
+def save_preview(grid: Tensor, path: Path) -> None:
+    """Write a grid of uint8 [3, H, W] as PNG.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with replacing(path) as partial:
+        Image.fromarray(grid.permute(1, 2, 0).numpy()).save(partial, format="PNG")
