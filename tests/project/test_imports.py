@@ -1,0 +1,93 @@
+"""Who may import whom, what is declared, and what stays unloaded until it is needed."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib import import_module
+from importlib.metadata import packages_distributions
+from itertools import product
+from pathlib import Path
+from shutil import which
+
+import pytest
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[2]
+SOURCES = [ROOT / "__init__.py", ROOT / "cli.py"]
+SOURCES += sorted(path for folder in ("trainer", "export", "runtime") for path in (ROOT / folder).rglob("*.py"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+# Declared for a library that we import, which imports them itself: the exporter and the writer of torch.
+NEEDED_BY_TORCH = {"onnxscript", "tensorboard"}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("cyclegan_edge", *parts)).removesuffix(".__init__")
+
+
+def requirements(*groups: str) -> list[Requirement]:
+    listed = [
+        PROJECT["dependencies"] if group == "base" else PROJECT["optional-dependencies"][group] for group in groups
+    ]
+    return [Requirement(text) for group in listed for text in group]
+
+
+def names(*groups: str) -> set[str]:
+    return {requirement.name for requirement in requirements(*groups)}
+
+
+def imported_distributions(path: Path) -> set[str]:
+    """Return the distributions that own what a file imports anywhere in it."""
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            modules.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            modules.add(node.module.partition(".")[0])
+    owners = packages_distributions()
+    foreign = modules - sys.stdlib_module_names - {"cyclegan_edge"}
+    found = {owners.get(module, [module])[0].lower().replace("_", "-") for module in foreign}
+    return {re.sub(r"^onnxruntime-gpu$", "onnxruntime", name) for name in found}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_every_module_imports(path: Path) -> None:
+    assert Path(import_module(module_name(path)).__file__ or "").resolve() == path.resolve()
+
+
+def test_import_contracts_are_kept(root: Path) -> None:
+    command = which("lint-imports", path=Path(sys.executable).parent)
+    assert command, "import-linter is not installed beside this Python"
+    checked = subprocess.run([command, "--no-cache", "--no-logo"], cwd=root, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_imports_are_declared_for_their_folder(path: Path) -> None:
+    folder = path.relative_to(ROOT).parts[0]
+    groups = ("base", "cpu", "train") if folder in ("trainer", "export") else ("base", "cpu")
+    assert imported_distributions(path) <= names(*groups)
+
+
+def test_every_dependency_is_used() -> None:
+    used = set().union(*map(imported_distributions, SOURCES))
+    assert names("base", "cpu", "train") - used == NEEDED_BY_TORCH
+
+
+def test_exactly_one_onnxruntime_is_installed_everywhere() -> None:
+    candidates = [r for r in requirements("all") if r.name.startswith("onnxruntime")]
+    for platform, machine in product(("linux", "darwin", "win32"), ("x86_64", "aarch64", "arm64", "AMD64")):
+        environment = {"sys_platform": platform, "platform_machine": machine}
+        chosen = [r.name for r in candidates if isinstance(r.marker, Marker) and r.marker.evaluate(environment)]
+        assert len(chosen) == 1, (environment, chosen)
+
+
+def test_the_package_alone_loads_nothing_heavy(python, tmp_path: Path) -> None:
+    program = (
+        "import sys, cyclegan_edge; print(sorted({'numpy', 'cv2', 'torch', 'pydantic', 'click'} & set(sys.modules)))"
+    )
+    assert python(program, cwd=tmp_path).stdout == "[]\n"

@@ -1,0 +1,51 @@
+"""The wheel holds the package, the whole package and nothing but the package."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+FOLDERS = ("trainer", "export", "runtime")
+
+
+@pytest.fixture(scope="module")
+def wheel(root: Path, own_files: list[Path], tmp_path_factory: pytest.TempPathFactory) -> ZipFile:
+    """The wheel that a fresh clone gives; built elsewhere, so that nothing is left in the working tree."""
+    clone = tmp_path_factory.mktemp("clone")
+    for path in own_files:
+        (clone / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / path, clone / path)
+    out = tmp_path_factory.mktemp("wheel")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "-w",
+        out,
+        clone,
+    ]
+    built = subprocess.run(command, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    (path,) = out.glob("*.whl")
+    return ZipFile(path)
+
+
+def test_the_wheel_holds_every_file_of_the_package_and_no_other(wheel: ZipFile, own_files: list[Path]) -> None:
+    package = {path for path in own_files if path.parts[0] in FOLDERS or path.name == "py.typed"}
+    package |= {Path("__init__.py"), Path("cli.py")}
+    found = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert found == {f"cyclegan_edge/{path.as_posix()}" for path in package}
+
+
+def test_the_wheel_brings_the_command_and_the_licence(wheel: ZipFile) -> None:
+    described = {Path(name).name: wheel.read(name).decode() for name in wheel.namelist() if ".dist-info/" in name}
+    assert "cyclegan = cyclegan_edge.cli:main" in described["entry_points.txt"]
+    assert "Apache License" in described["LICENSE"]
+    assert "Requires-Python: >=3.11" in described["METADATA"]
