@@ -51,6 +51,16 @@ class NetworksConfig(_Part):
     init_type: Literal["normal", "xavier", "kaiming", "orthogonal"] = "normal"
     init_gain: float = Field(0.02, gt=0)
 
+    @property
+    def num_discriminator_layers(self) -> int:
+        """Strided layers of the patch discriminator; 0 for pixel, which has none."""
+        return {"basic": 3, "n_layers": self.n_layers_D, "pixel": 0}[self.discriminator]
+
+    @property
+    def smallest_crop(self) -> int:
+        """Side in pixels below which the discriminator's last layers have nothing left to normalise."""
+        return 3 * 2**self.num_discriminator_layers
+
 
 class LossesConfig(_Part):
     """Weights and kinds of the loss terms."""
@@ -126,6 +136,11 @@ class TrainConfig(_Part):
             raise ValueError(
                 f"crop_size {self.data.crop_size} is no multiple of {multiple}, which {self.networks.generator} needs; "
                 f"use {nearest}"
+            )
+        if self.data.crop_size < self.networks.smallest_crop:
+            raise ValueError(
+                f"crop_size {self.data.crop_size} is too small for the {self.networks.discriminator} discriminator, "
+                f"which needs {self.networks.smallest_crop}; take larger crops, or n_layers with fewer layers"
             )
         if self.schedule.lr_policy == "plateau" and self.run.validate_every_epochs > self.schedule.total_epochs:
             raise ValueError("the plateau policy needs a validation: lower run.validate_every_epochs")

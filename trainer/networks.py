@@ -227,8 +227,7 @@ def build_discriminator(config: NetworksConfig, input_nc: int) -> nn.Module:
     """Build the discriminator that `config.discriminator` names."""
     if config.discriminator == "pixel":
         return PixelDiscriminator(input_nc, config.ndf, config.norm)
-    n_layers = 3 if config.discriminator == "basic" else config.n_layers_D
-    return NLayerDiscriminator(input_nc, config.ndf, n_layers, config.norm)
+    return NLayerDiscriminator(input_nc, config.ndf, config.num_discriminator_layers, config.norm)
 
 
 def init_weights(network: nn.Module, init_type: str, gain: float) -> None:

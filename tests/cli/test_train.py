@@ -1,0 +1,74 @@
+import os
+
+import pytest
+
+from cyclegan_edge.cli import main
+from cyclegan_edge.trainer.checkpoint import load_checkpoint
+
+TINY = ["networks.generator=resnet_1blocks", "networks.ngf=4", "networks.ndf=4", "run.log_every=2"]
+TINY = [word for setting in TINY for word in ("--set", setting)]
+
+
+def cyclegan(*arguments) -> int:
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    return end.value.code
+
+
+@pytest.fixture
+def train(emoji, tmp_path):
+    def run(*options) -> int:
+        return cyclegan("train", emoji, "--runs", tmp_path, "--name", "t", "--device", "cpu", *options)
+
+    return run
+
+
+@pytest.mark.slow
+def test_train_then_resume(train, tmp_path, capsys):
+    assert train("--max-steps", 2, "--size", 32, *TINY) == 0
+    assert train("--max-steps", 4, "--resume") == 0
+    content = load_checkpoint(tmp_path / "t" / "checkpoints" / "latest.pt")
+    assert content["progress"] == {"step": 4, "epoch": 1}
+    assert content["config"]["data"]["crop_size"] == 32
+    assert content["config"]["data"]["load_size"] == 36
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert train("--max-steps", 4, *TINY) == 5
+    assert "already holds a run; give --resume" in capsys.readouterr().err
+    assert train("--resume", "--set", "networks.ngf=8") == 2
+    assert "started with networks.ngf=4, so it cannot go on with 8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--set", "networks.nfg=3"], 2, "did you mean networks.ngf?"),
+        (["--set", "ngf"], 2, "--set takes PART.KEY=VALUE"),
+        (["--config", "absent.toml"], 2, "cannot read the configuration absent.toml"),
+        (["--size", "30"], 2, "crop_size 30 is no multiple of 4"),
+        (["--precision", "int8"], 2, "'int8' is not one of"),
+        (["--device", "cuda:63"], 2, "there is no device cuda:63 here"),
+        (["--resume"], 4, "there is no checkpoint"),
+    ],
+)
+def test_a_wrong_option_ends_in_one_sentence_and_writes_nothing(train, tmp_path, capsys, options, code, message):
+    assert train(*options) == code
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert "Traceback" not in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_dataset_shows_the_layout(tmp_path, capsys):
+    assert cyclegan("train", tmp_path / "none", "--runs", tmp_path / "runs") == 3
+    errors = capsys.readouterr().err
+    assert "there is no folder" in errors
+    assert "trainB/" in errors
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_place_that_cannot_be_written_is_named(emoji, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    code = cyclegan("train", emoji, "--runs", tmp_path / "file", "--max-steps", 1, "--size", 32, *TINY)
+    assert code == 5
+    assert f"cannot write {tmp_path / 'file'}{os.sep}" in capsys.readouterr().err

@@ -1,0 +1,32 @@
+import pytest
+import torch
+
+from cyclegan_edge.runtime.errors import UsageError
+from cyclegan_edge.trainer.device import pick_amp_dtype, pick_device
+
+
+def test_a_device_that_is_named_is_never_replaced():
+    assert pick_device("cpu").type == "cpu"
+    with pytest.raises(UsageError, match="there is no device cuda:63 here"):
+        pick_device("cuda:63")
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [({"amx_bf16": True}, torch.bfloat16), ({"avx512_bf16": True}, torch.bfloat16), ({"avx2": True}, None)],
+)
+def test_auto_takes_bf16_where_the_cpu_computes_in_it(monkeypatch, capabilities, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert pick_amp_dtype("auto", torch.device("cpu")) == expected
+
+
+def test_fp16_is_for_cuda():
+    with pytest.raises(UsageError, match="trains on CUDA only"):
+        pick_amp_dtype("fp16", torch.device("cpu"))
+    assert pick_amp_dtype("fp32", torch.device("cpu")) is None
+    assert pick_amp_dtype("bf16", torch.device("cpu")) == torch.bfloat16
+
+
+@pytest.mark.gpu
+def test_auto_takes_cuda_where_there_is_one():
+    assert pick_device("auto").type == "cuda"

@@ -1,0 +1,158 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from PIL import Image
+
+from cyclegan_edge.trainer.checkpoint import load_checkpoint
+from cyclegan_edge.trainer.journal import Journal, read_records
+from cyclegan_edge.trainer.loop import Run
+
+
+@pytest.fixture
+def configure(make_config, dataroot):
+    def make(**changes):
+        return make_config(
+            data={"dataroot": str(dataroot), "load_size": 36, "crop_size": 32, "batch_size": 2}, **changes
+        )
+
+    return make
+
+
+def flatten(value, name="state"):
+    """Yield every leaf of a nested checkpoint by its path."""
+    if isinstance(value, dict | list | tuple):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in pairs:
+            yield from flatten(inner, f"{name}.{key}")
+    else:
+        yield name, value
+
+
+def assert_same_state(first, second):
+    left, right = dict(flatten(first)), dict(flatten(second))
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        same = torch.equal(value, right[name]) if isinstance(value, torch.Tensor) else value == right[name]
+        assert same, name
+
+
+def resumed(config, folder):
+    content = load_checkpoint(folder / "checkpoints" / "latest.pt")
+    run = Run(config, folder)
+    run.load_state_dict(content["state"], content["progress"]["step"])
+    return run
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"networks": {"norm": "batch", "dropout": True, "generator": "resnet_1blocks", "ngf": 4, "ndf": 4}},
+        {"optim": {"update_order": "discriminators_first", "pool_size": 3}, "losses": {"gan_mode": "wgangp"}},
+        {"schedule": {"lr_policy": "plateau", "n_epochs": 4, "n_epochs_decay": 0}},
+    ],
+    ids=["default", "batch norm and dropout", "discriminators first, wgangp", "plateau"],
+)
+@pytest.mark.parametrize("stop_at", [1, 4, 6])  # in mid-epoch, after a preview, at the end of an epoch
+def test_stopping_and_resuming_changes_no_bit(configure, tmp_path, changes, stop_at):
+    run = {"device": "cpu", "precision": "fp32", "preview_every": 4, "validate_every_epochs": 1, "log_every": 1}
+    whole = Run(configure(run=run | {"max_steps": 9}, **changes), tmp_path / "whole")
+    whole.train()
+    Run(configure(run=run | {"max_steps": stop_at}, **changes), tmp_path / "parts").train()
+    second = resumed(configure(run=run | {"max_steps": 9}, **changes), tmp_path / "parts")
+    second.train()
+    assert_same_state(whole.state_dict(), second.state_dict())
+    journals = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "parts")]
+    assert journals[0] == journals[1]
+
+
+def test_a_run_folder_holds_what_the_design_promises(configure, tmp_path):
+    config = configure(run={"device": "cpu", "precision": "fp32", "preview_every": 4, "keep_every_epochs": 2})
+    outcome = Run(config, tmp_path / "run").train()
+    assert (outcome.step, outcome.interrupted) == (12, False)
+    names = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert names == ["epoch-0002.pt", "epoch-0004.pt", "latest.pt"]
+    previews = sorted((tmp_path / "run" / "previews").iterdir())
+    assert [path.name for path in previews] == ["step-0000004.png", "step-0000008.png", "step-0000012.png"]
+    with Image.open(previews[0]) as grid:
+        assert grid.size == (3 * 34 + 2, 6 * 34 + 2)  # three held-out pictures, six rows
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+    assert 'generator = "resnet_1blocks"' in (tmp_path / "run" / "config.toml").read_text()
+
+
+def test_the_journal_holds_losses_learning_rates_and_the_paired_truth(configure, tmp_path):
+    run = {"device": "cpu", "precision": "fp32", "log_every": 3, "validate_every_epochs": 2}
+    Run(configure(run=run), tmp_path / "run").train()
+    records = read_records(tmp_path / "run" / "metrics.jsonl", "train")
+    assert [record["step"] for record in records] == [3, 6, 9, 12]
+    # The rate is that of the step's own epoch: two epochs of three steps at 2e-4, then 2/3 and 1/3 of it.
+    assert [record["lr"] for record in records] == pytest.approx([2e-4, 2e-4, 2e-4 * 2 / 3, 2e-4 / 3])
+    measured = read_records(tmp_path / "run" / "metrics.jsonl", "validation")
+    assert [record["epoch"] for record in measured] == [2, 4]
+    assert {"cycle_psnr_A", "cycle_l1", "psnr_AtoB", "ssim_BtoA"} <= measured[0].keys()
+
+
+def test_a_record_cut_short_by_a_kill_is_dropped(tmp_path):
+    lines = [json.dumps({"kind": "train", "step": step}) for step in (1, 2, 3)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join([*lines, '{"kind": "tra']))
+    with Journal(tmp_path, 2) as journal:
+        journal.record("train", 3, 1, {"loss": 1.0})
+    assert [record["step"] for record in read_records(tmp_path / "metrics.jsonl", "train")] == [1, 2, 3]
+
+
+COMMAND = """
+import sys
+from cyclegan_edge.cli import main
+main(sys.argv[1:])
+"""
+
+
+def start_training(dataroot, tmp_path, *options):
+    command = [sys.executable, "-c", COMMAND, "train", str(dataroot), "--runs", str(tmp_path / "runs"), "--name", "r"]
+    settings = ["data.load_size=36", "networks.generator=resnet_1blocks", "networks.ngf=4", "networks.ndf=4"]
+    settings += ["data.crop_size=32", "run.save_every=2", "run.log_every=1", "run.preview_every=1000"]
+    command += [word for setting in settings for word in ("--set", setting)]
+    command += ["--epochs", "100", "--epochs-decay", "0", "--device", "cpu", "--precision", "fp32", *options]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+def wait_for_steps(journal, steps):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if journal.exists() and journal.read_text().count("\n") >= steps:
+            return
+        time.sleep(0.02)
+    raise AssertionError("the run never got going")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
+def test_a_run_stopped_by_a_signal_goes_on_exactly(dataroot, tmp_path, signal_number, code):
+    folder = tmp_path / "runs" / "r"
+    process = start_training(dataroot, tmp_path)
+    wait_for_steps(folder / "metrics.jsonl", 5)
+    process.send_signal(signal_number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code, errors
+    stopped_at = load_checkpoint(folder / "checkpoints" / "latest.pt")["progress"]["step"]
+    assert stopped_at >= 4
+    end = stopped_at + 6
+    resumed = start_training(dataroot, tmp_path, "--resume", "--max-steps", str(end))
+    assert resumed.wait(timeout=120) == 0, resumed.stderr.read()
+    resumed.stderr.close()
+    whole = start_training(dataroot, tmp_path / "whole", "--max-steps", str(end))
+    assert whole.wait(timeout=120) == 0, whole.stderr.read()
+    whole.stderr.close()
+    states = [
+        load_checkpoint(root / "r" / "checkpoints" / "latest.pt")["state"]
+        for root in (tmp_path / "runs", tmp_path / "whole" / "runs")
+    ]
+    assert_same_state(*states)
+    journals = [(root / "r" / "metrics.jsonl").read_text() for root in (tmp_path / "runs", tmp_path / "whole" / "runs")]
+    assert journals[0] == journals[1]
