@@ -17,8 +17,11 @@ a failing disk becomes an `OutputError`.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
+
+_SERIAL = count()  # tells apart the files that one process writes at the same time
 
 
 class CycleganError(Exception):
@@ -75,20 +78,23 @@ class OutputError(CycleganError):
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; once the block has written it, put it in `path`'s place.
 
-    The temporary name keeps the suffix, because writers choose the format by it. Whatever goes wrong, `path` holds
-    either what it held before or the whole new file.
+    The temporary name keeps the suffix, because writers choose the format by it, and begins with a dot, so that whoever
+    lists the folder passes it by. Whatever goes wrong, `path` holds either what it held before or the whole new file.
 
     Raises:
         OutputError: the folder or the file cannot be written.
     """
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    partial = path.with_name(f".{os.getpid()}-{next(_SERIAL)}.partial{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
-        with partial.open("rb") as written:
+        with partial.open("r+b") as written:  # for writing, or Windows refuses the fsync
             os.fsync(written.fileno())
         partial.replace(path)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose a place that can be written") from error
+        raise OutputError(
+            f"cannot write {path}: {error.strerror or error}; choose a place that can be written"
+        ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # gone already, or its folder could not be made
+            partial.unlink()

@@ -1,10 +1,17 @@
 """What every engine looks like to the rest of the runtime."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
+
+from ..errors import ArtefactError
+
+# What an engine may compute in: "auto" is its own choice, "fp32" forbids shortcuts below the types in the file (bf16 on
+# a CPU with AMX, TF32 on CUDA), "bf16" asks for bfloat16.
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -15,12 +22,16 @@ class TensorSpec:
     shape: tuple[int | None, ...]
     dtype: str  # NumPy's name: "uint8", "float32", "float16"
 
+    def __str__(self) -> str:
+        sides = ", ".join("?" if side is None else str(side) for side in self.shape)
+        return f"{self.name} {self.dtype} [{sides}]"
+
 
 class Backend(Protocol):
     """A loaded model on one engine and device.
 
-    `infer` takes one array of `input`'s dtype and gives one of `output`'s; the caller owns the result. An engine that
-    fails raises `BackendError`; one that was closed is not used again.
+    `infer` takes one array of `input`'s dtype and gives one of `output`'s; the caller owns the result. One thread calls
+    it at a time. An engine that fails, or was closed, raises `BackendError`.
     """
 
     name: str  # "onnxruntime", "openvino", …
@@ -35,5 +46,17 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None:
-        """Free the engine's memory."""
+        """Free the engine's memory; closing twice is allowed."""
         ...
+
+
+def only_one(specs: Sequence[TensorSpec], path: Path, side: Literal["input", "output"]) -> TensorSpec:
+    """Return the one input or output of a model.
+
+    Raises:
+        ArtefactError: the model has none, or several.
+    """
+    if len(specs) != 1:
+        found = ", ".join(map(str, specs)) or "none"
+        raise ArtefactError(f"{path} is no image-to-image model: it must have one {side}, and has {found}")
+    return specs[0]

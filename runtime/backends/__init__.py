@@ -1,0 +1,110 @@
+"""The engines as a table, and the one door to them: `open_backend`."""
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..errors import ArtefactError, BackendError, UsageError
+from .base import Backend, Precision
+
+LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What must be known of an engine before its library is imported."""
+
+    name: str
+    entry: str  # module:class in this folder
+    library: str  # what that module imports
+    suffixes: frozenset[str]  # of the files that it reads
+    extras: Mapping[str, str]  # kind of device → the extra of cyclegan-edge that brings it; the default device first
+
+    @property
+    def installed(self) -> bool:
+        """Whether its library can be found; nothing is imported."""
+        return find_spec(self.library) is not None
+
+
+# `auto` takes the first that reads the file, runs on the device and is installed.
+_ONNX = frozenset({".onnx"})
+ENGINES = (
+    Engine("openvino", "ov:OpenVinoBackend", "openvino", _ONNX, {"cpu": "cpu"}),
+    Engine("onnxruntime", "ort:OnnxRuntimeBackend", "onnxruntime", _ONNX, {"cpu": "cpu", "cuda": "cuda"}),
+)
+
+
+def available_backends() -> tuple[str, ...]:
+    """Return the names of the engines that are installed, the one that `auto` prefers first."""
+    return tuple(engine.name for engine in ENGINES if engine.installed)
+
+
+def open_backend(
+    path: str | Path, *, backend: str = "auto", device: str = "auto", precision: Precision = "auto"
+) -> Backend:
+    """Load an exported model into an engine.
+
+    Args:
+        path: an artefact, such as an ONNX file.
+        backend: "auto" or a name of the table.
+        device: "auto", "cpu", "cuda" or "cuda:1"; a device that is named is never replaced by another.
+        precision: "auto" leaves the engine its choice, "fp32" forbids bf16 and TF32, "bf16" asks for bfloat16.
+
+    Raises:
+        UsageError: no engine or device has that name.
+        ArtefactError: the file is missing, damaged, or of a kind that the engine does not read.
+        BackendError: the engine is not installed, or cannot run on that device or in that precision.
+    """
+    path = Path(path)
+    engine = _choose(path, backend, device)
+    place = next(iter(engine.extras)) if device == "auto" else device
+    module, _, attribute = engine.entry.partition(":")
+    try:
+        load = getattr(import_module(f".{module}", __name__), attribute)
+    except ImportError as error:
+        raise BackendError(f"{engine.name} is installed but broken ({error}); install it again") from error
+    opened: Backend = load(path, place, precision)
+    LOGGER.info("%s runs in %s on %s, precision %s", path.name, opened.name, opened.device, opened.precision)
+    return opened
+
+
+def _choose(path: Path, backend: str, device: str) -> Engine:
+    engines = ENGINES if backend == "auto" else (_named(backend),)
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise UsageError(f"no device is called {device!r}; use auto, cpu, cuda or cuda:1")
+    if not path.is_file():
+        raise ArtefactError(f"there is no model file {path}; make one with: cyclegan export")
+
+    readers = [engine for engine in engines if path.suffix.lower() in engine.suffixes]
+    if not readers:
+        known = ", ".join(sorted({suffix for engine in engines for suffix in engine.suffixes}))
+        raise ArtefactError(f"{path} is no exported model ({known}); a checkpoint becomes one with: cyclegan export")
+
+    kind = device.partition(":")[0]
+    hosts = [engine for engine in readers if kind in ("auto", *engine.extras)]
+    if not hosts:
+        raise BackendError(
+            f"{backend} does not run on {device} but on {', '.join(readers[0].extras)}; "
+            "name another --backend or --device"
+        )
+
+    installed = [engine for engine in hosts if engine.installed]
+    if not installed:
+        names = " or ".join(engine.name for engine in hosts)
+        extra = hosts[0].extras.get(kind) or next(iter(hosts[0].extras.values()))
+        raise BackendError(f'{names} is not installed; install it with: pip install "cyclegan-edge[{extra}]"')
+    return installed[0]
+
+
+def _named(name: str) -> Engine:
+    engines = {engine.name: engine for engine in ENGINES}
+    if name not in engines:
+        near = get_close_matches(name, engines, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"use auto, {' or '.join(engines)}"
+        raise UsageError(f"no backend is called {name!r}; {hint}")
+    return engines[name]

@@ -1,0 +1,99 @@
+"""ONNX Runtime on a CPU or a CUDA device."""
+
+import io
+import logging
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from ..errors import ArtefactError, BackendError
+from ..metadata import parse_metadata
+from .base import Precision, TensorSpec, only_one
+
+LOGGER = logging.getLogger(__name__)
+
+_DTYPES = {"float": "float32", "double": "float64"}  # where ONNX's name is not NumPy's
+_FATAL = 4
+
+
+class OnnxRuntimeBackend:
+    """A model in an ONNX Runtime session, which computes in the types that the file holds."""
+
+    name = "onnxruntime"
+
+    def __init__(self, path: Path, device: str, precision: Precision) -> None:
+        if precision == "bf16":
+            raise BackendError("onnxruntime computes in the types of the file; for bf16 use the backend openvino")
+        ort.set_default_logger_severity(_FATAL)  # what it has to say also comes as an exception
+        self._session = self._open_on_cpu(path) if device == "cpu" else self._open_on_cuda(path, device, precision)
+        self.device = device if device != "cuda" else "cuda:0"
+        self.input = only_one(_specs(self._session.get_inputs()), path, "input")
+        self.output = only_one(_specs(self._session.get_outputs()), path, "output")
+        self.properties: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        metadata = parse_metadata(self.properties, path)
+        # ONNX Runtime does not tell its types; only an artefact of ours says what it holds.
+        self.precision: str = metadata.precision if metadata else "as stored"
+
+    def infer(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Run the session on [N, …]."""
+        if self._session is None:
+            raise BackendError("this onnxruntime session was closed; load the model again")
+        try:
+            result: NDArray[Any] = self._session.run([self.output.name], {self.input.name: batch})[0]
+        except Exception as error:  # ONNX Runtime's errors share no class of their own
+            raise BackendError(f"onnxruntime failed on a batch of shape {batch.shape}: {_reason(error)}") from error
+        return result
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session = None
+
+    def _open_on_cpu(self, path: Path) -> Any:
+        return _session(path, ["CPUExecutionProvider"])
+
+    def _open_on_cuda(self, path: Path, device: str, precision: Precision) -> Any:
+        provider = "CUDAExecutionProvider"
+        if provider in ort.get_available_providers():
+            if hasattr(ort, "preload_dlls"):  # from 1.21 on: the CUDA libraries that pip installed
+                with redirect_stdout(io.StringIO()) as complaints:
+                    ort.preload_dlls()
+                LOGGER.debug(complaints.getvalue())
+            options = {"device_id": device.partition(":")[2] or "0", "use_tf32": str(int(precision != "fp32"))}
+            session = _session(path, [(provider, options), "CPUExecutionProvider"])
+            # Where CUDA cannot start, ONNX Runtime goes on with the CPU and only logs it.
+            if session.get_providers()[0] == provider:
+                return session
+        raise BackendError(
+            f"onnxruntime cannot use {device} here; it needs an NVIDIA driver and, in place of onnxruntime: "
+            'pip install "cyclegan-edge[cuda]"'
+        )
+
+
+def _session(path: Path, providers: list[Any]) -> Any:
+    options = ort.SessionOptions()
+    options.log_severity_level = _FATAL
+    try:
+        session = ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+    except Exception as error:  # ONNX Runtime's errors share no class of their own
+        raise ArtefactError(f"onnxruntime cannot load {path}: {_reason(error)}; export it again") from error
+    session.disable_fallback()  # a failing device must fail, not be replaced
+    return session
+
+
+def _specs(arguments: Sequence[Any]) -> list[TensorSpec]:
+    """Read ONNX Runtime's descriptions, whose free sides are names or None."""
+    specs = []
+    for argument in arguments:
+        dtype = argument.type.removeprefix("tensor(").removesuffix(")")
+        shape = tuple(side if isinstance(side, int) else None for side in argument.shape)
+        specs.append(TensorSpec(argument.name, shape, _DTYPES.get(dtype, dtype)))
+    return specs
+
+
+def _reason(error: Exception) -> str:
+    """Cut "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load model …" down to what follows the codes, on one line."""
+    return " ".join(str(error).split(" : ", 3)[-1].split()).rstrip(".")
