@@ -59,7 +59,7 @@ class NetworksConfig(_Part):
     @property
     def smallest_crop(self) -> int:
         """Side in pixels below which the discriminator's last layers have nothing left to normalise."""
-        return 3 * 2**self.num_discriminator_layers
+        return 3 << self.num_discriminator_layers
 
 
 class LossesConfig(_Part):

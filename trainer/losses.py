@@ -54,5 +54,5 @@ def gradient_penalty(
     mixed = torch.lerp(fake.float(), real.float(), share).requires_grad_(True)
     judgement = discriminator(mixed).float()
     (gradient,) = torch.autograd.grad(judgement.sum(), mixed, create_graph=True)
-    norm = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+    norm: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
     return (norm - 1).square().mean()
