@@ -1,0 +1,91 @@
+"""From the two places that the user named to a source and a sink, before any work is done."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .contract import PICTURE_SUFFIXES
+from .errors import InputError, UsageError
+from .sinks import Sink, picture_sink
+from .sources import Frame, PictureSource, SinglePicture, Source, find_pictures, read_picture
+from .video import CODECS, VIDEO_SUFFIXES, VideoSource, video_sink
+
+
+@dataclass(frozen=True)
+class Route:
+    """What to read, where to write it, and how many files need nothing because they were finished before."""
+
+    source: Source
+    sink: Sink
+    output: Path
+    skipped: int = 0
+    is_video: bool = False
+
+
+def open_route(given: Path, output: Path, *, overwrite: bool) -> Route:
+    """Find out what `given` is and where its translation goes.
+
+    A folder goes to a folder: the tree is mirrored and every name kept. A picture or video goes to a file, or into a
+    folder under its own name. Files are written whole or not at all, so one that exists is finished and is left alone,
+    unless `overwrite` is set.
+
+    Raises:
+        InputError: there is nothing to read, or it is no picture, video or folder of pictures.
+        UsageError: the output is the input, or of a kind that does not go with it.
+    """
+    if given.is_dir():
+        return _folder_route(given, output, overwrite)
+    if not given.exists():
+        raise InputError(f"there is no file or folder {given}; name a picture, a folder of pictures or a video")
+    kind = given.suffix.lower()
+    if kind in PICTURE_SUFFIXES:
+        return _picture_route(given, _target(given, output, PICTURE_SUFFIXES), overwrite)
+    if kind in VIDEO_SUFFIXES:
+        return _video_route(given, _target(given, output, frozenset(CODECS)), overwrite)
+    known = ", ".join(sorted(PICTURE_SUFFIXES | VIDEO_SUFFIXES))
+    raise InputError(f"{given} is no picture or video that is known by its name ({known})")
+
+
+def _folder_route(given: Path, output: Path, overwrite: bool) -> Route:
+    is_media = output.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES
+    if output.is_file() or (is_media and not output.is_dir()):
+        raise UsageError(f"{given} is a folder, so the output must be one too; {output} names a file")
+    if output.resolve() == given.resolve():
+        raise UsageError(f"the output is the input, {given}; name another folder")
+    names = find_pictures(given, outside=output)
+    inputs = {(given / name).resolve() for name in names}
+    for name in names:
+        if (output / name).resolve() in inputs:
+            raise UsageError(f"{output / name} is one of the inputs; name another output folder")
+    todo = [name for name in names if overwrite or not (output / name).is_file()]
+    return Route(PictureSource(given, todo), picture_sink(output), output, skipped=len(names) - len(todo))
+
+
+def _picture_route(given: Path, target: Path, overwrite: bool) -> Route:
+    if target.is_file() and not overwrite:
+        return _nothing_to_do(target)
+    frame = Frame(read_picture(given), Path(target.name))
+    return Route(SinglePicture(frame), picture_sink(target.parent), target)
+
+
+def _video_route(given: Path, target: Path, overwrite: bool) -> Route:
+    if target.is_file() and not overwrite:
+        return _nothing_to_do(target)
+    source = VideoSource(given)
+    return Route(source, video_sink(target, source.fps), target, is_video=True)
+
+
+def _nothing_to_do(target: Path) -> Route:
+    return Route(PictureSource(target.parent, ()), picture_sink(target.parent), target, skipped=1)
+
+
+def _target(given: Path, output: Path, suffixes: frozenset[str]) -> Path:
+    """Return the file that a single file is translated to."""
+    target = output / given.name if output.is_dir() or not output.suffix else output
+    if target.suffix.lower() not in suffixes:
+        raise UsageError(
+            f"{given.name} cannot be written as {target}; name a file that ends in {', '.join(sorted(suffixes))}, "
+            "or a folder that exists"
+        )
+    if target.resolve() == given.resolve():
+        raise UsageError(f"the output is the input, {given}; name another file")
+    return target

@@ -1,0 +1,55 @@
+"""Where frames go: picture files. (Videos are in `video`.)
+
+A sink is a context manager that gives the function to write a frame with. What it wrote is whole when the block ends
+well; whatever ends it early leaves no half-written file.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .contract import Picture
+from .errors import OutputError, replacing
+from .sources import Frame
+
+Write = Callable[[Frame], None]
+Sink = AbstractContextManager[Write]
+
+QUALITY = 95  # of the lossy formats, out of 100
+_OPTIONS = {
+    ".jpg": [cv2.IMWRITE_JPEG_QUALITY, QUALITY],
+    ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, QUALITY],
+    ".webp": [cv2.IMWRITE_WEBP_QUALITY, QUALITY],
+}
+_GRAY_ONLY = ".pgm"
+
+
+@contextmanager
+def picture_sink(root: Path) -> Iterator[Write]:
+    """Write every frame to the file of its name under `root`, at once."""
+
+    def write(frame: Frame) -> None:
+        write_picture(root / frame.name, frame.pixels)
+
+    yield write
+
+
+def write_picture(path: Path, picture: Picture) -> None:
+    """Write uint8 [H, W, 3], RGB, in the format of the path's suffix, replacing what was there.
+
+    Raises:
+        OutputError: the place cannot be written, or the format does not take such a picture.
+    """
+    suffix = path.suffix.lower()
+    conversion = cv2.COLOR_RGB2GRAY if suffix == _GRAY_ONLY else cv2.COLOR_RGB2BGR
+    try:
+        encoded, data = cv2.imencode(suffix, cv2.cvtColor(picture, conversion), _OPTIONS.get(suffix, []))
+    except cv2.error as error:
+        raise OutputError(f"cannot write {path} as {suffix}: {error.err}; name another format") from error
+    if not encoded:
+        raise OutputError(f"OpenCV cannot write a picture of {picture.shape[0]}x{picture.shape[1]} as {suffix}")
+    with replacing(path) as partial:
+        partial.write_bytes(np.asarray(data).tobytes())

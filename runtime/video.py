@@ -1,0 +1,131 @@
+"""Video files through OpenCV: frames, their number, size and rate. Sound is not carried over."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .contract import Picture
+from .errors import InputError, OutputError, replacing
+from .sinks import Write
+from .sources import Frame
+
+LOGGER = logging.getLogger(__name__)
+
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".3gp", ".ogv"}
+)
+# What OpenCV's wheels can encode without further libraries, by the suffix of the output.
+CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG", ".webm": "VP80"}
+FALLBACK_FPS = 25.0
+
+
+class VideoSource:
+    """The frames of a video file, upright, uint8 [H, W, 3] in RGB order."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file and read its header.
+
+        Raises:
+            InputError: OpenCV cannot open it.
+        """
+        self.path = path
+        self._capture = cv2.VideoCapture(str(path.absolute()))  # absolute, or FFmpeg reads "a:b.mp4" as a protocol
+        if not self._capture.isOpened():
+            raise InputError(f"{path} is damaged or no video that OpenCV can read; convert it to .mp4 first")
+        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.total: int | None = count if count > 0 else None
+        self.fps = self._capture.get(cv2.CAP_PROP_FPS)
+        if not 0 < self.fps < 1000:  # NaN too
+            LOGGER.warning("%s does not say its frame rate; %g frames a second are taken", path, FALLBACK_FPS)
+            self.fps = FALLBACK_FPS
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Decode once, to the end.
+
+        Raises:
+            InputError: there is not one frame.
+        """
+        read = 0
+        name = Path(self.path.name)
+        try:
+            while (decoded := self._capture.read())[0]:
+                read += 1
+                yield Frame(np.asarray(cv2.cvtColor(decoded[1], cv2.COLOR_BGR2RGB), dtype=np.uint8), name)
+        finally:
+            self._capture.release()
+        if read == 0:
+            raise InputError(f"{self.path} holds no frame that can be decoded")
+        if self.total is not None and read < self.total:
+            LOGGER.warning("%s ended after %d frames; its header promised %d", self.path, read, self.total)
+
+
+@contextmanager
+def video_sink(path: Path, fps: float) -> Iterator[Write]:
+    """Write frames of one size to a video file, which appears under its name once it is whole.
+
+    Raises:
+        OutputError: the file cannot be encoded or written, or does not hold every frame.
+        InputError: a frame has another size than the first.
+    """
+    with replacing(path) as partial:
+        with closing(_Writer(path, partial, fps)) as writer:
+            yield writer.write
+        # OpenCV reports no failed write, not even on a full disk: only reading back tells.
+        if writer.frames and (whole := _count_frames(partial)) != writer.frames:
+            raise OutputError(f"cannot write {path}: {whole} of {writer.frames} frames are readable; is the disk full?")
+
+
+class _Writer:
+    """A video encoder that opens with the first frame, whose size it takes."""
+
+    def __init__(self, path: Path, partial: Path, fps: float) -> None:
+        self._path, self._partial, self._fps = path, partial, fps
+        self._encoder = cv2.VideoWriter()
+        self._shape: tuple[int, ...] = ()
+        self.frames = 0
+
+    def write(self, frame: Frame) -> None:
+        """Add one frame."""
+        if self.frames == 0:
+            self._open(frame.pixels)
+        elif frame.pixels.shape != self._shape:
+            raise InputError(f"{frame.name} changes its size at frame {self.frames}; cut it in two there")
+        self._encoder.write(cv2.cvtColor(_even(frame.pixels), cv2.COLOR_RGB2BGR))
+        self.frames += 1
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._encoder.release()
+
+    def _open(self, first: Picture) -> None:
+        self._shape = first.shape
+        height, width = _even(first).shape[:2]
+        if (height, width) != first.shape[:2]:
+            LOGGER.warning("OpenCV writes even sides only: %s becomes %dx%d, edges repeated", self._path, height, width)
+        fourcc = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])
+        # An unwritable folder is told by the file system, in its own words, rather than by OpenCV's closed writer.
+        self._partial.touch()
+        if not self._encoder.open(str(self._partial.absolute()), fourcc, self._fps, (width, height)):
+            raise OutputError(f"OpenCV cannot encode {width}x{height} video into {self._path}; name the output .avi")
+
+
+def _even(picture: Picture) -> Picture:
+    """Repeat the last row or column where a side is odd: the encoders subsample colour by two."""
+    height, width = picture.shape[:2]
+    if height % 2 == 0 and width % 2 == 0:
+        return picture
+    padded = cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    return np.asarray(padded, dtype=np.uint8)
+
+
+def _count_frames(path: Path) -> int:
+    capture = cv2.VideoCapture(str(path.absolute()))
+    count = 0
+    while capture.grab():
+        count += 1
+    capture.release()
+    return count

@@ -1,0 +1,295 @@
+"""`cyclegan translate` as its users meet it: files, exit codes, sentences."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from cyclegan_edge.cli import main
+from cyclegan_edge.runtime.sinks import write_picture
+from cyclegan_edge.runtime.sources import Frame, read_picture
+from cyclegan_edge.runtime.translator import Translator
+from cyclegan_edge.runtime.video import VideoSource, video_sink
+
+COMMAND = [sys.executable, "-c", "from cyclegan_edge.cli import main; main()", "translate"]
+
+
+def cyclegan(*arguments) -> int:
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    return end.value.code
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="module")
+def negative(tmp_path_factory) -> Path:
+    """A foreign model that inverts its picture."""
+    path = tmp_path_factory.mktemp("model") / "negative.onnx"
+    shape = ["batch", "height", "width", 3]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+            helper.make_node("Sub", ["white", "pixels"], ["inverted"]),
+            helper.make_node("Cast", ["inverted"], ["translated"], to=TensorProto.UINT8),
+        ],
+        "negative",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, shape)],
+        [helper.make_tensor_value_info("translated", TensorProto.UINT8, shape)],
+        [helper.make_tensor("white", TensorProto.FLOAT, [], [255.0])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    return path
+
+
+@pytest.fixture
+def translate(negative):
+    def run(given, output, *options) -> int:
+        return cyclegan("translate", "-m", negative, "-i", given, "-o", output, *options)
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Three pictures in a tree, of two sizes."""
+    noise = np.random.default_rng(0)
+    for name, height, width in (("a.png", 17, 30), ("below/a.png", 17, 30), ("below/deeper/c.ppm", 32, 32)):
+        write_picture(tmp_path / "in" / name, noise.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def clip(tmp_path) -> Path:
+    path = tmp_path / "clip.mp4"
+    with video_sink(path, 29.97) as write:
+        for i in range(20):
+            write(Frame(np.full((32, 48, 3), (200 - 5 * i, 10 * i, 60), np.uint8), path))
+    return path
+
+
+def assert_inverted(before: Path, after: Path) -> None:
+    assert np.array_equal(read_picture(after), 255 - read_picture(before))
+
+
+class TestPicturesAndFolders:
+    @pytest.mark.parametrize("backend", ["auto", "openvino", "onnxruntime"])
+    def test_a_picture(self, backend, translate, folder, tmp_path, capsys):
+        assert translate(folder / "a.png", tmp_path / "new/out.png", "--backend", backend) == 0
+        assert_inverted(folder / "a.png", tmp_path / "new/out.png")
+        captured = capsys.readouterr()
+        assert captured.out.startswith("translated 1, skipped 0, failed 0 · 1 frames, ")
+        assert captured.out.count("\n") == 1
+        assert files(tmp_path / "new") == ["out.png"]
+
+    @pytest.mark.parametrize("batch_size", [1, 2, 8])
+    def test_a_folder_keeps_its_tree(self, batch_size, translate, folder, tmp_path):
+        assert translate(folder, tmp_path / "out", "--batch-size", batch_size) == 0
+        assert files(tmp_path / "out") == files(folder)
+        for name in files(folder):
+            assert_inverted(folder / name, tmp_path / "out" / name)
+
+    def test_a_second_run_makes_only_what_is_missing(self, translate, folder, tmp_path, capsys):
+        assert translate(folder, tmp_path / "out", "--json") == 0
+        (tmp_path / "out/a.png").unlink()
+        kept = (tmp_path / "out/below/a.png").stat().st_mtime_ns
+        capsys.readouterr()
+        assert translate(folder, tmp_path / "out", "--json") == 0
+        summary = json.loads(capsys.readouterr().out)
+        assert (summary["translated"], summary["skipped"], summary["failed"]) == (1, 2, 0)
+        assert_inverted(folder / "a.png", tmp_path / "out/a.png")
+        assert (tmp_path / "out/below/a.png").stat().st_mtime_ns == kept
+        assert translate(folder, tmp_path / "out", "--overwrite") == 0
+        assert (tmp_path / "out/below/a.png").stat().st_mtime_ns > kept
+
+    def test_a_damaged_picture_is_told_and_the_others_are_done(self, translate, folder, tmp_path, capsys, caplog):
+        (folder / "b.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut")
+        assert translate(folder, tmp_path / "out", "--json") == 1
+        captured = capsys.readouterr()
+        summary = json.loads(captured.out)
+        assert (summary["translated"], summary["failed"], summary["frames"]) == (3, 1, 3)
+        assert summary["output"] == str(tmp_path / "out")
+        assert "b.jpg is damaged" in caplog.text
+        assert "cyclegan: 1 of 4 pictures could not be read; see above" in captured.err
+        assert files(tmp_path / "out") == ["a.png", "below/a.png", "below/deeper/c.ppm"]
+
+    def test_an_output_inside_the_input_is_not_translated_again(self, translate, folder):
+        for _ in range(2):
+            assert translate(folder, folder / "out", "--overwrite") == 0
+        assert files(folder / "out") == ["a.png", "below/a.png", "below/deeper/c.ppm"]
+
+    def test_stretching(self, translate, folder, tmp_path):
+        assert translate(folder, tmp_path / "out", "--fit", "stretch", "--size", "16x24") == 0
+        assert read_picture(tmp_path / "out/a.png").shape == (17, 30, 3)
+
+
+class TestVideos:
+    @pytest.mark.parametrize("batch_size", [1, 7])
+    def test_count_size_and_rate_are_kept(self, batch_size, translate, clip, tmp_path, capsys):
+        assert translate(clip, tmp_path / "out.mp4", "--batch-size", batch_size, "--json") == 0
+        summary = json.loads(capsys.readouterr().out)
+        assert (summary["translated"], summary["frames"], summary["output"]) == (1, 20, str(tmp_path / "out.mp4"))
+        before, after = VideoSource(clip), VideoSource(tmp_path / "out.mp4")
+        assert after.fps == before.fps
+        pairs = list(zip(before, after, strict=True))
+        assert len(pairs) == 20
+        for one, other in pairs:
+            assert one.pixels.shape == other.pixels.shape
+            assert np.abs(255 - one.pixels.astype(int) - other.pixels).mean() < 6
+
+    def test_a_finished_video_is_left_alone(self, translate, clip, tmp_path, capsys):
+        (tmp_path / "out.mp4").write_text("finished")
+        assert translate(clip, tmp_path / "out.mp4", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["skipped"] == 1
+        assert (tmp_path / "out.mp4").read_text() == "finished"
+        assert translate(clip, tmp_path / "out.mp4", "--overwrite") == 0
+        assert VideoSource(tmp_path / "out.mp4").total == 20
+
+
+class TestWhatIsRefused:
+    @pytest.mark.parametrize(
+        ("given", "output", "options", "code", "message"),
+        [
+            ("in", "in", [], 2, "the output is the input"),
+            ("clip.mp4", "clip.mp4", [], 2, "the output is the input"),
+            ("in/a.png", "in", [], 2, "the output is the input"),
+            ("in", "out", ["--backend", "onnx_runtime"], 2, "did you mean onnxruntime?"),
+            ("in", "out", ["--device", "gpu"], 2, "no device is called 'gpu'"),
+            ("in", "out", ["--fit", "stretch"], 2, "such as --size 256"),
+            ("in", "out", ["--size", "64"], 2, "add --fit stretch"),
+            ("in", "out", ["--size", "64x"], 2, "is no size; write height x width"),
+            ("in", "out", ["--batch-size", "0"], 2, "'--batch-size'"),
+            ("in", "out", ["-m", "nothing.onnx"], 4, "there is no model file"),
+            ("in", "out", ["-m", "damaged.onnx"], 4, "cannot load"),
+            ("in", "out", ["-m", "latest.pt"], 4, "cyclegan export"),
+            ("in", "out", ["--backend", "openvino", "--device", "cuda"], 4, "openvino does not run on cuda"),
+            ("nothing", "out", [], 3, "there is no file or folder"),
+            ("damaged.mp4", "out.mp4", [], 3, "is damaged or no video"),
+            ("damaged.png", "out.png", [], 3, "is damaged or no picture"),
+            ("in", "clip.mp4/out", [], 5, "cannot write"),
+            ("in/a.png", "clip.mp4/out.png", [], 5, "cannot write"),
+            ("clip.mp4", "in/a.png/out.mp4", [], 5, "cannot write"),
+            ("clip.mp4", "/proc/out.mp4", [], 5, "cannot write"),
+        ],
+    )
+    def test_in_one_sentence_and_with_nothing_written(
+        self, given, output, options, code, message, translate, folder, clip, capsys, monkeypatch
+    ):
+        monkeypatch.chdir(clip.parent)
+        for name in ("damaged.onnx", "latest.pt", "damaged.mp4", "damaged.png"):
+            Path(name).write_bytes(b"damaged")
+        before = {name: Path(name).read_bytes() for name in files(Path())}
+        assert translate(given, output, *options) == code
+        captured = capsys.readouterr()
+        assert message in captured.err
+        assert "Traceback" not in captured.err
+        assert captured.out == ""
+        assert {name: Path(name).read_bytes() for name in files(Path())} == before
+
+    def test_a_folder_that_is_a_file_ends_the_run_and_keeps_what_was_written(self, translate, folder, tmp_path, capsys):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out/below").write_text("a file")
+        assert translate(folder, tmp_path / "out") == 5
+        assert "cannot write" in capsys.readouterr().err
+        assert files(tmp_path / "out") == ["a.png", "below"]
+        assert_inverted(folder / "a.png", tmp_path / "out/a.png")
+
+
+class TestInterruptions:
+    @pytest.fixture
+    def interrupted_at_the_third(self, monkeypatch):
+        infer, calls = Translator.infer, []
+
+        def interrupting(self, batch):
+            calls.append(len(batch))
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return infer(self, batch)
+
+        monkeypatch.setattr(Translator, "infer", interrupting)
+
+    @pytest.mark.usefixtures("interrupted_at_the_third")
+    def test_a_folder_keeps_what_was_written(self, translate, folder, tmp_path, capsys):
+        assert translate(folder, tmp_path / "out") == 130
+        captured = capsys.readouterr()
+        assert (captured.out, captured.err.strip()) == ("", "cyclegan: interrupted")
+        assert files(tmp_path / "out") == ["a.png", "below/a.png"]
+        for name in files(tmp_path / "out"):
+            assert_inverted(folder / name, tmp_path / "out" / name)
+
+    @pytest.mark.usefixtures("interrupted_at_the_third")
+    def test_a_video_leaves_the_old_one(self, translate, clip, tmp_path):
+        (tmp_path / "out.mp4").write_text("old")
+        assert translate(clip, tmp_path / "out.mp4", "--overwrite") == 130
+        assert (tmp_path / "out.mp4").read_text() == "old"
+        assert files(tmp_path) == ["clip.mp4", "out.mp4"]
+
+    def test_ctrl_c_in_the_middle_of_a_real_run(self, negative, tmp_path):
+        many, out = tmp_path / "in", tmp_path / "out"
+        write_picture(many / "0.png", np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8))
+        for i in range(1, 3000):
+            os.link(many / "0.png", many / f"{i}.png")
+        arguments = [*COMMAND, "-m", str(negative), "-i", str(many), "-o", str(out)]
+        with subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            deadline = time.monotonic() + 60
+            while len(list(out.glob("[0-9]*.png"))) < 5 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            said, complained = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert said == ""
+        assert complained.endswith("cyclegan: interrupted\n")
+        assert "Traceback" not in complained
+        written = files(out)
+        assert 5 <= len(written) < 3000
+        assert all(name.endswith(".png") and "partial" not in name for name in written)
+        for name in written:
+            assert_inverted(many / "0.png", out / name)
+
+
+class TestAFullDisk:
+    """A limit on the size of files stands in for it: writes beyond it fail in the same way."""
+
+    def run(self, *arguments) -> subprocess.CompletedProcess[str]:
+        limit = 20_000
+        return subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        )
+
+    @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".webm"])
+    def test_a_video_that_did_not_fit_is_an_error_and_leaves_nothing(self, suffix, negative, tmp_path):
+        clip = tmp_path / "clip.mp4"
+        noise = np.random.default_rng(0)
+        with video_sink(clip, 25) as write:
+            for _ in range(40):
+                write(Frame(noise.integers(0, 256, (64, 64, 3), dtype=np.uint8), clip))
+        done = self.run("-m", negative, "-i", clip, "-o", tmp_path / f"out{suffix}")
+        assert done.returncode == 5, done.stderr
+        assert "is the disk full?" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert files(tmp_path) == ["clip.mp4"]
+
+    def test_a_picture_that_did_not_fit(self, negative, tmp_path):
+        picture = np.random.default_rng(0).integers(0, 256, (100, 100, 3), dtype=np.uint8)
+        write_picture(tmp_path / "in/a.png", picture)
+        cv2.imwrite(str(tmp_path / "in/0.png"), picture[:16, :16])
+        done = self.run("-m", negative, "-i", tmp_path / "in", "-o", tmp_path / "out")
+        assert done.returncode == 5, done.stderr
+        assert "File too large" in done.stderr
+        assert files(tmp_path / "out") == ["0.png"]

@@ -1,0 +1,134 @@
+"""Video files: every frame, in order, at the size and rate it had."""
+
+import logging
+
+import cv2
+import numpy as np
+import pytest
+
+from cyclegan_edge.runtime.errors import InputError, OutputError
+from cyclegan_edge.runtime.sources import Frame
+from cyclegan_edge.runtime.video import CODECS, VideoSource, video_sink
+
+COUNT = 12
+
+
+def frames(count: int = COUNT, height: int = 32, width: int = 48) -> list[np.ndarray]:
+    """Flat frames whose colour tells their number; red falls, green rises, blue is still."""
+    return [np.full((height, width, 3), (240 - 18 * i, 18 * i, 60), np.uint8) for i in range(count)]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_video(name: str, pictures: list[np.ndarray], fps: float = 29.97):
+        path = tmp_path / name
+        with video_sink(path, fps) as add:
+            for picture in pictures:
+                add(Frame(picture, path))
+        return path
+
+    return write_video
+
+
+@pytest.mark.parametrize("suffix", sorted(CODECS))
+def test_count_size_rate_order_and_colours_are_kept(suffix, write):
+    path = write(f"a{suffix}", frames())
+    source = VideoSource(path)
+    assert source.total == COUNT
+    assert source.fps == pytest.approx(29.97)
+    read = [frame.pixels for frame in source]
+    assert len(read) == COUNT
+    for before, after in zip(frames(), read, strict=True):
+        assert after.shape == before.shape
+        assert np.abs(after.astype(int) - before).mean() < 6
+    assert [path.name] == [file.name for file in path.parent.iterdir()]
+
+
+def test_an_odd_side_is_repeated_and_said(write, caplog):
+    path = write("a.mp4", frames(height=17, width=33))
+    assert "becomes 18x34" in caplog.text
+    assert {frame.pixels.shape for frame in VideoSource(path)} == {(18, 34, 3)}
+
+
+def test_a_name_in_any_script_and_with_a_colon(write):
+    assert VideoSource(write("мой: 写真 50%.mp4", frames())).total == COUNT
+
+
+def test_a_frame_of_another_size(write, tmp_path):
+    with pytest.raises(InputError, match="changes its size at frame 12"):
+        write("a.mp4", [*frames(), np.zeros((64, 64, 3), np.uint8)])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("crash", [KeyboardInterrupt, ValueError])
+def test_a_crash_leaves_the_old_file_and_nothing_else(crash, write, tmp_path):
+    def breaking():
+        yield from frames()
+        raise crash
+
+    path = write("a.mp4", frames())
+    old = path.read_bytes()
+    with pytest.raises(crash):
+        write("a.mp4", breaking())
+    assert path.read_bytes() == old
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_encoder_that_does_not_open(write, tmp_path, monkeypatch):
+    monkeypatch.setitem(CODECS, ".mp4", "????")
+    with pytest.raises(OutputError, match=r"OpenCV cannot encode 48x32 video into .*a\.mp4"):
+        write("a.mp4", frames())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written(write, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match=r"cannot write .*file/a\.mp4"):
+        write("file/a.mp4", frames())
+
+
+def test_a_video_that_ends_early_is_said(write, tmp_path, caplog):
+    noise = np.random.default_rng(0).integers(0, 256, (COUNT, 32, 48, 3), dtype=np.uint8)
+    whole = write("whole.mkv", list(noise)).read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(whole[: int(len(whole) * 0.6)])
+    source = VideoSource(tmp_path / "cut.mkv")
+    read = len(list(source))
+    assert 0 < read < COUNT
+    assert f"ended after {read} frames; its header promised {source.total}" in caplog.text
+
+
+def test_a_video_without_one_frame(write, tmp_path):
+    whole = write("whole.webm", frames()).read_bytes()
+    header = whole[: whole.index(b"\x1f\x43\xb6\x75")]  # up to the first Cluster of a Matroska file
+    (tmp_path / "empty.webm").write_bytes(header)
+    with pytest.raises(InputError, match=r"empty\.webm (holds no frame|is damaged)"):
+        list(VideoSource(tmp_path / "empty.webm"))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a video", bytes(5000)])
+def test_what_is_no_video(content, tmp_path):
+    (tmp_path / "a.mp4").write_bytes(content)
+    with pytest.raises(InputError, match="is damaged or no video"):
+        VideoSource(tmp_path / "a.mp4")
+
+
+def test_an_unknown_rate_is_said(write, monkeypatch, caplog):
+    path = write("a.mp4", frames())
+    monkeypatch.setattr(cv2, "VideoCapture", _without_rate(cv2.VideoCapture))
+    caplog.set_level(logging.WARNING)
+    assert VideoSource(path).fps == 25
+    assert "does not say its frame rate" in caplog.text
+
+
+def _without_rate(capture):
+    class Capture:
+        def __init__(self, path):
+            self.real = capture(path)
+
+        def get(self, key):
+            return float("nan") if key == cv2.CAP_PROP_FPS else self.real.get(key)
+
+        def isOpened(self):
+            return self.real.isOpened()
+
+    return Capture
