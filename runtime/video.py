@@ -76,7 +76,10 @@ def video_sink(path: Path, fps: float) -> Iterator[Write]:
             yield writer.write
         # OpenCV reports no failed write, not even on a full disk: only reading back tells.
         if writer.frames and (whole := _count_frames(partial)) != writer.frames:
-            raise OutputError(f"cannot write {path}: {whole} of {writer.frames} frames are readable; is the disk full?")
+            raise OutputError(
+                f"cannot write {path}: {whole} of {writer.frames} frames can be read back; make room on the disk, or "
+                "name the output .avi"
+            )
 
 
 class _Writer:

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import get_args
 
 from ..errors import ArtefactError, BackendError, UsageError
 from .base import Backend, Precision
@@ -56,11 +57,13 @@ def open_backend(
         precision: "auto" leaves the engine its choice, "fp32" forbids bf16 and TF32, "bf16" asks for bfloat16.
 
     Raises:
-        UsageError: no engine or device has that name.
+        UsageError: no engine, device or precision has that name.
         ArtefactError: the file is missing, damaged, or of a kind that the engine does not read.
         BackendError: the engine is not installed, or cannot run on that device or in that precision.
     """
     path = Path(path)
+    if precision not in get_args(Precision):
+        raise UsageError(f"no precision is called {precision!r}; use {', '.join(get_args(Precision))}")
     engine = _choose(path, backend, device)
     place = next(iter(engine.extras)) if device == "auto" else device
     module, _, attribute = engine.entry.partition(":")

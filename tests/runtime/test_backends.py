@@ -192,6 +192,10 @@ class TestChoice:
         with pytest.raises(UsageError, match="no device is called"):
             open_backend(model("invert"), device=device)
 
+    def test_an_unknown_precision(self, model):
+        with pytest.raises(UsageError, match="no precision is called 'int8'; use auto, fp32, bf16"):
+            open_backend(model("invert"), precision="int8")
+
     def test_a_device_that_the_named_backend_lacks(self, model):
         with pytest.raises(BackendError, match="openvino does not run on cuda:1 but on cpu"):
             open_backend(model("invert"), backend="openvino", device="cuda:1")
