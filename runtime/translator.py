@@ -75,8 +75,8 @@ class Translator:
             UsageError: the model is pinned to another size and does not stretch.
             BackendError: the engine failed.
         """
-        height, width = picture.shape[:2] if isinstance(picture, np.ndarray) else (0, 0)
-        return self.finish(self.infer(self.prepare(picture)[None])[0], (height, width))
+        prepared = self.prepare(picture)
+        return self.finish(self.infer(prepared[None])[0], (picture.shape[0], picture.shape[1]))
 
     def translate_batch(self, pictures: Picture) -> Picture:
         """Translate pictures of one size together, uint8 [N, H, W, 3]; raises what a single call raises."""
