@@ -17,7 +17,7 @@ COMMANDS = {
     "export": ("export.commands:export", "Turn a checkpoint into verified ONNX files."),
     "verify": ("export.commands:verify", "Compare an artefact with the checkpoint it came from."),
     "translate": ("runtime.commands:translate", "Translate a picture, a folder or a video."),
-    "info": ("runtime.commands:info", "Say what a checkpoint or an artefact is."),
+    "info": ("export.commands:info", "Say what a checkpoint or an artefact is."),
     "demo": ("export.demo:demo", "Train, export, verify and translate the embedded emoji; write a report."),
 }
 
