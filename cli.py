@@ -1,6 +1,7 @@
 """The command `cyclegan`: a group that knows its commands by name and imports one only when it is called."""
 
 import logging
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -53,6 +54,9 @@ def cyclegan(verbose: bool, quiet: bool) -> None:
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     LOGGER.setLevel(level)
+    # OpenCV and its FFmpeg print what our one sentence says better; the user's own settings win.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 def main(arguments: list[str] | None = None) -> Any:

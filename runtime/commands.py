@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,7 +65,6 @@ def translate(
     Files that were finished by an earlier run are left alone. Of a video the pictures are translated; its sound is
     not carried over.
     """
-    _quieten_opencv()
     from .pipeline import run
     from .route import open_route
     from .translator import load
@@ -80,12 +78,6 @@ def translate(
     click.echo(json.dumps(summary) if as_json else _sentence(summary))
     if stats.failed:
         raise CycleganError(f"{stats.failed} of {stats.failed + stats.frames} pictures could not be read; see above")
-
-
-def _quieten_opencv() -> None:
-    """Keep OpenCV and its FFmpeg from printing beside our own one sentence; the user's own settings win."""
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 @contextmanager
