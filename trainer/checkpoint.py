@@ -91,8 +91,8 @@ class LoadedGenerator:
     name: str
     step: int
     sha256: str
-    input_nc: int = 3
-    output_nc: int = 3
+    input_nc: int
+    output_nc: int
 
 
 def load_generator(source: Path, direction: Direction, weights: Weights = "ema") -> LoadedGenerator:
@@ -107,7 +107,10 @@ def load_generator(source: Path, direction: Direction, weights: Weights = "ema")
     if not config.optim.ema_halflife:
         weights = "raw"
     prefix = "ema" if weights == "ema" else "G"
-    network = build_generator(config.networks, 3, 3)
+    input_nc, output_nc = config.data.input_nc, config.data.output_nc
+    if direction == "BtoA":
+        input_nc, output_nc = output_nc, input_nc
+    network = build_generator(config.networks, input_nc, output_nc)
     try:
         network.load_state_dict(content["state"]["networks"][f"{prefix}_{direction[0]}"])
     except (KeyError, RuntimeError) as error:
@@ -116,7 +119,8 @@ def load_generator(source: Path, direction: Direction, weights: Weights = "ema")
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     name = source.name if source.is_dir() else path.stem
-    return LoadedGenerator(network, config, direction, weights, name, content["progress"]["step"], sha256)
+    step = content["progress"]["step"]
+    return LoadedGenerator(network, config, direction, weights, name, step, sha256, input_nc, output_nc)
 
 
 def restored_config(content: dict[str, Any], path: Path) -> TrainConfig:

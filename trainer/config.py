@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from ..runtime.errors import ConfigError
+from ..runtime.metadata import Direction
 
+Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
@@ -24,14 +26,20 @@ class DataConfig(_Part):
     """What pictures the networks see."""
 
     dataroot: str = ""
-    load_size: int = Field(286, ge=8, description="side that pictures are resized to, in pixels")
-    crop_size: int = Field(256, ge=8, description="side of the random crop that is trained on")
+    direction: Direction = Field("AtoB", description="BtoA swaps the folders: trainB becomes domain A")
+    input_nc: int = Field(3, ge=1, description="channels of domain A's pictures")
+    output_nc: int = Field(3, ge=1, description="channels of domain B's pictures")
+    preprocess: Preprocess = Field("resize_and_crop", description="how a picture gets to the size that is trained on")
+    load_size: int = Field(286, ge=8, description="side, or width for scale_width, that pictures are resized to")
+    crop_size: int = Field(256, ge=8, description="side of the random crop that is trained on, in pixels")
     flip: bool = Field(True, description="mirror half of the pictures")
     batch_size: int = Field(1, ge=1)
+    serial_batches: bool = Field(False, description="take the pictures in the order of their names")
+    max_dataset_size: int = Field(0, ge=0, description="pictures of each folder that are used, by name; 0: all")
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:
-        if self.crop_size > self.load_size:
+        if self.crop_size > self.load_size and self.preprocess not in ("crop", "none"):
             raise ValueError(f"crop_size {self.crop_size} is larger than load_size {self.load_size}")
         return self
 
@@ -47,9 +55,18 @@ class NetworksConfig(_Part):
     ngf: int = Field(64, ge=1, description="channels of the generators' first convolution")
     ndf: int = Field(64, ge=1, description="channels of the discriminators' first convolution")
     norm: Literal["instance", "batch", "none"] = "instance"
+    upsample: Literal["deconv", "resize"] = Field(
+        "deconv", description="resize (nearest, then a convolution) cannot leave a checkerboard"
+    )
     dropout: bool = False
     init_type: Literal["normal", "xavier", "kaiming", "orthogonal"] = "normal"
     init_gain: float = Field(0.02, gt=0)
+
+    @property
+    def size_multiple(self) -> int:
+        """Number that both sides of the generators' pictures are multiples of."""
+        unet = re.fullmatch(r"unet_(\d+)", self.generator)
+        return int(unet[1]) if unet else 4
 
     @property
     def num_discriminator_layers(self) -> int:
@@ -128,9 +145,18 @@ class TrainConfig(_Part):
     run: RunConfig = RunConfig()
 
     @model_validator(mode="after")
+    def _identity_is_possible(self) -> Self:
+        data = self.data
+        if self.losses.lambda_identity and data.input_nc != data.output_nc:
+            raise ValueError(
+                f"the identity loss needs domains of equal channels, not {data.input_nc} and {data.output_nc}; "
+                "set losses.lambda_identity=0"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _sizes_fit_the_generator(self) -> Self:
-        unet = re.fullmatch(r"unet_(\d+)", self.networks.generator)
-        multiple = int(unet[1]) if unet else 4
+        multiple = self.networks.size_multiple
         if self.data.crop_size % multiple:
             nearest = max(multiple, round(self.data.crop_size / multiple) * multiple)
             raise ValueError(

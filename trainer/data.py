@@ -1,4 +1,4 @@
-"""Two folders of unpaired pictures, decoded once into uint8 tensors, and the batches drawn from them.
+"""Two folders of unpaired pictures, decoded once, and the batches drawn from them.
 
 Every draw is a function of the seed, the epoch and the step alone, so a resumed run sees exactly the pictures that an
 uninterrupted one would have seen, and no state needs saving.
@@ -9,17 +9,22 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from ..runtime.contract import PICTURE_SUFFIXES, normalise
+from ..runtime.contract import normalise
 from ..runtime.errors import DatasetError
-from .config import DataConfig
+from .config import DataConfig, TrainConfig
+from .pictures import TRAINING_SUFFIXES, Pixels, Preparation
 
 LOGGER = logging.getLogger(__name__)
+
+DomainName = Literal["A", "B"]
+Phase = Literal["train", "test"]
 
 LAYOUT = """
     {root}/
@@ -31,39 +36,66 @@ LAYOUT = """
 
 @dataclass(frozen=True)
 class Domain:
-    """The decoded pictures of one folder: uint8 [N, 3, S, S], with the file each came from."""
+    """The prepared pictures of one folder, with the file each came from.
 
-    pictures: Tensor
+    They are one tensor [N, C, H, W], or a list of [C, H, W] where their sizes differ; uint8 or, from 16-bit files,
+    float32, both in [0, 255].
+    """
+
+    pictures: Tensor | list[Tensor]
     files: tuple[Path, ...]
     num_skipped: int
 
     def __len__(self) -> int:
         return len(self.files)
 
+    @property
+    def stacked(self) -> Tensor:
+        """The pictures as one tensor [N, C, H, W]; held-out ones always share a size."""
+        assert isinstance(self.pictures, Tensor)
+        return self.pictures
+
 
 def list_pictures(folder: Path) -> list[Path]:
     """Return every picture below `folder`, by name, in sorted order."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in TRAINING_SUFFIXES and path.is_file())
 
 
-def decode_picture(path: Path, size: int) -> np.ndarray:
-    """Read a picture as uint8 [size, size, 3] RGB: upright by its EXIF tag, on white where it is transparent.
+def domain_folder(config: DataConfig, phase: Phase, domain: DomainName) -> Path:
+    """Return the folder of a domain as the networks know it: with direction BtoA, domain A is trainB and testB."""
+    swapped = {"A": "B", "B": "A"}
+    return Path(config.dataroot) / f"{phase}{domain if config.direction == 'AtoB' else swapped[domain]}"
 
-    Resized bicubically with antialiasing, as PIL does and the official implementation with it.
+
+def load_training(config: TrainConfig) -> tuple[Domain, Domain]:
+    """Decode what domains A and B are trained on.
+
+    Raises:
+        DatasetError: a folder is missing or holds no picture that can be decoded, or a picture has a size that cannot
+            be trained on.
     """
-    with Image.open(path) as image:
-        upright = ImageOps.exif_transpose(image)
-        if upright.has_transparency_data:
-            picture = upright.convert("RGBA")
-            upright = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-        rgb = upright.convert("RGB")
-        if rgb.size != (size, size):
-            rgb = rgb.resize((size, size), Image.Resampling.BICUBIC)
-        return np.asarray(rgb)
+    domains = _load(config, "A", "train"), _load(config, "B", "train")
+    _check_sizes(domains, config)
+    return domains
 
 
-def load_domain(folder: Path, size: int) -> Domain:
-    """Decode every picture of a folder; one that cannot be decoded is named, skipped and counted.
+def load_examples(config: TrainConfig, count: int) -> tuple[Domain, Domain]:
+    """Prepare the first training pictures of both domains as held-out ones are, for a dataset that has none."""
+    return _load(config, "A", "train", held_out=True, limit=count), _load(
+        config, "B", "train", held_out=True, limit=count
+    )
+
+
+def load_held_out(config: TrainConfig) -> tuple[Domain, Domain] | None:
+    """Decode testA and testB, crop_size x crop_size from the middle, or return None where the dataset has none."""
+    folders = domain_folder(config.data, "test", "A"), domain_folder(config.data, "test", "B")
+    if not all(folder.is_dir() and list_pictures(folder) for folder in folders):
+        return None
+    return _load(config, "A", "test", held_out=True), _load(config, "B", "test", held_out=True)
+
+
+def load_domain(folder: Path, prepare: Preparation, limit: int = 0) -> Domain:
+    """Prepare the first `limit` pictures of a folder, 0: all; one that cannot be decoded is named, skipped, counted.
 
     Raises:
         DatasetError: the folder is missing or holds no picture that can be decoded.
@@ -71,34 +103,75 @@ def load_domain(folder: Path, size: int) -> Domain:
     layout = LAYOUT.format(root=folder.parent)
     if not folder.is_dir():
         raise DatasetError(f"there is no folder {folder}; a dataset looks like this:{layout}")
-    files = list_pictures(folder)
+    files = list_pictures(folder)[: limit or None]
     if not files:
-        raise DatasetError(f"{folder} holds no picture ({', '.join(sorted(PICTURE_SUFFIXES))}); expected:{layout}")
+        raise DatasetError(f"{folder} holds no picture ({', '.join(sorted(TRAINING_SUFFIXES))}); expected:{layout}")
     with ThreadPoolExecutor() as threads:
-        decoded = list(threads.map(lambda path: _decode_or_explain(path, size), files))
+        decoded = list(threads.map(lambda path: _prepare_or_explain(path, prepare), files))
     good = [(path, picture) for path, picture in zip(files, decoded, strict=True) if not isinstance(picture, str)]
     for path, picture in zip(files, decoded, strict=True):
         if isinstance(picture, str):
             LOGGER.warning("skipped %s: %s", path, picture)
     if not good:
         raise DatasetError(f"none of the {len(files)} pictures in {folder} can be decoded; are they whole?")
-    pictures = torch.from_numpy(np.stack([picture for _, picture in good]).transpose(0, 3, 1, 2).copy())
-    return Domain(pictures, tuple(path for path, _ in good), len(files) - len(good))
+    pictures = [torch.from_numpy(pixels.transpose(2, 0, 1).copy()) for _, pixels in good]
+    if any(picture.dtype == torch.float32 for picture in pictures):
+        pictures = [picture.float() for picture in pictures]
+    uniform = len({picture.shape for picture in pictures}) == 1
+    return Domain(
+        torch.stack(pictures) if uniform else pictures, tuple(path for path, _ in good), len(files) - len(good)
+    )
 
 
-def _decode_or_explain(path: Path, size: int) -> np.ndarray | str:
+def _prepare_or_explain(path: Path, prepare: Preparation) -> Pixels | str:
     try:
-        return decode_picture(path, size)
+        return prepare(path)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         return f"it is no readable picture ({error})"
 
 
-def load_held_out(dataroot: Path, size: int) -> tuple[Domain, Domain] | None:
-    """Decode testA and testB at `size`, or None where the dataset has none."""
-    folders = dataroot / "testA", dataroot / "testB"
-    if not all(folder.is_dir() and list_pictures(folder) for folder in folders):
-        return None
-    return load_domain(folders[0], size), load_domain(folders[1], size)
+def _load(
+    config: TrainConfig, domain: DomainName, phase: Phase, *, held_out: bool = False, limit: int | None = None
+) -> Domain:
+    data = config.data
+    prepare = Preparation(
+        channels=data.input_nc if domain == "A" else data.output_nc,
+        preprocess=data.preprocess,
+        load_size=data.load_size,
+        crop_size=data.crop_size,
+        multiple=config.networks.size_multiple,
+        held_out=held_out,
+    )
+    return load_domain(domain_folder(data, phase, domain), prepare, limit or data.max_dataset_size)
+
+
+def _check_sizes(domains: tuple[Domain, Domain], config: TrainConfig) -> None:
+    """Refuse pictures that are smaller than the crop or, where there is no crop, that do not share one size."""
+    data = config.data
+    sized = [
+        (path, (picture.shape[-1], picture.shape[-2]))
+        for domain in domains
+        for path, picture in zip(domain.files, domain.pictures, strict=True)
+    ]
+    smallest, (width, height) = min(sized, key=lambda entry: min(entry[1]))
+    if data.preprocess.endswith("crop"):
+        if min(width, height) < data.crop_size:
+            raise DatasetError(
+                f"{smallest} is {width}x{height}, smaller than the crop of {data.crop_size}; take "
+                "--set data.preprocess=resize_and_crop, or smaller crops with --size"
+            )
+        return
+    for path, size in sized:
+        if size != (width, height):
+            raise DatasetError(
+                f"data.preprocess={data.preprocess} trains on whole pictures of one size, and {smallest} becomes "
+                f"{width}x{height} but {path} {size[0]}x{size[1]}; take scale_width_and_crop or crop"
+            )
+    if min(width, height) < config.networks.smallest_crop:
+        raise DatasetError(
+            f"{smallest} becomes {width}x{height}, too small for the {config.networks.discriminator} discriminator, "
+            f"which needs {config.networks.smallest_crop}"
+        )
 
 
 class UnpairedBatches:
@@ -122,15 +195,22 @@ class UnpairedBatches:
 
     def _draw(self, number: int, domain: Domain, step: int) -> Tensor:
         epoch, position = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng([self._seed, number, 0, epoch]).permutation(self.num_pictures)
+        if self._config.serial_batches:
+            order = np.arange(self.num_pictures)
+        else:
+            order = np.random.default_rng([self._seed, number, 0, epoch]).permutation(self.num_pictures)
         start = position * self._config.batch_size
         chosen = np.take(order, range(start, start + self._config.batch_size), mode="wrap") % len(domain)
         augment = np.random.default_rng([self._seed, number, 1, step])
         return normalise(torch.stack(list(self._crops(domain.pictures, chosen, augment))).float())
 
-    def _crops(self, pictures: Tensor, chosen: Iterable[int], augment: np.random.Generator) -> Iterable[Tensor]:
-        crop = self._config.crop_size
+    def _crops(
+        self, pictures: Tensor | list[Tensor], chosen: Iterable[int], augment: np.random.Generator
+    ) -> Iterable[Tensor]:
+        crop = self._config.crop_size if self._config.preprocess.endswith("crop") else None
         for index in chosen:
-            top, left = augment.integers(pictures.shape[-1] - crop + 1, size=2)
-            picture = pictures[index, :, top : top + crop, left : left + crop]
+            picture = pictures[index]
+            if crop:
+                top, left = (augment.integers(side - crop + 1) for side in picture.shape[-2:])
+                picture = picture[:, top : top + crop, left : left + crop]
             yield picture.flip(-1) if self._config.flip and augment.random() < 0.5 else picture

@@ -19,11 +19,11 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from ..runtime.errors import replacing
 from .checkpoint import save_checkpoint
 from .config import TrainConfig
-from .data import Domain, UnpairedBatches, load_domain, load_held_out
+from .data import UnpairedBatches, load_examples, load_held_out, load_training
 from .device import pick_amp_dtype, pick_device
 from .journal import Journal
 from .metrics import validate
-from .preview import preview_grid, save_preview
+from .preview import COLUMNS, preview_grid, save_preview
 from .schedule import build_scheduler
 from .step import CycleGAN
 
@@ -74,10 +74,9 @@ class Run:
         self.folder = folder
         self.device = pick_device(config.run.device)
         amp_dtype = pick_amp_dtype(config.run.precision, self.device)
-        dataroot = Path(config.data.dataroot)
-        domains = tuple(load_domain(dataroot / f"train{name}", config.data.load_size) for name in "AB")
-        self.domain_A, self.domain_B = domains
-        self.held_out = load_held_out(dataroot, config.data.crop_size)
+        self.domain_A, self.domain_B = load_training(config)
+        self.held_out = load_held_out(config)
+        self.shown = self.held_out or load_examples(config, COLUMNS)
         self.batches = UnpairedBatches(self.domain_A, self.domain_B, config.data, config.run.seed)
         self.model = CycleGAN(config, self.device, amp_dtype)
         self.schedulers = [
@@ -177,8 +176,7 @@ class Run:
             self._save(f"epoch-{epoch:04d}")
 
     def _preview(self, journal: Journal) -> None:
-        shown: tuple[Domain, Domain] = self.held_out or (self.domain_A, self.domain_B)
-        grid = preview_grid(self.translators, shown, self.device)
+        grid = preview_grid(self.translators, self.shown, self.device)
         save_preview(grid, self.folder / "previews" / f"step-{self.step:07d}.png")
         journal.picture(self.step, grid)
 

@@ -52,7 +52,7 @@ def validate(
         `cycle_psnr_A`, `cycle_psnr_B` (dB, picture against its reconstruction), `cycle_l1` (mean absolute error of
         both, of values in [-1, 1]) and, for paired folders, `psnr_AtoB`, `ssim_AtoB`, `psnr_BtoA`, `ssim_BtoA`.
     """
-    pictures = {"A": held_out[0].pictures, "B": held_out[1].pictures}
+    pictures = {"A": held_out[0].stacked, "B": held_out[1].stacked}
     generators = {"AtoB": translators[0], "BtoA": translators[1]}
     fakes = {"AtoB": translate_all(generators["AtoB"], pictures["A"], device)}
     fakes["BtoA"] = translate_all(generators["BtoA"], pictures["B"], device)

@@ -7,6 +7,7 @@ Johnson et al. (ECCV 2016) for the residual generator; Isola et al. (CVPR 2017) 
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +51,27 @@ def norm_layer(norm: str) -> NormLayer:
     return makers[norm]
 
 
+class ResizeConv2d(nn.Conv2d):
+    """Doubles both sides: nearest neighbours, then a 3x3 convolution, so that every output pixel sees equally much.
+
+    Odena et al., "Deconvolution and Checkerboard Artifacts" (Distill, 2016).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1, bias=bias, padding_mode="reflect")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, C', 2H, 2W]."""
+        return super().forward(F.interpolate(x, scale_factor=2.0))
+
+
+def upsampling(kind: str, in_channels: int, out_channels: int, kernel: int, bias: bool) -> nn.Module:
+    """Return the layer that doubles both sides; "deconv" is the official transposed convolution, "resize" ours."""
+    if kind == "resize":
+        return ResizeConv2d(in_channels, out_channels, bias)
+    return nn.ConvTranspose2d(in_channels, out_channels, kernel, 2, padding=1, output_padding=kernel % 2, bias=bias)
+
+
 class ResnetBlock(nn.Module):
     """Two 3x3 convolutions around a skip connection, with no activation after the sum."""
 
@@ -86,6 +108,7 @@ class ResnetGenerator(nn.Module):
         n_blocks: int = 9,
         norm: str = "instance",
         dropout: bool = False,
+        upsample: str = "deconv",
     ) -> None:
         super().__init__()
         make_norm, bias = norm_layer(norm), norm == "instance"
@@ -96,7 +119,7 @@ class ResnetGenerator(nn.Module):
             layers += [make_norm(2 * channels), nn.ReLU(True)]
         layers += [ResnetBlock(4 * ngf, norm, dropout) for _ in range(n_blocks)]
         for channels in (4 * ngf, 2 * ngf):  # [B, 4·ngf, H/4, W/4] → [B, ngf, H, W]
-            layers += [nn.ConvTranspose2d(channels, channels // 2, 3, 2, padding=1, output_padding=1, bias=bias)]
+            layers += [upsampling(upsample, channels, channels // 2, 3, bias)]
             layers += [make_norm(channels // 2), nn.ReLU(True)]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, output_nc, 7), Tanh()]
         self.model = nn.Sequential(*layers)
@@ -119,13 +142,14 @@ class UnetBlock(nn.Module):
         input_nc: int | None = None,
         outermost: bool = False,
         dropout: bool = False,
+        upsample: str = "deconv",
     ) -> None:
         super().__init__()
         make_norm, bias = norm_layer(norm), norm == "instance"
         self.outermost = outermost
         down = nn.Conv2d(outer if input_nc is None else input_nc, inner, 4, stride=2, padding=1, bias=bias)
         from_below = inner if below is None else 2 * inner
-        up = nn.ConvTranspose2d(from_below, outer, 4, stride=2, padding=1, bias=bias or outermost)
+        up = upsampling(upsample, from_below, outer, 4, bias or outermost)
         layers: list[nn.Module]
         if outermost:
             assert below is not None
@@ -150,16 +174,24 @@ class UnetGenerator(nn.Module):
     """U-Net with `num_downs` levels; sides are multiples of 2**num_downs."""
 
     def __init__(
-        self, input_nc: int, output_nc: int, num_downs: int, ngf: int = 64, norm: str = "batch", dropout: bool = False
+        self,
+        input_nc: int,
+        output_nc: int,
+        num_downs: int,
+        ngf: int = 64,
+        norm: str = "batch",
+        dropout: bool = False,
+        upsample: str = "deconv",
     ) -> None:
         super().__init__()
         self.size_multiple = self.size_minimum = 2**num_downs
-        block = UnetBlock(8 * ngf, 8 * ngf, None, norm)
+        level = partial(UnetBlock, norm=norm, upsample=upsample)
+        block = level(8 * ngf, 8 * ngf, None)
         for _ in range(num_downs - 5):
-            block = UnetBlock(8 * ngf, 8 * ngf, block, norm, dropout=dropout)
+            block = level(8 * ngf, 8 * ngf, block, dropout=dropout)
         for width in (4, 2, 1):
-            block = UnetBlock(width * ngf, 2 * width * ngf, block, norm)
-        self.model = UnetBlock(output_nc, ngf, block, norm, input_nc=input_nc, outermost=True)
+            block = level(width * ngf, 2 * width * ngf, block)
+        self.model = level(output_nc, ngf, block, input_nc=input_nc, outermost=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Translate [B, input_nc, H, W] to [B, output_nc, H, W]."""
@@ -216,10 +248,12 @@ def build_generator(config: NetworksConfig, input_nc: int, output_nc: int) -> Ge
         ConfigError: no architecture has that name.
     """
     if blocks := re.fullmatch(r"resnet_(\d+)blocks", config.generator):
-        return ResnetGenerator(input_nc, output_nc, config.ngf, int(blocks[1]), config.norm, config.dropout)
+        return ResnetGenerator(
+            input_nc, output_nc, config.ngf, int(blocks[1]), config.norm, config.dropout, config.upsample
+        )
     if size := re.fullmatch(r"unet_(128|256)", config.generator):
         num_downs = int(size[1]).bit_length() - 1
-        return UnetGenerator(input_nc, output_nc, num_downs, config.ngf, config.norm, config.dropout)
+        return UnetGenerator(input_nc, output_nc, num_downs, config.ngf, config.norm, config.dropout, config.upsample)
     raise ConfigError(f"no generator is called {config.generator!r}; use resnet_<N>blocks, unet_128 or unet_256")
 
 

@@ -21,12 +21,18 @@ def preview_grid(
     rows = []
     for domain, there, back in zip(domains, translators, reversed(translators), strict=True):
         spread = torch.linspace(0, len(domain) - 1, min(COLUMNS, len(domain))).long()
-        real = domain.pictures[spread]
+        real = domain.stacked[spread]
         fake = translate_all(there, real, device)
-        rows += [real, fake, translate_all(back, fake, device)]
+        rows += [_visible(pictures) for pictures in (real, fake, translate_all(back, fake, device))]
     columns = min(len(row) for row in rows)
     grid: Tensor = make_grid(torch.cat([row[:columns] for row in rows]), nrow=columns, padding=2, pad_value=255)
     return grid
+
+
+def _visible(pictures: Tensor) -> Tensor:
+    """Turn [N, C, H, W] of any range and channels into uint8 RGB: gray is repeated, of more than three the first."""
+    shown = pictures[:, :3] if pictures.shape[1] >= 3 else pictures[:, :1].expand(-1, 3, -1, -1)
+    return shown.byte()
 
 
 def save_preview(grid: Tensor, path: Path) -> None:

@@ -42,8 +42,11 @@ class CycleGAN:
         self._amp_dtype = amp_dtype
         self.num_seen = 0
         torch.manual_seed(config.run.seed)
-        self.G_A, self.G_B = (self._initialised(build_generator(config.networks, 3, 3)) for _ in range(2))
-        self.D_A, self.D_B = (self._initialised(build_discriminator(config.networks, 3)) for _ in range(2))
+        channels_A, channels_B = config.data.input_nc, config.data.output_nc
+        self.G_A = self._initialised(build_generator(config.networks, channels_A, channels_B))
+        self.G_B = self._initialised(build_generator(config.networks, channels_B, channels_A))
+        self.D_A = self._initialised(build_discriminator(config.networks, channels_B))
+        self.D_B = self._initialised(build_discriminator(config.networks, channels_A))
         self.ema_A, self.ema_B = (copy.deepcopy(network).requires_grad_(False) for network in (self.G_A, self.G_B))
         self.optimizer_G = self._adam(self.G_A, self.G_B)
         self.optimizer_D = self._adam(self.D_A, self.D_B)

@@ -75,3 +75,9 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
     broken.write_text("[networks\nngf = 3")
     with pytest.raises(ConfigError, match=r"broken\.toml is not valid TOML"):
         read_toml(broken)
+
+
+def test_identity_needs_domains_of_equal_channels():
+    with pytest.raises(ConfigError, match=r"equal channels, not 1 and 3; set losses\.lambda_identity=0"):
+        resolve_config({"data": {"input_nc": 1}})
+    assert resolve_config({"data": {"input_nc": 1}, "losses": {"lambda_identity": 0}}).data.output_nc == 3

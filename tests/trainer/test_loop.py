@@ -1,15 +1,18 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from cyclegan_edge.trainer.checkpoint import load_checkpoint
+from cyclegan_edge.trainer.checkpoint import load_checkpoint, load_generator
+from cyclegan_edge.trainer.config import resolve_config
 from cyclegan_edge.trainer.journal import Journal, read_records
 from cyclegan_edge.trainer.loop import Run
 
@@ -156,3 +159,30 @@ def test_a_run_stopped_by_a_signal_goes_on_exactly(dataroot, tmp_path, signal_nu
     assert_same_state(*states)
     journals = [(root / "r" / "metrics.jsonl").read_text() for root in (tmp_path / "runs", tmp_path / "whole" / "runs")]
     assert journals[0] == journals[1]
+
+
+@pytest.mark.parametrize(("input_nc", "output_nc"), [(1, 3), (1, 1), (4, 2)])
+def test_a_run_with_other_channels_ends_in_generators_of_those(make_config, dataroot, tmp_path, input_nc, output_nc):
+    for folder, channels in (("trainA", input_nc), ("trainB", output_nc)):
+        if channels not in (1, 3):
+            for path in (dataroot / folder).iterdir():
+                np.save(
+                    path.with_suffix(".npy"), np.random.default_rng(0).integers(0, 256, (40, 40, channels), np.uint8)
+                )
+                path.unlink()
+    for folder in ("testA", "testB"):
+        shutil.rmtree(dataroot / folder)
+    data = {"dataroot": str(dataroot), "load_size": 36, "crop_size": 32, "input_nc": input_nc, "output_nc": output_nc}
+    config = make_config(data=data, losses={"lambda_identity": 0}, run={"device": "cpu", "preview_every": 2})
+    config = resolve_config(config.model_dump(), {"run": {"max_steps": 2}})
+    Run(config, tmp_path / "run").train()
+    loaded = load_generator(tmp_path / "run", "BtoA")
+    assert (loaded.input_nc, loaded.output_nc) == (output_nc, input_nc)
+    assert loaded.network(torch.zeros(1, output_nc, 32, 32)).shape == (1, input_nc, 32, 32)
+
+
+@pytest.mark.parametrize("preprocess", ["crop", "scale_width", "scale_width_and_crop", "none"])
+def test_a_run_trains_in_every_mode_of_preprocessing(make_config, dataroot, tmp_path, preprocess):
+    data = {"dataroot": str(dataroot), "load_size": 36, "crop_size": 32, "preprocess": preprocess}
+    run = {"device": "cpu", "precision": "fp32", "max_steps": 1, "preview_every": 1}
+    assert Run(make_config(data=data, run=run), tmp_path / "run").train().step == 1

@@ -37,8 +37,8 @@ def test_translating_leaves_the_mode_of_the_network_alone():
     assert network.training
 
 
-def test_validation_of_the_identity_is_the_difference_of_the_domains(dataroot):
-    held_out = load_held_out(dataroot, 32)
+def test_validation_of_the_identity_is_the_difference_of_the_domains(dataroot, make_config):
+    held_out = load_held_out(make_config(data={"dataroot": str(dataroot)}))
     values = validate((nn.Identity(), nn.Identity()), held_out, CPU)
     assert values["cycle_l1"] == 0
     assert values["cycle_psnr_A"] == 100.0
@@ -47,8 +47,8 @@ def test_validation_of_the_identity_is_the_difference_of_the_domains(dataroot):
     assert values["psnr_BtoA"] == pytest.approx(expected)
 
 
-def test_folders_with_other_names_are_not_paired(dataroot):
+def test_folders_with_other_names_are_not_paired(dataroot, make_config):
     (dataroot / "testB" / "00.png").rename(dataroot / "testB" / "other.png")
-    held_out = load_held_out(dataroot, 32)
+    held_out = load_held_out(make_config(data={"dataroot": str(dataroot)}))
     assert not is_paired(*held_out)
     assert "psnr_AtoB" not in validate((nn.Identity(), nn.Identity()), held_out, CPU)

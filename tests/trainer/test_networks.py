@@ -4,7 +4,13 @@ from torch import nn
 
 from cyclegan_edge.runtime.errors import ConfigError
 from cyclegan_edge.trainer.config import NetworksConfig
-from cyclegan_edge.trainer.networks import InstanceNorm, build_discriminator, build_generator, init_weights
+from cyclegan_edge.trainer.networks import (
+    InstanceNorm,
+    build_discriminator,
+    build_generator,
+    init_weights,
+    upsampling,
+)
 
 
 def count(network: nn.Module) -> int:
@@ -159,3 +165,28 @@ def test_an_unknown_architecture_is_refused():
     config = NetworksConfig().model_copy(update={"generator": "stylegan"})
     with pytest.raises(ConfigError, match="no generator is called 'stylegan'"):
         build_generator(config, 3, 3)
+
+
+@pytest.mark.parametrize(("generator", "size"), [("resnet_1blocks", (32, 48)), ("unet_128", (128, 256))])
+def test_resizing_generators_keep_the_size(generator, size):
+    network = build_generator(NetworksConfig(generator=generator, ngf=4, upsample="resize"), 3, 1)
+    assert network(torch.randn(1, 3, *size)).shape == (1, 1, *size)
+
+
+def transposed_unevenness(network: nn.Module) -> float:
+    """How differently a constant input comes out at even and odd places of an upsampling layer."""
+    nn.init.uniform_(network.weight)
+    result = network(torch.ones(1, 4, 16, 16))[..., 2:-2, 2:-2]
+    return (result[..., ::2, ::2] - result[..., 1::2, 1::2]).abs().max().item()
+
+
+def test_resizing_leaves_no_checkerboard_where_the_transposed_convolution_does():
+    assert transposed_unevenness(upsampling("deconv", 4, 4, 3, bias=False)) > 0.1
+    assert transposed_unevenness(upsampling("resize", 4, 4, 3, bias=False)) < 1e-5
+
+
+def test_the_resizing_layers_take_the_place_of_the_transposed_ones():
+    state = build_generator(NetworksConfig(generator="resnet_1blocks", ngf=4, upsample="resize"), 3, 3).state_dict()
+    assert state["model.11.weight"].shape == (8, 16, 3, 3)
+    official = build_generator(NetworksConfig(generator="resnet_1blocks", ngf=4), 3, 3).state_dict()
+    assert list(state) == list(official)
