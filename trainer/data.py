@@ -1,22 +1,15 @@
-"""Two folders of unpaired pictures, decoded once, and the batches drawn from them.
-
-Every draw is a function of the seed, the epoch and the step alone, so a resumed run sees exactly the pictures that an
-uninterrupted one would have seen, and no state needs saving.
-"""
+"""Two folders of unpaired pictures, decoded once."""
 
 import logging
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from ..runtime.contract import normalise
 from ..runtime.errors import DatasetError
 from .config import DataConfig, TrainConfig
 from .pictures import TRAINING_SUFFIXES, Pixels, Preparation
@@ -172,45 +165,3 @@ def _check_sizes(domains: tuple[Domain, Domain], config: TrainConfig) -> None:
             f"{smallest} becomes {width}x{height}, too small for the {config.networks.discriminator} discriminator, "
             f"which needs {config.networks.smallest_crop}"
         )
-
-
-class UnpairedBatches:
-    """Random crops and flips of two domains that know nothing of each other."""
-
-    def __init__(self, domain_a: Domain, domain_b: Domain, config: DataConfig, seed: int) -> None:
-        self.domains = (domain_a, domain_b)
-        self._config = config
-        self._seed = seed
-        self.num_pictures = max(len(domain_a), len(domain_b))
-        self.steps_per_epoch = max(1, self.num_pictures // config.batch_size)
-
-    def epoch_of(self, step: int) -> int:
-        """Return the epoch, counted from 1, that step number `step`, counted from 0, belongs to."""
-        return step // self.steps_per_epoch + 1
-
-    def batch(self, step: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Return real A and real B of step `step`: float [B, 3, crop, crop] in [-1, 1] each."""
-        real_A, real_B = (self._draw(number, domain, step) for number, domain in enumerate(self.domains))
-        return real_A.to(device), real_B.to(device)
-
-    def _draw(self, number: int, domain: Domain, step: int) -> Tensor:
-        epoch, position = divmod(step, self.steps_per_epoch)
-        if self._config.serial_batches:
-            order = np.arange(self.num_pictures)
-        else:
-            order = np.random.default_rng([self._seed, number, 0, epoch]).permutation(self.num_pictures)
-        start = position * self._config.batch_size
-        chosen = np.take(order, range(start, start + self._config.batch_size), mode="wrap") % len(domain)
-        augment = np.random.default_rng([self._seed, number, 1, step])
-        return normalise(torch.stack(list(self._crops(domain.pictures, chosen, augment))).float())
-
-    def _crops(
-        self, pictures: Tensor | list[Tensor], chosen: Iterable[int], augment: np.random.Generator
-    ) -> Iterable[Tensor]:
-        crop = self._config.crop_size if self._config.preprocess.endswith("crop") else None
-        for index in chosen:
-            picture = pictures[index]
-            if crop:
-                top, left = (augment.integers(side - crop + 1) for side in picture.shape[-2:])
-                picture = picture[:, top : top + crop, left : left + crop]
-            yield picture.flip(-1) if self._config.flip and augment.random() < 0.5 else picture

@@ -17,9 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ..runtime.errors import replacing
+from .batches import UnpairedBatches
 from .checkpoint import save_checkpoint
 from .config import TrainConfig
-from .data import UnpairedBatches, load_examples, load_held_out, load_training
+from .data import load_examples, load_held_out, load_training
 from .device import pick_amp_dtype, pick_device
 from .journal import Journal
 from .metrics import validate
@@ -74,10 +75,10 @@ class Run:
         self.folder = folder
         self.device = pick_device(config.run.device)
         amp_dtype = pick_amp_dtype(config.run.precision, self.device)
-        self.domain_A, self.domain_B = load_training(config)
+        domains = load_training(config)
         self.held_out = load_held_out(config)
         self.shown = self.held_out or load_examples(config, COLUMNS)
-        self.batches = UnpairedBatches(self.domain_A, self.domain_B, config.data, config.run.seed)
+        self.batches = UnpairedBatches(domains, config.data, config.run.seed, self.device)
         self.model = CycleGAN(config, self.device, amp_dtype)
         self.schedulers = [
             build_scheduler(optimizer, config.schedule)
@@ -86,7 +87,7 @@ class Run:
         self.step = 0
         LOGGER.info(
             "%d + %d pictures, %d steps an epoch, on %s in %s",
-            len(self.domain_A), len(self.domain_B), self.batches.steps_per_epoch, self.device,
+            len(domains[0]), len(domains[1]), self.batches.steps_per_epoch, self.device,
             str(amp_dtype or torch.float32).removeprefix("torch."),
         )  # fmt: skip
 
@@ -114,7 +115,7 @@ class Run:
             started, before = time.monotonic(), self.step
             while self.step < self.total_steps and not stop.received:
                 epoch = self.batches.epoch_of(self.step)
-                losses = self.model.step(*self.batches.batch(self.step, self.device))
+                losses = self.model.step(*self.batches.batch(self.step))
                 self.step += 1
                 rate = (self.step - before) * self.config.data.batch_size / (time.monotonic() - started)
                 progress.update(bar, completed=self.step, rate=rate)

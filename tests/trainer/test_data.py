@@ -1,5 +1,4 @@
 import logging
-from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -7,24 +6,17 @@ import pytest
 import torch
 from PIL import Image
 
-from cyclegan_edge.runtime.contract import normalise
 from cyclegan_edge.runtime.errors import DatasetError
 from cyclegan_edge.trainer.config import resolve_config
-from cyclegan_edge.trainer.data import UnpairedBatches, load_domain, load_held_out, load_training
+from cyclegan_edge.trainer.data import load_domain, load_held_out, load_training
 from cyclegan_edge.trainer.pictures import Preparation
 
-CPU = torch.device("cpu")
 SQUARE = Preparation(3, "resize_and_crop", 32, 32)
 
 
 def configured(dataroot, **data):
     small = {"dataroot": str(dataroot), "load_size": 36, "crop_size": 32, "batch_size": 2}
     return resolve_config({"data": small | data})
-
-
-def batches(dataroot, seed=0, **changes) -> UnpairedBatches:
-    config = configured(dataroot, **changes)
-    return UnpairedBatches(*load_training(config), config.data, seed)
 
 
 def test_a_corrupt_file_is_named_skipped_and_counted(dataroot, caplog):
@@ -73,13 +65,6 @@ def test_a_limit_takes_the_first_pictures_by_name(dataroot):
     assert len(domain_B) == 2
 
 
-def test_serial_batches_keep_the_order_of_the_names(dataroot):
-    data = batches(dataroot, serial_batches=True, batch_size=1, load_size=32, flip=False)
-    for step in range(12):
-        for domain, real in zip(data.domains, data.batch(step, CPU), strict=True):
-            assert torch.equal(normalise(domain.pictures[step % 6 % len(domain)].float()), real[0])
-
-
 def test_channels_differ_between_the_domains(dataroot):
     config = resolve_config(
         {"data": {"dataroot": str(dataroot), "load_size": 32, "crop_size": 32, "input_nc": 1}},
@@ -94,20 +79,6 @@ def mixed(dataroot):
     """The dataset with one picture of domain A that is not square."""
     Image.new("RGB", (72, 48), "red").save(dataroot / "trainA" / "00.png")
     return dataroot
-
-
-@pytest.mark.parametrize("preprocess", ["crop", "scale_width_and_crop"])
-def test_pictures_of_several_sizes_are_cropped(mixed, preprocess):
-    data = batches(mixed, preprocess=preprocess, batch_size=3)
-    assert isinstance(data.domains[0].pictures, list)
-    for step in range(8):
-        assert [real.shape for real in data.batch(step, CPU)] == [(3, 3, 32, 32)] * 2
-
-
-@pytest.mark.parametrize("preprocess", ["none", "scale_width"])
-def test_whole_pictures_of_one_size_are_trained_on_whole(dataroot, preprocess):
-    data = batches(dataroot, preprocess=preprocess, load_size=40)
-    assert [real.shape for real in data.batch(0, CPU)] == [(2, 3, 40, 40)] * 2
 
 
 def test_whole_pictures_of_several_sizes_are_refused_by_name(mixed):
@@ -134,57 +105,3 @@ def test_one_16_bit_picture_makes_its_domain_fine_grained(dataroot):
     domain_A, domain_B = load_training(configured(dataroot))
     assert (domain_A.pictures.dtype, domain_B.pictures.dtype) == (torch.float32, torch.uint8)
     assert torch.allclose(domain_A.pictures[3], torch.tensor(32768 / 257))
-
-
-def test_a_batch_is_normalised_and_a_function_of_seed_and_step_alone(dataroot):
-    first = [batches(dataroot).batch(step, CPU) for step in range(7)]
-    again = batches(dataroot)
-    for step in reversed(range(7)):
-        for expected, found in zip(first[step], again.batch(step, CPU), strict=True):
-            assert torch.equal(expected, found)
-    other = batches(dataroot, seed=1).batch(0, CPU)
-    assert not torch.equal(first[0][0], other[0])
-    real_A = first[0][0]
-    assert real_A.shape == (2, 3, 32, 32)
-    assert real_A.dtype == torch.float32
-    assert -1 <= real_A.min() < real_A.max() <= 1
-
-
-def test_an_epoch_shows_every_picture_of_the_larger_domain_once(dataroot):
-    data = batches(dataroot, batch_size=1, load_size=32, flip=False)
-    assert data.steps_per_epoch == 6
-    for epoch in range(3):
-        seen = [data.batch(epoch * 6 + position, CPU)[0] for position in range(6)]
-        assert len({picture.sum().item() for picture in seen}) == 6
-
-
-def test_b_is_drawn_independently_of_a(dataroot):
-    data = batches(dataroot, batch_size=1, load_size=32, flip=False)
-    partners = {}
-    for step in range(120):
-        real_A, real_B = data.batch(step, CPU)
-        partners.setdefault(real_A.sum().item(), set()).add(real_B.sum().item())
-    assert all(len(found) == 5 for found in partners.values())
-
-
-def test_crops_and_flips_vary(dataroot):
-    data = batches(dataroot, batch_size=1)
-    views = {}
-    for step in range(60):
-        real_A, _ = data.batch(step, CPU)
-        views.setdefault(round(real_A.abs().sum().item(), 2), 0)
-    assert len(views) > 30
-
-
-def test_fewer_pictures_than_a_batch_still_fill_it(dataroot):
-    data = batches(dataroot, batch_size=8)
-    assert data.steps_per_epoch == 1
-    assert data.batch(0, CPU)[0].shape[0] == 8
-    assert [data.epoch_of(step) for step in range(3)] == [1, 2, 3]
-
-
-def test_epochs_count_from_one(dataroot):
-    data = batches(dataroot)
-    epochs = [data.epoch_of(step) for step in range(3 * data.steps_per_epoch)]
-    assert all(later - earlier in (0, 1) for earlier, later in pairwise(epochs))
-    assert (epochs[0], epochs[-1]) == (1, 3)
