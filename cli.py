@@ -17,6 +17,7 @@ COMMANDS = {
     "train": ("trainer.commands:train", "Train a translator on two folders of unpaired pictures."),
     "export": ("export.commands:export", "Turn a checkpoint into verified ONNX files."),
     "verify": ("export.commands:verify", "Compare an artefact with the checkpoint it came from."),
+    "export-weights": ("trainer.commands:export_weights", "Write weights that the official implementation loads."),
     "translate": ("runtime.commands:translate", "Translate a picture, a folder or a video."),
     "info": ("export.commands:info", "Say what a checkpoint or an artefact is."),
     "demo": ("export.demo:demo", "Train, export, verify and translate the embedded emoji; write a report."),

@@ -15,6 +15,8 @@ from ..runtime.errors import CheckpointError, ConfigError, replacing
 from ..runtime.metadata import Direction
 from .config import TrainConfig, resolve_config
 from .networks import Generator, build_generator
+from .official import NETWORK_NAMES as OFFICIAL_NAMES
+from .official import clean, find_files, generator_shape, network_name
 
 FORMAT = "cyclegan-edge checkpoint"
 SCHEMA_VERSION = 1
@@ -48,7 +50,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     content = read_tensors(path)
     if content.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path} is no checkpoint of cyclegan-edge; give a run folder or its checkpoints/latest.pt"
+            f"{path} is no checkpoint of cyclegan-edge; give a run folder, its checkpoints/latest.pt, or a file of the "
+            "official code by its own name, such as latest_net_G_A.pth"
         )
     if content["schema_version"] > SCHEMA_VERSION:
         raise CheckpointError(
@@ -89,38 +92,72 @@ class LoadedGenerator:
     direction: Direction
     weights: Weights
     name: str
-    step: int
+    step: int | None  # None where the source does not tell
     sha256: str
     input_nc: int
     output_nc: int
 
 
 def load_generator(source: Path, direction: Direction, weights: Weights = "ema") -> LoadedGenerator:
-    """Load `G_A` (AtoB) or `G_B` (BtoA) of a run folder or checkpoint file; averaged weights where there are any.
+    """Load `G_A` (AtoB) or `G_B` (BtoA), with averaged weights where there are any.
+
+    `source` is a run folder, a checkpoint file, or what the official code writes: a folder of `*_net_G_A.pth` files or
+    one of them. A `*_net_G.pth`, a published model of one direction, is taken for the direction that is asked for.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
     """
-    path = find_checkpoint(source)
-    content = load_checkpoint(path)
-    config = restored_config(content, path)
-    if not config.optim.ema_halflife:
-        weights = "raw"
-    prefix = "ema" if weights == "ema" else "G"
+    official = _official_generator(source, direction)
+    path = official or find_checkpoint(source)
+    if official:
+        state = clean(read_tensors(path))
+        config = _config_of_official(state, direction, path)
+        weights, step = "raw", None
+    else:
+        content = load_checkpoint(path)
+        config = restored_config(content, path)
+        weights = weights if config.optim.ema_halflife else "raw"
+        networks = content["state"]["networks"]
+        state = networks.get(f"{'ema' if weights == 'ema' else 'G'}_{direction[0]}", {})
+        step = content["progress"]["step"]
     input_nc, output_nc = config.data.input_nc, config.data.output_nc
     if direction == "BtoA":
         input_nc, output_nc = output_nc, input_nc
     network = build_generator(config.networks, input_nc, output_nc)
     try:
-        network.load_state_dict(content["state"]["networks"][f"{prefix}_{direction[0]}"])
-    except (KeyError, RuntimeError) as error:
-        raise CheckpointError(f"{path} holds no generator {direction} of the architecture it names: {error}") from error
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} holds no generator {direction} of the architecture it names or shows") from error
     network.eval().requires_grad_(False)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    name = source.name if source.is_dir() else path.stem
-    step = content["progress"]["step"]
+    name = source.name if source.is_dir() else path.parent.name if official else path.stem
     return LoadedGenerator(network, config, direction, weights, name, step, sha256, input_nc, output_nc)
+
+
+def _official_generator(source: Path, direction: Direction) -> Path | None:
+    """Return the official file that holds the generator of `direction`, or None where `source` is ours.
+
+    Raises:
+        CheckpointError: the source is official but holds another network.
+    """
+    files = find_files(source) if source.is_dir() else {network_name(source): source}
+    wanted = f"G_{direction[0]}"
+    if not files.keys() & OFFICIAL_NAMES:
+        return None
+    path = files.get(wanted) or files.get("G")
+    if path is None:
+        found = ", ".join(sorted(file.name for file in files.values()))
+        raise CheckpointError(f"{source} holds {found} and no {wanted}, which translates {direction}; name that file")
+    return path
+
+
+def _config_of_official(state: dict[str, Any], direction: Direction, path: Path) -> TrainConfig:
+    layer = generator_shape(state, path).layer(f"G_{direction[0]}")
+    try:
+        return resolve_config(layer, {"losses": {"lambda_identity": 0}})
+    except ConfigError as error:
+        raise CheckpointError(f"{path} holds a generator that cannot be built: {error}") from error
 
 
 def restored_config(content: dict[str, Any], path: Path) -> TrainConfig:

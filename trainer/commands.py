@@ -1,13 +1,17 @@
-"""`cyclegan train`."""
+"""`cyclegan train` and `cyclegan export-weights`. What brings torch is imported when it is needed."""
 
 import logging
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from ..runtime.errors import ConfigError, OutputError
+from ..runtime.errors import ConfigError, OutputError, UsageError
 from .config import Precision, TrainConfig, parse_assignment, read_toml, resolve_config
+
+if TYPE_CHECKING:
+    from .checkpoint import Weights
+    from .loop import Outcome
 
 LOGGER = logging.getLogger(__name__)
 
@@ -35,6 +39,11 @@ RESUMABLE["data"] = {"dataroot"}
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file laid over the defaults.")
 @click.option("--set", "assignments", multiple=True, metavar="PART.KEY=VALUE", help="Set any key; may be repeated.")
 @click.option("--resume", is_flag=True, help="Go on exactly where the run's latest checkpoint stands.")
+@click.option(
+    "--init-from",
+    type=click.Path(path_type=Path),
+    help="Start from the weights of a run, a checkpoint, or an official checkpoints/NAME folder or *_net_G_A.pth file.",
+)
 @click.option("--device", metavar="auto|cpu|cuda[:i]|mps", help="Where to train.  [default: auto]")
 @click.option("--precision", type=click.Choice(get_args(Precision)), help="[default: auto, bf16 where hardware has it]")
 @click.option("--epochs", type=int, help="Epochs at the initial learning rate.  [default: 100]")
@@ -50,6 +59,7 @@ def train(
     config_file: Path | None,
     assignments: tuple[str, ...],
     resume: bool,
+    init_from: Path | None,
     size: int | None,
     **flags: Any,
 ) -> None:
@@ -68,7 +78,9 @@ def train(
             layers.append({part: {key: value}})
     layers.append({"data": {"dataroot": str(dataroot.resolve())}})
     folder = runs / name
-    outcome = _train(folder, layers, resume)
+    if resume and init_from:
+        raise UsageError("--resume goes on with the run's own weights; leave out --init-from")
+    outcome = _resume(folder, layers) if resume else _start(folder, layers, init_from)
     LOGGER.info(
         "%s step %d; the run is in %s", "interrupted after" if outcome.interrupted else "done:", outcome.step, folder
     )
@@ -76,15 +88,26 @@ def train(
         raise click.Abort
 
 
-def _train(folder: Path, layers: list[dict[str, Any]], resume: bool) -> Any:
-    # Imported late: these bring torch.
+def _start(folder: Path, layers: list[dict[str, Any]], init_from: Path | None) -> "Outcome":
+    from .interchange import read_start, warm_start
+    from .loop import Run
+
+    if (folder / "checkpoints").exists():
+        raise OutputError(f"{folder} already holds a run; give --resume to go on with it, or another --name")
+    if init_from is None:
+        return Run(resolve_config(*layers), folder).train()
+    start = read_start(init_from)
+    config = resolve_config(start.layer, *layers)
+    start.check(config)
+    run = Run(config, folder)
+    warm_start(run.model, start)
+    return run.train()
+
+
+def _resume(folder: Path, layers: list[dict[str, Any]]) -> "Outcome":
     from .checkpoint import find_checkpoint, load_checkpoint, restored_config
     from .loop import Run
 
-    if not resume:
-        if (folder / "checkpoints").exists():
-            raise OutputError(f"{folder} already holds a run; give --resume to go on with it, or another --name")
-        return Run(resolve_config(*layers), folder).train()
     path = find_checkpoint(folder)
     content = load_checkpoint(path)
     stored = restored_config(content, path)
@@ -105,3 +128,26 @@ def _check_resumable(stored: TrainConfig, wanted: TrainConfig) -> None:
                     f"the run was started with {part}.{key}={value}, so it cannot go on with {after[part][key]}; "
                     "leave that out, or start a new run with another --name"
                 )
+
+
+@click.command("export-weights")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option(
+    "--output", type=click.Path(path_type=Path), required=True, help="Folder to write to, such as checkpoints/NAME."
+)
+@click.option(
+    "--weights",
+    type=click.Choice(["ema", "raw"]),
+    default="ema",
+    show_default=True,
+    help="Averaged weights where the run keeps any, or those of the last step.",
+)
+def export_weights(source: Path, output: Path, weights: "Weights") -> None:
+    """Write the networks of SOURCE, a run folder or a checkpoint, as files that the official implementation loads.
+
+    OUTPUT becomes what its checkpoints/NAME folder is: latest_net_G_A.pth, latest_net_G_B.pth and both discriminators.
+    """
+    from .interchange import export_weights
+
+    for path in export_weights(source, output, weights):
+        click.echo(str(path))

@@ -72,3 +72,20 @@ def test_a_place_that_cannot_be_written_is_named(emoji, tmp_path, capsys):
     code = cyclegan("train", emoji, "--runs", tmp_path / "file", "--max-steps", 1, "--size", 32, *TINY)
     assert code == 5
     assert f"cannot write {tmp_path / 'file'}{os.sep}" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_weights_go_out_to_the_official_format_and_start_another_run(train, tmp_path, capsys):
+    official = tmp_path / "checkpoints" / "emoji"
+    six = [word.replace("resnet_1blocks", "resnet_6blocks") for word in TINY]
+    assert train("--max-steps", 1, "--size", 32, *six) == 0
+    assert cyclegan("export-weights", tmp_path / "t", "--output", official) == 0
+    assert capsys.readouterr().out.splitlines()[0] == str(official / "latest_net_G_A.pth")
+    assert train("--max-steps", 1, "--size", 32, "--name", "u", "--init-from", official) == 0
+    config = load_checkpoint(tmp_path / "u" / "checkpoints" / "latest.pt")["config"]
+    assert (config["networks"]["generator"], config["networks"]["ngf"]) == ("resnet_6blocks", 4)
+    assert train("--name", "v", "--init-from", official, "--set", "networks.ngf=8") == 2
+    assert "so it cannot start a run with 8" in capsys.readouterr().err
+    assert train("--resume", "--init-from", official) == 2
+    assert train("--name", "v", "--init-from", tmp_path / "absent") == 4
+    assert not (tmp_path / "v").exists()

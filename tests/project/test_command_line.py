@@ -13,9 +13,10 @@ HEAVY = ("cv2", "jinja2", "matplotlib", "numpy", "onnx", "onnxruntime", "openvin
 PROMISED = {
     "train": (
         "--name --runs --config --set --resume --device --precision --epochs --epochs-decay --max-steps --batch-size "
-        "--size --seed"
+        "--size --seed --init-from"
     ),
     "export": "--direction --precision --size --io --weights --images --output --no-verify",
+    "export-weights": "--output --weights",
     "verify": "--reference --images --backend",
     "translate": "-m -i -o --backend --device --fit --size",
     "info": "",
