@@ -20,6 +20,8 @@ COMMANDS = {
     "export-weights": ("trainer.commands:export_weights", "Write weights that the official implementation loads."),
     "translate": ("runtime.commands:translate", "Translate a picture, a folder or a video."),
     "info": ("export.commands:info", "Say what a checkpoint or an artefact is."),
+    "bench": ("runtime.machine_commands:bench", "Measure artefacts in every engine that is installed here."),
+    "doctor": ("runtime.machine_commands:doctor", "Say what this machine can run, and how to mend what it cannot."),
     "demo": ("export.demo:demo", "Train, export, verify and translate the embedded emoji; write a report."),
 }
 

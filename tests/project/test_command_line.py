@@ -20,6 +20,8 @@ PROMISED = {
     "verify": "--reference --images --backend",
     "translate": "-m -i -o --backend --device --fit --size",
     "info": "",
+    "bench": "--backend --device --size --json",
+    "doctor": "--json",
     "demo": "--minutes --output",
 }
 

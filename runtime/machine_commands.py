@@ -1,0 +1,115 @@
+"""Commands about this machine: `cyclegan doctor` and `cyclegan bench`."""
+
+import json
+from dataclasses import asdict
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .errors import CycleganError
+from .options import parse_size
+
+if TYPE_CHECKING:
+    from .bench import Result
+    from .doctor import Finding
+
+_MARKS = {"ok": "+", "missing": "-", "broken": "!"}
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
+def doctor(as_json: bool) -> None:
+    """Say what this machine can run, show, read and write, and how to mend what it cannot.
+
+    A line begins with + for what works, - for what is missing and ! for what is broken; an arrow leads to the remedy.
+    Exit code 0 where at least OpenCV and one engine work, 1 where nothing can be translated.
+    """
+    from .doctor import can_run, examine, machine
+
+    findings = examine()
+    runs = can_run(findings)
+    if as_json:
+        report = {"can_run": runs, "machine": machine(), "findings": [asdict(finding) for finding in findings]}
+        click.echo(json.dumps(report))
+    else:
+        click.echo("\n".join((_described(machine()), *_lines(findings))))
+    if not runs:
+        raise CycleganError("nothing can be translated here; mend an engine and OpenCV as said above")
+
+
+@click.command()
+@click.argument("artefacts", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="ARTEFACT…")
+@click.option("--backend", default="auto", show_default=True, help="One engine; auto takes all that read the artefact.")
+@click.option("--device", default="auto", show_default=True, help="auto (all that are present), cpu, cuda or cuda:1.")
+@click.option(
+    "--size", metavar="HxW", callback=parse_size, help="Size of the pictures; by default the artefact's, else 256x256."
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0),
+    default=3.0,
+    show_default=True,
+    help="How long each measurement lasts; at least ten pictures.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the numbers as one JSON object.")
+def bench(
+    artefacts: tuple[Path, ...], backend: str, device: str, size: tuple[int, int] | None, seconds: float, as_json: bool
+) -> None:
+    """Measure artefacts in every engine that is installed here, one picture at a time.
+
+    Cold: from an engine that is not yet imported to the first picture. Engine: the engine alone. End to end: from a
+    picture to its translation. A case that fails is told in its row, and the command ends with exit code 1.
+    """
+    from .bench import bench, find_cases
+    from .doctor import machine
+
+    cases = [
+        case
+        for artefact in artefacts
+        for case in find_cases(artefact, backend=backend, device=device, size=size, seconds=seconds)
+    ]
+    results = list(bench(cases))
+    if as_json:
+        click.echo(json.dumps({"machine": machine(), "results": [asdict(result) for result in results]}))
+    else:
+        click.echo(_described(machine()))
+        click.echo(_table(results))
+    failed = sum(bool(result.error) for result in results)
+    if failed:
+        raise CycleganError(f"{failed} of {len(results)} cases failed; see the table")
+
+
+def _table(results: "list[Result]") -> str:
+    """Lay the results out in columns, times in milliseconds."""
+    measured = ["p50", "p90", "p99", "fps"]
+    rows = [["", "", "", "", "", "", "engine", "", "", "", "end to end"]]
+    rows.append(["artefact", "engine", "device", "precision", "size", "cold", *measured, *measured])
+    for result in results:
+        row = [result.artefact, result.backend, result.device]
+        if result.engine and result.end_to_end and result.size:
+            row += [result.precision, f"{result.size[0]}x{result.size[1]}", f"{result.cold_ms:.0f}"]
+            for latency in (result.engine, result.end_to_end):
+                row += [f"{value:.1f}" for value in (latency.p50_ms, latency.p90_ms, latency.p99_ms, latency.fps)]
+        rows.append(row)
+    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    errors = [f"{result.artefact} in {result.backend} on {result.device}: {result.error}" for result in results]
+    return "\n".join([*lines, *(line for line, result in zip(errors, results, strict=True) if result.error)])
+
+
+def _described(machine: "dict[str, str | int]") -> str:
+    return " · ".join(f"{key} {value}" for key, value in machine.items())
+
+
+def _lines(findings: "list[Finding]") -> list[str]:
+    lines = []
+    part = ""
+    for finding in findings:
+        if finding.part != part:
+            part = finding.part
+            lines += ["", part]
+        remedy = f"  → {finding.remedy}" if finding.remedy else ""
+        lines.append(f"  {_MARKS[finding.status]} {finding.name}: {finding.detail}{remedy}")
+    return lines

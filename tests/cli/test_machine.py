@@ -1,0 +1,116 @@
+"""`cyclegan doctor` and `cyclegan bench` as their users meet them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from cyclegan_edge.cli import main
+from cyclegan_edge.runtime import doctor
+
+WITHOUT_OPENCV = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "cv2":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+from cyclegan_edge.cli import main
+main(sys.argv[1:])
+"""
+
+
+def cyclegan(*arguments) -> int:
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    return end.value.code
+
+
+@pytest.fixture(scope="module")
+def artefact(tmp_path_factory) -> Path:
+    """A foreign model that gives back its picture."""
+    path = tmp_path_factory.mktemp("model") / "same.onnx"
+    shape = ["batch", "height", "width", 3]
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["image"], ["translated"])],
+        "same",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, shape)],
+        [helper.make_tensor_value_info("translated", TensorProto.UINT8, shape)],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    return path
+
+
+class TestDoctor:
+    def test_the_page_names_each_part_and_what_to_do(self, capsys):
+        assert cyclegan("doctor") == 0
+        page = capsys.readouterr().out
+        for line in ("engines", "  + openvino: ", "  + onnxruntime: ", "cuda", "opencv", "cameras"):
+            assert f"\n{line}" in page
+        assert "  → " in page
+
+    def test_a_program_can_read_it(self, capsys):
+        assert cyclegan("doctor", "--json") == 0
+        report = json.loads(capsys.readouterr().out)
+        assert report["can_run"] is True
+        assert report["machine"]["cores"] >= 1
+        assert {"part", "name", "status", "detail", "remedy"} == report["findings"][0].keys()
+
+    def test_without_an_engine_it_ends_with_1(self, capsys, monkeypatch):
+        monkeypatch.setattr(doctor, "ENGINES", ())
+        assert cyclegan("doctor") == 1
+        assert (
+            capsys.readouterr().err
+            == "cyclegan: nothing can be translated here; mend an engine and OpenCV as said above\n"
+        )
+
+    def test_an_opencv_that_does_not_load_is_told_without_a_traceback(self, tmp_path):
+        done = subprocess.run(
+            [sys.executable, "-c", WITHOUT_OPENCV, "doctor"],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            timeout=120,
+        )
+        assert done.returncode == 1, done.stderr
+        assert "  ! opencv: No module named 'cv2'  → apt install libgl1" in done.stdout
+        assert "Traceback" not in done.stderr
+
+
+class TestBench:
+    def test_a_row_for_each_engine(self, artefact, capsys):
+        assert cyclegan("bench", artefact, "--size", "16x24", "--seconds", "0", "--device", "cpu") == 0
+        machine, _, head, *rows = capsys.readouterr().out.splitlines()
+        assert "cores" in machine
+        assert head.split()[:7] == ["artefact", "engine", "device", "precision", "size", "cold", "p50"]
+        assert [row.split()[1] for row in rows] == ["openvino", "onnxruntime"]
+        assert all("16x24" in row for row in rows)
+
+    def test_a_program_can_read_it(self, artefact, capsys):
+        arguments = ["--size", "16", "--seconds", "0", "--backend", "onnxruntime", "--device", "cpu", "--json"]
+        assert cyclegan("bench", artefact, *arguments) == 0
+        [result] = json.loads(capsys.readouterr().out)["results"]
+        assert (result["backend"], result["size"], result["error"]) == ("onnxruntime", [16, 16], "")
+        assert result["engine"]["runs"] >= 10
+        assert result["end_to_end"]["p99_ms"] > 0
+
+    def test_a_case_that_fails_is_told_and_the_others_are_measured(self, artefact, tmp_path, capsys):
+        (tmp_path / "damaged.onnx").write_bytes(b"damaged")
+        arguments = ["--size", "16", "--seconds", "0", "--backend", "onnxruntime", "--device", "cpu"]
+        assert cyclegan("bench", tmp_path / "damaged.onnx", artefact, *arguments) == 1
+        captured = capsys.readouterr()
+        assert "damaged.onnx in onnxruntime on cpu: onnxruntime cannot load" in captured.out
+        assert ["same.onnx", "onnxruntime", "cpu"] in [line.split()[:3] for line in captured.out.splitlines()]
+        assert "cyclegan: 1 of 2 cases failed" in captured.err
+
+    def test_a_missing_artefact_ends_with_4_before_anything_is_measured(self, artefact, tmp_path, capsys):
+        assert cyclegan("bench", artefact, tmp_path / "nothing.onnx") == 4
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert "there is no model file" in captured.err
