@@ -1,0 +1,147 @@
+"""What a verification found: its gates, its numbers, its table."""
+
+from itertools import groupby
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+from rich.table import Table
+
+from ..runtime.errors import replacing
+from ..runtime.metadata import Source, Verification
+
+
+class Gate(BaseModel):
+    """What a comparison must reach to pass, besides having no blank frame."""
+
+    model_config = ConfigDict(frozen=True)
+
+    max_lsb: int | None = None
+    min_psnr_db: float | None = None
+
+    def admits(self, max_lsb: int, psnr_db: float | None) -> bool:
+        """Whether a comparison with these numbers passes; a PSNR of None means identical pictures."""
+        if self.max_lsb is not None and max_lsb > self.max_lsb:
+            return False
+        return self.min_psnr_db is None or psnr_db is None or psnr_db >= self.min_psnr_db
+
+    def __str__(self) -> str:
+        if self.max_lsb is not None:
+            return f"≤ {self.max_lsb} LSB"
+        return "not blank" if self.min_psnr_db is None else f"≥ {self.min_psnr_db:g} dB"
+
+
+# By the coarser precision of artefact and engine.
+GATES = {"fp32": Gate(max_lsb=1), "fp16": Gate(min_psnr_db=40.0), "bf16": Gate(min_psnr_db=40.0)}
+
+# InstanceNorm divides a flat plane's rounding error by sqrt(eps) and the next layers magnify it until it fills the
+# picture: PyTorch in FP32 and in FP64 differ by more than 100 LSB there. No two engines can agree on such noise.
+UNDETERMINED = Gate()
+
+
+class Comparison(BaseModel):
+    """One engine against PyTorch on one kind of input, size and batch; one LSB is a step of a uint8 pixel.
+
+    PSNR (dB, None where all pictures are identical) and SSIM (None where its window does not fit) are of the worst
+    picture. A blank frame is not finite, or all black or all white where PyTorch's is not.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    engine: str
+    precision: str
+    input: str
+    size: tuple[int, int]
+    batch: int
+    max_lsb: int
+    mean_lsb: float
+    equal_share: float
+    psnr_db: float | None
+    ssim: float | None
+    blank_frames: int
+    gate: Gate
+    passed: bool
+
+
+class VerificationReport(BaseModel):
+    """A whole verification, as it is stored beside the artefact; `artefact_sha256` is the file's as it was compared."""
+
+    model_config = ConfigDict(frozen=True)
+
+    passed: bool
+    artefact: str
+    artefact_sha256: str
+    reference: Source
+    producer: dict[str, str]
+    created: str
+    pictures: tuple[str, ...]
+    notes: tuple[str, ...]
+    comparisons: tuple[Comparison, ...]
+
+    def summary(self) -> Verification:
+        """Return what the artefact itself says of the verification; undetermined comparisons have no say in it."""
+        judged = [row for row in self.comparisons if row.gate != UNDETERMINED]
+        return Verification(
+            passed=self.passed,
+            engines=tuple(dict.fromkeys(f"{row.engine} {row.precision}" for row in self.comparisons)),
+            max_lsb=max(row.max_lsb for row in judged),
+            min_psnr_db=min((round(row.psnr_db, 2) for row in judged if row.psnr_db is not None), default=None),
+        )
+
+
+def report_path(artefact: Path) -> Path:
+    """Return where the report of an artefact lies: `NAME.verify.json` beside it."""
+    return artefact.with_suffix(".verify.json")
+
+
+def save_report(report: VerificationReport, path: Path) -> None:
+    """Write the report as JSON.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with replacing(path) as partial:
+        partial.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def report_table(report: VerificationReport) -> Table:
+    """Lay the report out: a line for each engine and input, with the worst over its sizes and batches."""
+    table = Table(title=f"{report.artefact} against PyTorch FP32", title_justify="left", caption_justify="left")
+    if any(row.gate == UNDETERMINED for row in report.comparisons):
+        table.caption = "InstanceNorm turns a constant picture into magnified rounding errors, in PyTorch as anywhere."
+    table.add_column("engine")
+    table.add_column("input")
+    for heading in ("max LSB", "mean LSB", "equal", "PSNR dB", "SSIM", "gate"):
+        table.add_column(heading, justify="right")
+    table.add_column("result")
+    for engine, of_engine in groupby(report.comparisons, lambda row: f"{row.engine} {row.precision}"):
+        inputs: dict[str, list[Comparison]] = {}
+        for row in of_engine:
+            inputs.setdefault(row.input, []).append(row)
+        for name, rows in inputs.items():
+            table.add_row(engine, name, *_cells(rows))
+        table.add_section()
+    return table
+
+
+def _cells(rows: list[Comparison]) -> tuple[str, ...]:
+    ratios = [row.psnr_db for row in rows if row.psnr_db is not None]
+    likenesses = [row.ssim for row in rows if row.ssim is not None]
+    return (
+        str(max(row.max_lsb for row in rows)),
+        f"{max(row.mean_lsb for row in rows):.4f}",
+        f"{min(row.equal_share for row in rows):.2%}",
+        f"{min(ratios):.1f}" if ratios else "identical",
+        f"{min(likenesses):.5f}" if likenesses else "-",
+        str(rows[0].gate),
+        _result(rows),
+    )
+
+
+def _result(rows: list[Comparison]) -> str:
+    """Say whether all passed, else what happened and, where it is not everywhere, at which batches and sizes."""
+    missed = [row for row in rows if not row.passed]
+    if not missed:
+        return "[green]passed[/green]"
+    what = "blank" if any(row.blank_frames for row in missed) else "missed"
+    where = ", ".join(f"{row.batch}x{row.size[0]}x{row.size[1]}" for row in missed)
+    return f"[red]{what}[/red]" if len(missed) == len(rows) else f"[red]{what} at {where}[/red]"

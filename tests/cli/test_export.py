@@ -1,0 +1,309 @@
+"""`cyclegan export`, `verify` and `info`, as a user calls them."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from PIL import Image
+
+from cyclegan_edge.cli import main
+from cyclegan_edge.export import onnx_export
+from cyclegan_edge.export.graph import InferenceGenerator
+from cyclegan_edge.runtime.metadata import METADATA_KEY, parse_metadata
+from cyclegan_edge.trainer.checkpoint import save_checkpoint
+from cyclegan_edge.trainer.config import resolve_config
+from cyclegan_edge.trainer.step import CycleGAN
+
+
+def cyclegan(*arguments) -> int:
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    return end.value.code
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for domain in "AB":
+        (root / f"test{domain}").mkdir()
+        for number in range(2):
+            pixels = rng.integers(0, 256, (40, 30, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / f"test{domain}" / f"{domain}{number}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def make_run(tmp_path_factory):
+    """Return a function that writes an untrained run whose averaged weights are not its raw ones."""
+
+    def make(name: str, dataroot: Path | str = "", **data) -> Path:
+        layer = {
+            "data": {"dataroot": str(dataroot), "load_size": 32, "crop_size": 32} | data,
+            "networks": {"generator": "resnet_1blocks", "ngf": 4, "ndf": 4},
+        }
+        folder = tmp_path_factory.mktemp("runs") / name
+        model = CycleGAN(resolve_config(layer), torch.device("cpu"))
+        for averaged in (model.ema_A, model.ema_B):
+            for weight in averaged.parameters():
+                weight.add_(torch.randn_like(weight), alpha=0.01)
+        progress = {"step": 7, "epoch": 1}
+        save_checkpoint(folder / "checkpoints" / "latest.pt", model.config, progress, model.state_dict())
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def run(make_run, dataset) -> Path:
+    return make_run("t", dataset)
+
+
+@pytest.fixture(scope="module")
+def artefact(run, tmp_path_factory) -> Path:
+    """A verified FP32 artefact; nobody changes it."""
+    folder = tmp_path_factory.mktemp("artefact")
+    assert cyclegan("-q", "export", run, "--output", folder) == 0
+    return folder / "t-AtoB-fp32.onnx"
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def metadata_of(path: Path):
+    return parse_metadata({entry.key: entry.value for entry in onnx.load(path).metadata_props}, path)
+
+
+@pytest.mark.slow
+def test_both_directions_are_exported_verified_and_described(run, capsys):
+    assert cyclegan("export", run, "--direction", "both", "--precision", "fp16") == 0
+    folder = run / "exports"
+    artefacts = [folder / f"t-{direction}-fp16.onnx" for direction in ("AtoB", "BtoA")]
+    assert names(folder) == {f"t-{way}-fp16{end}" for way in ("AtoB", "BtoA") for end in (".onnx", ".verify.json")}
+
+    shown = capsys.readouterr().out
+    assert [line for line in shown.splitlines() if line.endswith(".onnx")] == [str(path) for path in artefacts]
+    assert shown.count("against PyTorch FP32") == 2
+    assert shown.count("onnxruntime fp16") == 6  # three inputs for each artefact
+    assert "missed" not in shown
+    for path, domain in zip(artefacts, "AB", strict=True):
+        report = json.loads(path.with_suffix(".verify.json").read_text())
+        assert report["passed"]
+        assert report["pictures"] == [f"{domain}0.png", f"{domain}1.png"]
+        assert metadata_of(path).direction == path.stem.split("-")[1]
+        assert metadata_of(path).verification.passed
+        assert metadata_of(path).verification.min_psnr_db >= 40
+
+
+@pytest.mark.slow
+def test_names_tell_what_is_unusual_and_an_old_report_goes_with_its_file(run, tmp_path, capsys):
+    unusual = ["--size", "32x48", "--io", "float", "--weights", "raw", "--no-verify", "--json"]
+    stale = tmp_path / "t-BtoA-fp32-32x48-float-raw.verify.json"
+    stale.write_text("{}")
+    assert cyclegan("export", run, "--direction", "BtoA", "--output", tmp_path, *unusual) == 0
+    path = tmp_path / "t-BtoA-fp32-32x48-float-raw.onnx"
+    assert [*tmp_path.iterdir()] == [path]
+    assert json.loads(capsys.readouterr().out) == [{"artefact": str(path), "verification": None}]
+    metadata = metadata_of(path)
+    assert (metadata.size, metadata.io, metadata.source.weights) == ((32, 48), "float", "raw")
+    assert metadata.verification is None
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_swapped_folders_is_verified_with_its_own_domain(make_run, dataset, tmp_path, capsys):
+    swapped = make_run("swapped", dataset, direction="BtoA") / "checkpoints" / "latest.pt"
+    assert cyclegan("export", swapped, "--output", tmp_path, "--json") == 0
+    (exported,) = json.loads(capsys.readouterr().out)
+    assert exported["artefact"] == str(tmp_path / "latest-AtoB-fp32.onnx")
+    assert exported["verification"]["pictures"] == ["B0.png", "B1.png"]
+
+
+class SwappedColours(InferenceGenerator):
+    """An exporter's mistake."""
+
+    def forward(self, image):
+        return super().forward(image.flip(-1))
+
+
+@pytest.mark.slow
+def test_an_artefact_that_misses_its_gate_is_kept_and_the_command_exits_1(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(onnx_export, "InferenceGenerator", SwappedColours)
+    assert cyclegan("export", run, "--output", tmp_path) == 1
+    assert names(tmp_path) == {"t-AtoB-fp32.onnx", "t-AtoB-fp32.verify.json"}
+    captured = capsys.readouterr()
+    assert captured.out.count("missed") >= 4  # noise and pictures in both engines
+    assert "t-AtoB-fp32.onnx: not the same as PyTorch within the gate; the file is kept" in captured.err
+    assert not json.loads((tmp_path / "t-AtoB-fp32.verify.json").read_text())["passed"]
+    assert not metadata_of(tmp_path / "t-AtoB-fp32.onnx").verification.passed
+
+
+def test_verify_passes_with_the_checkpoint_of_the_artefact_and_writes_nothing(artefact, run, capsys):
+    before = {path: path.read_bytes() for path in artefact.parent.iterdir()}
+    assert cyclegan("verify", artefact, "--reference", run, "--backend", "onnxruntime", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["passed"]
+    assert {row["engine"] for row in report["comparisons"]} == {"onnxruntime"}
+    assert report["pictures"] == ["A0.png", "A1.png"]
+    assert {path: path.read_bytes() for path in artefact.parent.iterdir()} == before
+
+
+def test_verify_misses_with_other_weights_and_keeps_the_file(artefact, make_run, dataset, capsys, caplog):
+    before = artefact.read_bytes()
+    other = make_run("other")
+    state = torch.load(other / "checkpoints" / "latest.pt", weights_only=True)
+    state["state"]["networks"]["ema_A"]["model.1.weight"].mul_(-1)
+    torch.save(state, other / "checkpoints" / "latest.pt")
+    assert cyclegan("verify", artefact, "--reference", other, "--images", dataset / "testB") == 1
+    captured = capsys.readouterr()
+    assert "missed" in captured.out
+    assert "not the same as PyTorch within the gate; the file is kept" in captured.err
+    assert "t-AtoB-fp32.onnx was made from another checkpoint than this other" in caplog.messages
+    assert artefact.read_bytes() == before
+
+
+@pytest.fixture
+def bad(tmp_path, artefact, run):
+    """A folder of things that are not what they should be; `out` is to stay empty."""
+    checkpoint = (run / "checkpoints" / "latest.pt").read_bytes()
+    (tmp_path / "cut.pt").write_bytes(checkpoint[: len(checkpoint) // 2])
+    (tmp_path / "noise.pt").write_bytes(np.random.default_rng(0).bytes(2000))
+    content = torch.load(run / "checkpoints" / "latest.pt", weights_only=True)
+    torch.save(content | {"schema_version": 99}, tmp_path / "newer.pt")
+    torch.save({"weights": torch.zeros(3)}, tmp_path / "foreign.pt")
+    model = onnx.load(artefact)
+    (entry,) = model.metadata_props
+    entry.value = entry.value.replace('"schema_version":1', '"schema_version":99')
+    onnx.save(model, tmp_path / "newer.onnx")
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "foreign.onnx")
+    (tmp_path / "cut.onnx").write_bytes(artefact.read_bytes()[:-3000])
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("mine")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        ("export {run} --size 30x32", 2, "multiples of 4, from 8 on, not 30x32; give --size 28x32 or 32x32"),
+        ("export {run} --size 4", 2, "give --size 8x8"),
+        ("export {run} --size 32x", 2, "'32x' is no size"),
+        ("export {run} --precision int4", 2, "'int4' is not one of"),
+        ("export {run} --no-verify --images {bad}", 2, "leave one of them out"),
+        ("export {run} --images {bad}/empty", 3, "there is no picture in"),
+        ("export {bad}/absent.pt", 4, "there is no checkpoint"),
+        ("export {bad}/empty", 4, "there is no checkpoint"),
+        ("export {bad}/cut.pt", 4, "cut short"),
+        ("export {bad}/noise.pt", 4, "noise.pt"),
+        ("export {bad}/newer.pt", 4, "written by a newer cyclegan-edge"),
+        ("export {run} --no-verify --output {bad}/file/below", 5, "cannot write"),
+        ("verify {bad}/foreign.onnx --reference {run}", 4, "only files of cyclegan export do"),
+        ("verify {bad}/newer.onnx --reference {run}", 4, "written by a newer cyclegan-edge"),
+        ("verify {bad}/cut.onnx --reference {run}", 4, "cut.onnx"),
+        ("verify {bad}/absent.onnx --reference {run}", 4, "absent.onnx"),
+        ("verify {artefact} --reference {bad}/cut.pt", 4, "cut short"),
+        ("verify {artefact} --reference {run} --backend openvin", 2, "did you mean openvino?"),
+        ("verify {artefact} --reference {run} --images {bad}/empty", 3, "there is no picture in"),
+        ("verify {artefact}", 2, "Missing option '--reference'"),
+        ("info {bad}/absent", 4, "there is no checkpoint"),
+        ("info {bad}/absent.onnx", 4, "absent.onnx"),
+        ("info {bad}/cut.onnx", 4, "cut.onnx"),
+        ("info {bad}/newer.onnx", 4, "written by a newer cyclegan-edge"),
+        ("info {bad}/cut.pt", 4, "cut short"),
+        ("info {bad}/file", 4, "file cannot be read as a checkpoint"),
+    ],
+)
+def test_bad_input_ends_in_one_sentence_and_writes_nothing(bad, run, artefact, command, code, message, capsys):
+    words = command.format(run=run, bad=bad, artefact=artefact).split()
+    if words[0] == "export" and "--output" not in words:
+        words += ["--output", str(bad / "out")]
+    before = sorted(bad.rglob("*"))
+    assert cyclegan(*words) == code
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+    assert sorted(bad.rglob("*")) == before
+
+
+def test_info_of_an_artefact(artefact, capsys):
+    assert cyclegan("info", artefact) == 0
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert lines["kind"] == "artefact"
+    assert lines["direction"] == "AtoB"
+    assert lines["input"] == "image uint8 [?, ?, ?, 3]"
+    assert lines["source.name"] == "t"
+    assert lines["verification.passed"] == "True"
+    assert lines["bytes"] == str(artefact.stat().st_size)
+
+    assert cyclegan("info", artefact, "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["producer"]["torch"] == torch.__version__.partition("+")[0]
+    assert METADATA_KEY not in facts
+
+
+def test_info_of_an_onnx_model_of_another_tool(bad, capsys):
+    assert cyclegan("info", bad / "foreign.onnx") == 0
+    shown = capsys.readouterr().out
+    assert "ONNX model of another tool" in shown
+    assert "image uint8 [?, ?, ?, 3]" in shown
+
+
+@pytest.mark.parametrize("part", [".", "checkpoints/latest.pt"])
+def test_info_of_a_run_and_of_its_checkpoint(run, part, capsys):
+    assert cyclegan("info", run / part, "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["kind"] == "checkpoint"
+    assert (facts["step"], facts["epoch"], facts["crop_size"]) == (7, 1, 32)
+    assert facts["networks"]["generator"] == "resnet_1blocks"
+    assert facts["averaged_weights"] is True
+
+
+EDGE = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch", "onnx", "torchmetrics", "PIL"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+from cyclegan_edge.cli import main
+main(sys.argv[1:])
+"""
+
+
+def process(*arguments, program=EDGE, cwd):
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+def test_without_torch_info_reads_artefacts_and_says_what_checkpoints_need(artefact, run, tmp_path):
+    advice = 'needs torch, which is not installed; install it with: pip install "cyclegan-edge[train]"'
+    described = process("info", artefact, cwd=tmp_path)
+    assert described.returncode == 0, described.stderr
+    assert "resnet_1blocks" in described.stdout
+    for words in (("info", run), ("export", run), ("verify", artefact, "--reference", run)):
+        refused = process(*words, cwd=tmp_path)
+        assert refused.returncode == 4
+        assert advice in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_real_process_prints_data_and_nothing_else_on_stdout(make_run, tmp_path):
+    shutil.copyfile(make_run("u") / "checkpoints" / "latest.pt", tmp_path / "u.pt")
+    program = "import sys; from cyclegan_edge.cli import main; main(sys.argv[1:])"
+    done = process("export", "u.pt", "--json", program=program, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert names(tmp_path) == {"u.pt", "u-AtoB-fp32.onnx", "u-AtoB-fp32.verify.json"}
+    (exported,) = json.loads(done.stdout)
+    assert exported["artefact"] == "u-AtoB-fp32.onnx"
+    assert exported["verification"]["passed"]
+    assert "no real picture was at hand" in done.stderr
+    assert "torch.onnx" not in done.stderr
