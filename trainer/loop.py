@@ -22,8 +22,8 @@ from .checkpoint import save_checkpoint
 from .config import TrainConfig
 from .data import load_examples, load_held_out, load_training
 from .device import pick_amp_dtype, pick_device
+from .evaluate import validate
 from .journal import Journal
-from .metrics import validate
 from .preview import COLUMNS, preview_grid, save_preview
 from .schedule import build_scheduler
 from .step import CycleGAN

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from cyclegan_edge.trainer.data import load_held_out
-from cyclegan_edge.trainer.metrics import is_paired, psnr, ssim, translate_all, validate
+from cyclegan_edge.trainer.metrics import evenly, gmsd, is_paired, psnr, ssim, translate_all
 
 CPU = torch.device("cpu")
 
@@ -37,18 +37,29 @@ def test_translating_leaves_the_mode_of_the_network_alone():
     assert network.training
 
 
-def test_validation_of_the_identity_is_the_difference_of_the_domains(dataroot, make_config):
-    held_out = load_held_out(make_config(data={"dataroot": str(dataroot)}))
-    values = validate((nn.Identity(), nn.Identity()), held_out, CPU)
-    assert values["cycle_l1"] == 0
-    assert values["cycle_psnr_A"] == 100.0
-    expected = psnr(held_out[0].pictures, held_out[1].pictures).mean().item()
-    assert values["psnr_AtoB"] == pytest.approx(expected)
-    assert values["psnr_BtoA"] == pytest.approx(expected)
+def test_gmsd_is_zero_for_the_same_picture_and_grows_with_lost_edges():
+    pictures = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    assert gmsd(pictures, pictures).tolist() == pytest.approx([0, 0])
+    edge = torch.zeros(1, 3, 32, 32)
+    edge[..., 16:] = 255
+    flat = torch.full_like(edge, 127)
+    softened = (edge + flat) / 2
+    assert 0 < gmsd(softened, edge).item() < gmsd(flat, edge).item()
 
 
-def test_folders_with_other_names_are_not_paired(dataroot, make_config):
-    (dataroot / "testB" / "00.png").rename(dataroot / "testB" / "other.png")
+def test_gmsd_by_hand():
+    step = torch.zeros(1, 1, 8, 8)
+    step[..., 4:] = 255  # after halving, columns 0 0 255 255: the gradient is 255 in the two middle columns
+    similarity = torch.tensor([170.0, 170, 170, 170]) / torch.tensor([170.0, 255**2 + 170, 255**2 + 170, 255**2 + 170])
+    found = gmsd(torch.zeros_like(step), step).item()
+    assert found > 0.3
+    assert similarity.std(correction=0).item() == pytest.approx(found, abs=0.15)  # zero padding adds an outer edge
+
+
+def test_a_subset_is_spread_evenly_and_keeps_the_pairs(dataroot, make_config):
     held_out = load_held_out(make_config(data={"dataroot": str(dataroot)}))
-    assert not is_paired(*held_out)
-    assert "psnr_AtoB" not in validate((nn.Identity(), nn.Identity()), held_out, CPU)
+    assert evenly(held_out[0], 3) is held_out[0]
+    subset = [evenly(domain, 2) for domain in held_out]
+    assert [path.name for path in subset[0].files] == ["00.png", "01.png"]
+    assert is_paired(*subset)
+    assert torch.equal(subset[1].stacked, held_out[1].stacked[:2])
