@@ -1,0 +1,192 @@
+"""`cyclegan demo`: the whole road on the embedded emoji, from two folders of pictures to a report one can look at."""
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..runtime.errors import CycleganError, InputError, OutputError
+
+if TYPE_CHECKING:
+    from ..runtime.contract import Picture
+    from ..trainer.config import TrainConfig
+    from .report import VerificationReport
+
+LOGGER = logging.getLogger(__name__)
+
+EMOJI = Path(__file__).parents[1] / "examples" / "emoji"
+SIZE = 64
+DIRECTIONS = ("AtoB", "BtoA")
+
+# A generator that learns in minutes on two cores; the high learning rate makes up for the short run.
+CONFIG: dict[str, dict[str, Any]] = {
+    "data": {"dataroot": str(EMOJI), "crop_size": SIZE, "load_size": 70, "batch_size": 4},
+    "networks": {"generator": "resnet_4blocks", "ngf": 24, "ndf": 32},
+    "optim": {"lr": 4e-4},
+    "run": {"log_every": 10, "preview_every": 200, "validate_every_epochs": 1},
+}
+REST_SECONDS = 60.0  # what everything but the training takes on two cores, roughly
+MARKER = ".cyclegan-demo"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Where the demo's files lie; `size` x `size` are the pictures it works on."""
+
+    folder: Path
+
+    @property
+    def run(self) -> Path:
+        """The training run."""
+        return self.folder / "runs" / "flat2three"
+
+    def pictures(self, kind: str) -> Path:
+        """The test pictures of a kind: A, B, AtoB or BtoA."""
+        return self.folder / "pictures" / kind
+
+    def artefact(self, direction: str) -> Path:
+        """The exported generator of a direction."""
+        return self.run / "exports" / f"flat2three-{direction}-fp32.onnx"
+
+    def video(self, kind: str) -> Path:
+        """The video of the flat emoji (A) or its translation (AtoB)."""
+        return self.folder / f"emoji-{kind}.webm"
+
+
+@click.command()
+@click.option("--minutes", type=click.FloatRange(0.2), default=5.0, show_default=True, help="About how long it takes.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), default="demo", show_default=True, help="Folder for all it makes."
+)
+def demo(minutes: float, output: Path) -> None:
+    """Train on the embedded emoji, export, verify, translate, and write one report to look at.
+
+    Flat emoji become three-dimensional ones: a small generator learns it from unpaired pictures at 64x64. The last line
+    printed is the path of the report.
+    """
+    started = time.monotonic()
+    files = Demo(output.resolve())
+    _prepare_folder(files.folder)
+    LOGGER.info("1 of 4: training")
+    config = plan(minutes * 60)
+    _train(config, files)
+    LOGGER.info("2 of 4: exporting and verifying both directions")
+    reports = {direction: _export(files, direction) for direction in DIRECTIONS}
+    LOGGER.info("3 of 4: translating %d pictures each way, and a video", len(list(files.pictures("A").iterdir())))
+    for direction in DIRECTIONS:
+        _translate(files.artefact(direction), files.pictures(direction[0]), files.pictures(direction))
+    _translate(files.artefact("AtoB"), files.video("A"), files.video("AtoB"))
+    LOGGER.info("4 of 4: measuring, and writing the report")
+    from .demo_report import write_report
+
+    report = write_report(files, config, reports, started)
+    click.echo(report)
+    if not all(found.passed for found in reports.values()):
+        raise CycleganError("an artefact differs from PyTorch by more than its gate allows; the report says where")
+
+
+def plan(seconds: float) -> "TrainConfig":
+    """Return the configuration whose run, with all that follows it, takes about `seconds` on this machine."""
+    from ..trainer.config import resolve_config
+    from ..trainer.loop import seconds_per_step
+
+    budget = max(seconds - REST_SECONDS, 0.3 * seconds)
+    steps = max(8, int(budget / seconds_per_step(resolve_config(CONFIG))))
+    steps_per_epoch = len(list((EMOJI / "trainA").iterdir())) // CONFIG["data"]["batch_size"]
+    epochs = max(2, -(-steps // steps_per_epoch))
+    schedule = {"n_epochs": epochs // 2, "n_epochs_decay": epochs - epochs // 2}
+    return resolve_config(CONFIG, {"run": {"max_steps": steps}, "schedule": schedule})
+
+
+def _prepare_folder(folder: Path) -> None:
+    """Empty the folder of an earlier demo, and lay the test pictures and the video in it.
+
+    Raises:
+        InputError: the emoji are not there.
+        OutputError: the folder holds something that is not an earlier demo, or cannot be written.
+    """
+    if not EMOJI.is_dir():
+        raise InputError(f"there are no emoji at {EMOJI}: they come with the repository; run the demo from a clone")
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
+        raise OutputError(f"{folder} is not empty and holds no earlier demo; name another folder with --output")
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        (folder / MARKER).touch()
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {error.strerror}; name another folder with --output") from error
+    files = Demo(folder)
+    pictures = {kind: _lay_out(kind, files.pictures(kind)) for kind in ("A", "B")}
+    _film(pictures["A"], files.video("A"))
+
+
+def _lay_out(kind: str, folder: Path) -> "list[Picture]":
+    """Write the test pictures of a domain at the demo's size; returns them, uint8 [SIZE, SIZE, 3]."""
+    from PIL import Image
+
+    from ..trainer.data import list_pictures
+    from ..trainer.pictures import decode_picture
+
+    folder.mkdir(parents=True)
+    pictures = []
+    for path in list_pictures(EMOJI / f"test{kind}"):
+        pictures.append(decode_picture(path, SIZE))
+        Image.fromarray(pictures[-1]).save(folder / f"{path.stem}.png")
+    return pictures
+
+
+def _film(pictures: "list[Picture]", path: Path, columns: int = 5, rows: int = 3, seconds: float = 6.0) -> None:
+    """Write a video in which the pictures pass by in rows, every other row the other way."""
+    from ..runtime.sources import Frame
+    from ..runtime.video import video_sink
+
+    fps = 24.0
+    with video_sink(path, fps) as write:
+        for picture in _passing(pictures, columns, rows, int(seconds * fps)):
+            write(Frame(picture, Path(path.name)))
+
+
+def _passing(pictures: "list[Picture]", columns: int, rows: int, num_frames: int) -> "Iterator[Picture]":
+    import numpy as np
+
+    length = len(pictures) // rows
+    strips = [np.concatenate(pictures[row * length : (row + 1) * length], axis=1) for row in range(rows)]
+    for number in range(num_frames):
+        shifted = [np.roll(strip, (-2, 2)[row % 2] * number, axis=1) for row, strip in enumerate(strips)]
+        yield np.concatenate([strip[:, : columns * SIZE] for strip in shifted])
+
+
+def _train(config: "TrainConfig", files: Demo) -> None:
+    from ..trainer.loop import Run
+
+    if Run(config, files.run).train().interrupted:
+        raise click.Abort
+
+
+def _export(files: Demo, direction: Any) -> "VerificationReport":
+    from ..trainer.checkpoint import load_generator
+    from ..trainer.data import list_pictures
+    from .onnx_export import export_onnx
+    from .verify import record, verify_artefact
+
+    generator = load_generator(files.run, direction)
+    path = files.artefact(direction)
+    export_onnx(generator, path)
+    report = verify_artefact(path, generator, list_pictures(files.pictures(direction[0])))
+    record(report, path)
+    return report
+
+
+def _translate(artefact: Path, given: Path, output: Path) -> None:
+    from ..runtime.pipeline import run
+    from ..runtime.route import open_route
+    from ..runtime.translator import load
+
+    route = open_route(given, output, overwrite=True)
+    with load(artefact) as translator:
+        run(route.source, translator, route.sink)
