@@ -37,9 +37,9 @@ class UnpairedBatches:
         self._seed = seed
         self._device = device
         self._first = world.rank * config.batch_size
-        self._global_batch = world.size * config.batch_size
+        self.global_batch = world.size * config.batch_size
         self.num_pictures = max(len(domain) for domain in domains)
-        self.steps_per_epoch = max(1, self.num_pictures // self._global_batch)
+        self.steps_per_epoch = max(1, self.num_pictures // self.global_batch)
         self._order: dict[int, tuple[int, np.ndarray]] = {}
 
     def epoch_of(self, step: int) -> int:
@@ -55,7 +55,7 @@ class UnpairedBatches:
         pictures, config = self._pictures[domain], self._config
         epoch, position = divmod(step, self.steps_per_epoch)
         order = self._shuffled(domain, epoch)
-        start = position * self._global_batch + self._first
+        start = position * self.global_batch + self._first
         for place in range(start, start + config.batch_size):
             picture = pictures[order[place % self.num_pictures] % len(pictures)]
             draws = np.random.default_rng([self._seed, domain, 1, epoch, place])

@@ -1,6 +1,7 @@
 """`cyclegan train` and `cyclegan export-weights`. What brings torch is imported when it is needed."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -11,7 +12,7 @@ from .config import Precision, TrainConfig, parse_assignment, read_toml, resolve
 
 if TYPE_CHECKING:
     from .checkpoint import Weights
-    from .loop import Outcome
+    from .loop import Run
 
 LOGGER = logging.getLogger(__name__)
 
@@ -24,12 +25,14 @@ FLAGS = {
     "max_steps": ("run", "max_steps"),
     "batch_size": ("data", "batch_size"),
     "seed": ("run", "seed"),
+    "compile": ("run", "compile"),
 }
 
 # What may differ between a run and its continuation; the rest decides what was computed so far.
-RESUMABLE = {"run": {"device", "max_steps", "log_every", "preview_every", "save_every", "keep_every_epochs"}}
+RESUMABLE = {"run": {"device", "max_steps", "log_every", "preview_every", "save_every", "keep_every_epochs", "compile"}}
 RESUMABLE["schedule"] = {"n_epochs", "n_epochs_decay"}
 RESUMABLE["data"] = {"dataroot"}
+RESUMABLE["optim"] = {"accumulate", "checkpoint_activations"}
 
 
 @click.command()
@@ -52,6 +55,9 @@ RESUMABLE["data"] = {"dataroot"}
 @click.option("--batch-size", type=int, help="[default: 1]")
 @click.option("--size", type=int, help="Train on crops of this side, from pictures resized to 286/256 of it.")
 @click.option("--seed", type=int, help="A run with the same seed is repeated exactly on the CPU.  [default: 0]")
+@click.option(
+    "--compile/--no-compile", default=None, help="Compile the step: slow to start, then faster.  [default: no]"
+)
 def train(
     dataroot: Path,
     name: str,
@@ -80,7 +86,14 @@ def train(
     folder = runs / name
     if resume and init_from:
         raise UsageError("--resume goes on with the run's own weights; leave out --init-from")
-    outcome = _resume(folder, layers) if resume else _start(folder, layers, init_from)
+    config, prepare = _resumed(folder, layers) if resume else _new(folder, layers, init_from)
+    from .distributed import joined_world
+    from .loop import Run
+
+    with joined_world(config.run.device) as world:
+        run = Run(config, folder, world)
+        prepare(run)
+        outcome = run.train()
     LOGGER.info(
         "%s step %d; the run is in %s", "interrupted after" if outcome.interrupted else "done:", outcome.step, folder
     )
@@ -88,34 +101,32 @@ def train(
         raise click.Abort
 
 
-def _start(folder: Path, layers: list[dict[str, Any]], init_from: Path | None) -> "Outcome":
-    from .interchange import read_start, warm_start
-    from .loop import Run
-
+def _new(
+    folder: Path, layers: list[dict[str, Any]], init_from: Path | None
+) -> tuple[TrainConfig, Callable[["Run"], None]]:
+    """Return the configuration of a new run, and what is to be done to the run before it trains."""
     if (folder / "checkpoints").exists():
         raise OutputError(f"{folder} already holds a run; give --resume to go on with it, or another --name")
     if init_from is None:
-        return Run(resolve_config(*layers), folder).train()
+        return resolve_config(*layers), lambda run: None
+    from .interchange import read_start, warm_start
+
     start = read_start(init_from)
     config = resolve_config(start.layer, *layers)
     start.check(config)
-    run = Run(config, folder)
-    warm_start(run.model, start)
-    return run.train()
+    return config, lambda run: warm_start(run.model, start)
 
 
-def _resume(folder: Path, layers: list[dict[str, Any]]) -> "Outcome":
+def _resumed(folder: Path, layers: list[dict[str, Any]]) -> tuple[TrainConfig, Callable[["Run"], None]]:
+    """Return the configuration that a run goes on with, and what is to be done to the run before it does."""
     from .checkpoint import find_checkpoint, load_checkpoint, restored_config
-    from .loop import Run
 
     path = find_checkpoint(folder)
     content = load_checkpoint(path)
     stored = restored_config(content, path)
     config = resolve_config(content["config"], *layers)
     _check_resumable(stored, config)
-    run = Run(config, folder)
-    run.load_state_dict(content["state"], content["progress"]["step"])
-    return run.train()
+    return config, lambda run: run.load_state_dict(content["state"], content["progress"]["step"])
 
 
 def _check_resumable(stored: TrainConfig, wanted: TrainConfig) -> None:

@@ -98,6 +98,10 @@ class OptimConfig(_Part):
     update_order: Literal["generators_first", "discriminators_first"] = "generators_first"
     pool_size: int = Field(50, ge=0, description="fakes that each history buffer holds; 0: none")
     ema_halflife: float = Field(10_000, ge=0, description="half-life of the averaged generators, in pictures; 0: off")
+    clip_norm: float = Field(0, ge=0, description="longest gradient of all generators, or discriminators; 0: any")
+    diffaugment: bool = Field(False, description="change all that a discriminator sees, for some hundred pictures")
+    accumulate: int = Field(1, ge=1, description="parts that a batch is computed in, one after another, to save memory")
+    checkpoint_activations: bool = Field(False, description="compute generators twice, to save memory")
 
 
 class ScheduleConfig(_Part):
@@ -107,6 +111,7 @@ class ScheduleConfig(_Part):
     n_epochs: int = Field(100, ge=0, description="epochs at the initial learning rate")
     n_epochs_decay: int = Field(100, ge=0, description="epochs over which linear and cosine fall to zero")
     lr_decay_iters: int = Field(50, ge=1, description="epochs between the steps of the step policy")
+    cycle_weight_end: float = Field(1, ge=0, le=1, description="share of the cycle weights that the last epoch has")
 
     @property
     def total_epochs(self) -> int:
@@ -126,6 +131,7 @@ class RunConfig(_Part):
     seed: int = Field(0, ge=0, lt=2**63)
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     precision: Precision = "auto"
+    compile: bool = Field(False, description="compile the step: minutes at the start, then faster")
     max_steps: int = Field(0, ge=0, description="stop after this many steps in all; 0: when the epochs are done")
     log_every: int = Field(50, ge=1, description="steps between two records of the losses")
     preview_every: int = Field(500, ge=1, description="steps between two preview grids")
@@ -151,6 +157,20 @@ class TrainConfig(_Part):
             raise ValueError(
                 f"the identity loss needs domains of equal channels, not {data.input_nc} and {data.output_nc}; "
                 "set losses.lambda_identity=0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _memory_can_be_saved(self) -> Self:
+        if self.data.batch_size % self.optim.accumulate:
+            raise ValueError(
+                f"a batch of {self.data.batch_size} cannot be computed in optim.accumulate={self.optim.accumulate} "
+                "equal parts; take a batch_size that it divides"
+            )
+        if self.optim.checkpoint_activations and self.networks.norm == "batch":
+            raise ValueError(
+                "optim.checkpoint_activations would count every picture twice in the statistics of norm=batch; use "
+                "norm=instance, or optim.accumulate to save memory"
             )
         return self
 

@@ -5,21 +5,32 @@ import torch
 from ..runtime.errors import UsageError
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str, local_rank: int | None = None) -> torch.device:
     """Turn "auto", "cpu", "mps", "cuda" or "cuda:1" into a device that is there.
+
+    Of several processes on one machine, each takes the CUDA device of its `local_rank`.
 
     Raises:
         UsageError: the device that was named does not exist here; another is never taken in its place.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device(name)
+    device = torch.device("cuda", local_rank) if name == "cuda" and local_rank is not None else torch.device(name)
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UsageError("there is no mps device here; use --device auto or cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         found = f"{torch.cuda.device_count()} found" if torch.cuda.is_available() else "CUDA finds none"
-        raise UsageError(f"there is no device {name} here ({found}); use --device auto or cpu")
+        raise UsageError(f"there is no device {device} here ({found}); use --device auto or cpu")
     return device
+
+
+def tune(device: torch.device) -> None:
+    """Let CUDA choose the fastest convolutions, and compute what is FP32 in TF32; other devices stay as they are."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = True
+        torch.set_float32_matmul_precision("high")
 
 
 def pick_amp_dtype(precision: str, device: torch.device) -> torch.dtype | None:

@@ -4,6 +4,7 @@ Every process holds all pictures and its own share of every batch, its own histo
 Gradients are averaged by DistributedDataParallel, so the weights stay the same everywhere. The first process writes.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,6 +90,8 @@ def joined_world(device: str) -> Iterator[World]:
     world = World(int(os.environ["RANK"]), size, int(os.environ["LOCAL_RANK"]))
     # What is said between devices goes over NCCL where there are any; small talk goes over the CPU.
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() and device != "cpu" else "gloo")
+    if not world.writes:
+        logging.getLogger(__package__).setLevel(logging.WARNING)  # what all would say, the first one says
     try:
         yield world
     except (dist.DistError, RuntimeError) as error:
@@ -107,7 +110,7 @@ def _says_that_a_peer_is_gone(error: Exception) -> bool:
     return any(sign in text for sign in ("connection closed by peer", "connection reset", "broken pipe", "nccl"))
 
 
-def check_divisible(config: TrainConfig, world: World) -> None:
+def check_distributable(config: TrainConfig, world: World) -> None:
     """Refuse what several processes cannot compute.
 
     Raises:

@@ -27,11 +27,9 @@ class ImagePool:
             return fakes
         return torch.stack([self._exchange(fake) for fake in fakes])
 
-    def sample(self, fakes: Tensor) -> Tensor:
-        """Give as many stored fakes as there are new ones, uniformly drawn; the new ones while nothing is stored."""
-        if not self._images:
-            return fakes
-        return torch.stack([self._images[self._draw(len(self._images))] for _ in fakes])
+    def sample(self, count: int) -> Tensor:
+        """Give `count` stored fakes [count, C, H, W], uniformly drawn, each as often as it comes; some are stored."""
+        return torch.stack([self._images[self._draw(len(self._images))] for _ in range(count)])
 
     def store(self, fakes: Tensor) -> None:
         """Keep new fakes, in free places first, then in place of random stored ones."""

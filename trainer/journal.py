@@ -25,9 +25,16 @@ class Journal:
             raise OutputError(f"cannot write the journal in {folder}: {error.strerror}") from error
 
     def record(self, kind: str, step: int, epoch: int, values: dict[str, float]) -> None:
-        """Write one record; `kind` is "train" or "validation"."""
-        self._file.write(json.dumps({"kind": kind, "step": step, "epoch": epoch} | values) + "\n")
-        self._file.flush()
+        """Write one record; `kind` is "train", "validation" or "health".
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        try:
+            self._file.write(json.dumps({"kind": kind, "step": step, "epoch": epoch} | values) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(f"cannot write {self._path}: {error.strerror}; make room there") from error
         for name, value in values.items():
             self._board.add_scalar(f"{kind}/{name}", value, step)
 

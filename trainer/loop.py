@@ -4,29 +4,31 @@ import logging
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import tomli_w
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from ..runtime.errors import replacing
+from ..runtime.errors import CheckpointError
 from .batches import UnpairedBatches
-from .checkpoint import save_checkpoint
 from .config import TrainConfig
 from .data import load_examples, load_held_out, load_training
-from .device import pick_amp_dtype, pick_device
+from .device import pick_amp_dtype, pick_device, tune
+from .distributed import World, check_distributable
 from .evaluate import validate
-from .journal import Journal
-from .preview import COLUMNS, preview_grid, save_preview
-from .schedule import build_scheduler
+from .health import HealthMonitor, LastGood, compare
+from .objective import Losses
+from .preview import COLUMNS, preview_grid, translate_examples
+from .recorder import Recorder
+from .schedule import build_scheduler, cycle_weight_factor
 from .step import CycleGAN
+from .writer import snapshot
 
 LOGGER = logging.getLogger(__name__)
 
@@ -43,16 +45,22 @@ class StopRequest:
     """Becomes true when SIGINT or SIGTERM arrives, so that the running step can be finished and saved."""
 
     def __init__(self) -> None:
-        self.received = False
+        self._since: float | None = None
+
+    @property
+    def received(self) -> bool:
+        """Whether a signal has arrived."""
+        return self._since is not None
 
     def _receive(self, signum: int, frame: object) -> None:
-        if self.received:
+        # What runs us, such as torchrun, may pass on the Ctrl-C that we have got ourselves: that is the same one.
+        if self._since is not None and time.monotonic() - self._since > 1:
             raise KeyboardInterrupt
-        self.received = True
+        self._since = self._since or time.monotonic()
 
     @contextmanager
     def listening(self) -> Iterator["StopRequest"]:
-        """Listen within the block; a second signal interrupts at once."""
+        """Listen within the block; a second signal, a second or more after the first, interrupts at once."""
         before = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield self
@@ -62,29 +70,34 @@ class StopRequest:
 
 
 class Run:
-    """One training run in its folder."""
+    """One training run in its folder, or one process's part in it."""
 
-    def __init__(self, config: TrainConfig, folder: Path) -> None:
+    def __init__(self, config: TrainConfig, folder: Path, world: World = World()) -> None:  # noqa: B008 - frozen
         """Read the data and build the networks; nothing is written yet.
 
         Raises:
             DatasetError: the dataset is missing or unusable.
-            UsageError: the device or precision is not to be had.
+            UsageError: the device or precision is not to be had, or not by several processes.
         """
+        check_distributable(config, world)
         self.config = config
         self.folder = folder
-        self.device = pick_device(config.run.device)
+        self.world = world
+        self.device = pick_device(config.run.device, world.local_rank if world.size > 1 else None)
+        tune(self.device)
         amp_dtype = pick_amp_dtype(config.run.precision, self.device)
         domains = load_training(config)
         self.held_out = load_held_out(config)
         self.shown = self.held_out or load_examples(config, COLUMNS)
-        self.batches = UnpairedBatches(domains, config.data, config.run.seed, self.device)
-        self.model = CycleGAN(config, self.device, amp_dtype)
+        self.batches = UnpairedBatches(domains, config.data, config.run.seed, self.device, world)
+        self.model = CycleGAN(config, self.device, amp_dtype, world)
         self.schedulers = [
             build_scheduler(optimizer, config.schedule)
             for optimizer in (self.model.optimizer_G, self.model.optimizer_D)
         ]
         self.step = 0
+        self._health = HealthMonitor()
+        self._recorder: Recorder | None = None  # of the process that writes, while it trains
         LOGGER.info(
             "%d + %d pictures, %d steps an epoch, on %s in %s",
             len(domains[0]), len(domains[1]), self.batches.steps_per_epoch, self.device,
@@ -104,53 +117,78 @@ class Run:
         return (model.ema_A, model.ema_B) if self.config.optim.ema_halflife else (model.G_A, model.G_B)
 
     def train(self) -> Outcome:
-        """Train until the end of the schedule, `max_steps` or a signal; every end leaves a checkpoint."""
-        self._write_config()
-        with (
-            StopRequest().listening() as stop,
-            Journal(self.folder, self.step) as journal,
-            self._progress() as progress,
-        ):
-            bar = progress.add_task("training", total=self.total_steps, completed=self.step, losses="", rate=0.0)
-            started, before = time.monotonic(), self.step
-            while self.step < self.total_steps and not stop.received:
-                epoch = self.batches.epoch_of(self.step)
-                losses = self.model.step(*self.batches.batch(self.step))
-                self.step += 1
-                rate = (self.step - before) * self.config.data.batch_size / (time.monotonic() - started)
-                progress.update(bar, completed=self.step, rate=rate)
-                if self._due(self.config.run.log_every):
-                    values = {name: loss.item() for name, loss in losses.items()}
-                    journal.record("train", self.step, epoch, values | {"lr": self.learning_rate})
-                    progress.update(bar, losses=_brief(values))
-                    if not progress.console.is_terminal:
-                        LOGGER.info(
-                            "step %d of %d, %.1f pictures/s, %s", self.step, self.total_steps, rate, _brief(values)
-                        )
-                if self._due(self.config.run.preview_every):
-                    self._preview(journal)
-                if self.step % self.batches.steps_per_epoch == 0:
-                    self._finish_epoch(epoch, journal)
-                if self._due(self.config.run.save_every) or self.step == self.total_steps or stop.received:
-                    self._save("latest")
-        return Outcome(self.step, stop.received)
+        """Train until the end of the schedule, `max_steps` or a signal; every end leaves a checkpoint.
+
+        Raises:
+            CycleganError: gradients stopped being finite again and again.
+            OutputError: something could not be written; the checkpoint before it is whole.
+        """
+        with ExitStack() as stack:
+            stop = stack.enter_context(StopRequest().listening())
+            if self.world.writes:
+                self._recorder = stack.enter_context(Recorder(self.folder, self.config, self.step))
+            progress = stack.enter_context(self._progress())
+            self._train(stop, progress)
+        self._recorder = None
+        return Outcome(self.step, self._stopping)
+
+    def _train(self, stop: StopRequest, progress: Progress) -> None:
+        run, self._stopping = self.config.run, False
+        self._good = LastGood(snapshot(self.state_dict()))
+        bar = progress.add_task("training", total=self.total_steps, completed=self.step, losses="", rate=0.0)
+        started, before = time.monotonic(), self.step
+        while self.step < self.total_steps and not self._stopping:
+            epoch = self.batches.epoch_of(self.step)
+            self.model.objective.cycle_weight.fill_(cycle_weight_factor(self.config.schedule, epoch))
+            losses = self.model.step(*self.batches.batch(self.step))
+            self.step += 1
+            self._stopping = self.world.any(stop.received)
+            rate = (self.step - before) * self.batches.global_batch / (time.monotonic() - started)
+            progress.update(bar, completed=self.step, rate=rate)
+            ending = self._stopping or self.step == self.total_steps
+            epoch_ends = self._due(self.batches.steps_per_epoch)
+            logged, saved = self._due(run.log_every), self._due(run.save_every)
+            broken = (logged or saved or epoch_ends or ending) and self._go_back_if_broken()
+            if logged and not broken:
+                self._log(losses, epoch, rate, progress, bar)
+            if self._due(run.preview_every) and self._recorder:
+                self._preview(epoch, self._recorder)
+            if epoch_ends:
+                self._finish_epoch(epoch)
+            if ending or (saved and not broken):
+                self._save("latest")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that decides how the run goes on."""
+        """Return everything that decides how the run goes on; every process must call it, the first gets all."""
+        local = self.model.local_state_dict() | {
+            "rng": torch.get_rng_state(),
+            "rng_cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+        }
         return self.model.state_dict() | {
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
-            "rng": torch.get_rng_state(),
-            "rng_cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+            "processes": self.world.gather(snapshot(local)),
         }
 
     def load_state_dict(self, state: dict[str, Any], step: int) -> None:
-        """Go on exactly where `state_dict` was taken, at `step` steps done."""
+        """Go on exactly where `state_dict` was taken, at `step` steps done.
+
+        Raises:
+            CheckpointError: it was taken by another number of processes.
+        """
+        saved = len(state["processes"])
+        if saved != self.world.size:
+            raise CheckpointError(
+                f"the run was trained by {saved} processes, each with a history and pictures of its own, and cannot go "
+                f"on with {self.world.size}; use torchrun --nproc_per_node={saved}, or start a new run with --init-from"
+            )
+        local = state["processes"][self.world.rank]
         self.model.load_state_dict(state)
-        for scheduler, saved in zip(self.schedulers, state["schedulers"], strict=True):
-            scheduler.load_state_dict(saved)
-        torch.set_rng_state(state["rng"])
-        if state["rng_cuda"] and self.device.type == "cuda":
-            torch.cuda.set_rng_state_all(state["rng_cuda"])
+        self.model.load_local_state_dict(local)
+        for scheduler, saved_scheduler in zip(self.schedulers, state["schedulers"], strict=True):
+            scheduler.load_state_dict(saved_scheduler)
+        torch.set_rng_state(local["rng"])
+        if local["rng_cuda"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(local["rng_cuda"], self.device)
         self.step = step
 
     @property
@@ -161,13 +199,40 @@ class Run:
     def _due(self, every: int) -> bool:
         return self.step % every == 0
 
-    def _finish_epoch(self, epoch: int, journal: Journal) -> None:
+    def _go_back_if_broken(self) -> bool:
+        """Restore the last good networks if a gradient was not finite; pictures and learning rate go on from here."""
+        if not self.world.any(bool(self.model.num_broken.item())):
+            return False
+        state, learning_rate = self._good.go_back(self.step), self.learning_rate
+        self.model.load_state_dict(state)
+        self.model.load_local_state_dict(state["processes"][0])  # a copy that was not gathered here holds only ours
+        for optimizer in (self.model.optimizer_G, self.model.optimizer_D):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
+        return True
+
+    def _log(self, losses: Losses, epoch: int, rate: float, progress: Progress, bar: TaskID) -> None:
+        waited = torch.stack(list(losses.values())).tolist()  # the one place where the host waits for the device
+        values = self.world.mean(dict(zip(losses, waited, strict=True)))
+        if self._recorder is None:
+            return
+        self._recorder.record("train", self.step, epoch, values | {"lr": self.learning_rate})
+        shown = _brief({name: value for name, value in values.items() if not name.startswith("D_") or len(name) == 3})
+        progress.update(bar, losses=shown)
+        if not progress.console.is_terminal:
+            LOGGER.info("step %d of %d, %.1f pictures/s, %s", self.step, self.total_steps, rate, shown)
+        if self.config.losses.gan_mode != "wgangp":  # whose critics are meant to be far ahead
+            _warn(self._health.judge_losses(self.step, values))
+
+    def _finish_epoch(self, epoch: int) -> None:
         run = self.config.run
         values = None
         if self.held_out is not None and epoch % run.validate_every_epochs == 0:
-            values = validate(self.translators, self.held_out, self.device)
-            journal.record("validation", self.step, epoch, values)
-            LOGGER.info("epoch %d: %s", epoch, _brief(values))
+            if self._recorder:
+                values = validate(self.translators, self.held_out, self.device)
+                self._recorder.record("validation", self.step, epoch, values)
+                LOGGER.info("epoch %d: %s", epoch, _brief(values))
+            values = self.world.share(values)
         for scheduler in self.schedulers:
             if not isinstance(scheduler, ReduceLROnPlateau):
                 scheduler.step()
@@ -176,18 +241,20 @@ class Run:
         if epoch % run.keep_every_epochs == 0:
             self._save(f"epoch-{epoch:04d}")
 
-    def _preview(self, journal: Journal) -> None:
-        grid = preview_grid(self.translators, self.shown, self.device)
-        save_preview(grid, self.folder / "previews" / f"step-{self.step:07d}.png")
-        journal.picture(self.step, grid)
+    def _preview(self, epoch: int, recorder: Recorder) -> None:
+        rows = translate_examples(self.translators, self.shown, self.device)
+        recorder.preview(self.step, preview_grid(rows))
+        for direction, real in (("AtoB", 0), ("BtoA", 3)):
+            signs = compare(rows[real], rows[real + 1])
+            _warn(self._health.judge_pictures(self.step, direction, signs))
+            named = {f"{name}_{direction}": value for name, value in signs.items()}
+            recorder.record("health", self.step, epoch, named)
 
     def _save(self, name: str) -> None:
         progress = {"step": self.step, "epoch": self.batches.epoch_of(max(self.step - 1, 0))}
-        save_checkpoint(self.folder / "checkpoints" / f"{name}.pt", self.config, progress, self.state_dict())
-
-    def _write_config(self) -> None:
-        with replacing(self.folder / "config.toml") as partial:
-            partial.write_text(tomli_w.dumps(self.config.model_dump()), encoding="utf-8")
+        self._good.replace(snapshot(self.state_dict()))
+        if self._recorder:
+            self._recorder.checkpoint(name, progress, self._good.state)
 
     def _progress(self) -> Progress:
         console = Console(stderr=True)
@@ -199,7 +266,7 @@ class Run:
             TimeRemainingColumn(),
             TextColumn("{task.fields[losses]}"),
         )
-        return Progress(*columns, console=console, disable=not console.is_terminal)
+        return Progress(*columns, console=console, disable=not (console.is_terminal and self.world.writes))
 
 
 def seconds_per_step(config: TrainConfig) -> float:
@@ -219,3 +286,8 @@ def seconds_per_step(config: TrainConfig) -> float:
 
 def _brief(values: dict[str, float]) -> str:
     return " ".join(f"{name} {value:.3g}" for name, value in values.items())
+
+
+def _warn(advice: list[str]) -> None:
+    for sentence in advice:
+        LOGGER.warning("%s", sentence)

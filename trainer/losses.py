@@ -41,6 +41,12 @@ def _towards_fake(judgement: Tensor, gan_mode: str) -> Tensor:
     return judgement.mean()  # wgangp
 
 
+def accuracy(real: Tensor, fake: Tensor, gan_mode: str) -> Tensor:
+    """Share of the patches [B, 1, h, w] that a discriminator puts on the right side: of 1/2 for lsgan, else of 0."""
+    boundary = 0.5 if gan_mode == "lsgan" else 0.0
+    return 0.5 * ((real > boundary).float().mean() + (fake <= boundary).float().mean())
+
+
 def reconstruction(result: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference: the cycle and the identity term."""
     return F.l1_loss(result.float(), target.float())

@@ -14,18 +14,24 @@ from .metrics import translate_all
 COLUMNS = 8
 
 
-def preview_grid(
+def translate_examples(
     translators: tuple[nn.Module, nn.Module], domains: tuple[Domain, Domain], device: torch.device
-) -> Tensor:
-    """Return uint8 [3, H, W] with the rows real A, fake B, reconstructed A, real B, fake A, reconstructed B."""
+) -> list[Tensor]:
+    """Return six rows [N, C, H, W], 0 to 255: real A, fake B, reconstructed A, real B, fake A, reconstructed B."""
     rows = []
     for domain, there, back in zip(domains, translators, reversed(translators), strict=True):
         spread = torch.linspace(0, len(domain) - 1, min(COLUMNS, len(domain))).long()
         real = domain.stacked[spread]
         fake = translate_all(there, real, device)
-        rows += [_visible(pictures) for pictures in (real, fake, translate_all(back, fake, device))]
+        rows += [real, fake, translate_all(back, fake, device)]
+    return rows
+
+
+def preview_grid(rows: list[Tensor]) -> Tensor:
+    """Lay rows of pictures [N, C, H, W], 0 to 255, into one picture, uint8 [3, H, W]."""
     columns = min(len(row) for row in rows)
-    grid: Tensor = make_grid(torch.cat([row[:columns] for row in rows]), nrow=columns, padding=2, pad_value=255)
+    pictures = torch.cat([_visible(row[:columns]) for row in rows])
+    grid: Tensor = make_grid(pictures, nrow=columns, padding=2, pad_value=255)
     return grid
 
 

@@ -26,6 +26,16 @@ def learning_rate_factor(config: ScheduleConfig, epoch: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
+def cycle_weight_factor(config: ScheduleConfig, epoch: int) -> float:
+    """Share of lambda_A and lambda_B in `epoch` (counted from 1): 1 in the first, `cycle_weight_end` in the last.
+
+    Linear between; a cycle that may be broken in the end lets a translation drop what only its way back needs (Wang
+    and Lin, "CycleGAN with Better Cycles").
+    """
+    progress = (epoch - 1) / max(1, config.total_epochs - 1)
+    return 1 + (config.cycle_weight_end - 1) * min(1.0, progress)
+
+
 def build_scheduler(optimizer: Optimizer, config: ScheduleConfig) -> LRScheduler | ReduceLROnPlateau:
     """Return the scheduler of `config.lr_policy`; it is stepped once at the end of every epoch.
 

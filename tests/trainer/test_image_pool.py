@@ -56,13 +56,12 @@ def test_query_never_invents_nor_loses_a_picture(size, batches):
 
 def test_sample_draws_from_the_history_alone_and_store_fills_it():
     pool = make_pool(2)
-    assert pool.sample(picture(7)).item() == 7  # nothing is stored yet
     pool.store(torch.tensor([1.0, 2.0]).view(2, 1, 1, 1))
-    drawn = {pool.sample(picture(9)).item() for _ in range(50)}
+    drawn = {pool.sample(1).item() for _ in range(50)}
     assert drawn == {1.0, 2.0}
     pool.store(picture(3))
     assert len(pool) == 2
-    assert 3.0 in {pool.sample(picture(9)).item() for _ in range(50)}
+    assert 3.0 in {pool.sample(1).item() for _ in range(50)}
 
 
 def test_stored_pictures_do_not_change_with_the_batch_they_came_from():
@@ -70,7 +69,7 @@ def test_stored_pictures_do_not_change_with_the_batch_they_came_from():
     fakes = torch.zeros(1, 1, 1, 1)
     pool.query(fakes)
     fakes.fill_(5)
-    assert pool.sample(fakes).item() == 0
+    assert pool.sample(1).item() == 0
 
 
 def test_a_restored_pool_goes_on_the_same_way():

@@ -62,7 +62,7 @@ def kernels(network: nn.Module) -> list[nn.Parameter]:
 def test_joined_calls_give_the_gradients_of_separate_ones(make_config, gan_mode, update_order):
     config = make_config(losses={"gan_mode": gan_mode}, optim={"update_order": update_order, "lr": 1e-9})
     joined, separate = CycleGAN(config, CPU), CycleGAN(config, CPU)
-    separate._stateless = False
+    separate.objective.stateless = False
     losses = [model.step(*make_batch()) for model in (joined, separate)]
     assert losses[0].keys() == losses[1].keys()
     for name, loss in losses[0].items():
@@ -74,7 +74,7 @@ def test_joined_calls_give_the_gradients_of_separate_ones(make_config, gan_mode,
 
 @pytest.mark.parametrize("changes", [{"norm": "batch"}, {"dropout": True}])
 def test_networks_with_state_are_called_separately(make_config, changes):
-    assert not CycleGAN(make_config(networks=changes), CPU)._stateless
+    assert not CycleGAN(make_config(networks=changes), CPU).objective.stateless
 
 
 def test_the_losses_are_the_terms_of_the_objective(make_config):
@@ -88,7 +88,8 @@ def test_the_losses_are_the_terms_of_the_objective(make_config):
             "idt_A": (model.G_A(real_B) - real_B).abs().mean(),
         }
     losses = model.step(real_A, real_B)
-    assert losses.keys() == {"G_A", "G_B", "cycle_A", "cycle_B", "idt_A", "idt_B", "D_A", "D_B"}
+    signs = {f"D_{domain}_{sign}" for domain in "AB" for sign in ("real", "fake", "accuracy")}
+    assert losses.keys() == {"G_A", "G_B", "cycle_A", "cycle_B", "idt_A", "idt_B", "D_A", "D_B"} | signs
     for name, value in expected.items():
         assert losses[name].item() == pytest.approx(value.item(), rel=1e-5)
 
@@ -105,14 +106,14 @@ def test_identity_off_costs_nothing(make_config):
 def test_the_discriminators_are_frozen_while_the_generators_learn(make_config):
     model = CycleGAN(make_config(), CPU)
     seen = {}
-    descend = model._descend
+    update = model._apply
 
-    def spy(optimizer, loss):
-        descend(optimizer, loss)
+    def spy(optimizer):
+        update(optimizer)
         which = "G" if optimizer is model.optimizer_G else "D"
         seen[which] = [parameter.grad is not None for parameter in model.D_A.parameters()]
 
-    model._descend = spy
+    model._apply = spy
     model.step(*make_batch())
     assert not any(seen["G"])
     assert all(seen["D"])
@@ -128,10 +129,10 @@ def test_the_first_order_shows_the_discriminators_what_the_pool_gives_back(make_
 def test_the_second_order_updates_discriminators_on_the_history_before_the_generators(make_config):
     model = CycleGAN(make_config(optim={"update_order": "discriminators_first", "pool_size": 4}), CPU)
     events = []
-    descend, update = model._descend, model._update_discriminators
-    model._descend = lambda optimizer, loss: (
+    apply, update = model._apply, model._update_discriminators
+    model._apply = lambda optimizer: (
         events.append("G" if optimizer is model.optimizer_G else "D"),
-        descend(optimizer, loss),
+        apply(optimizer),
     )
     histories = []
 

@@ -1,0 +1,55 @@
+"""What a run leaves in its folder, written by a thread of its own while training goes on."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import tomli_w
+from torch import Tensor
+
+from ..runtime.errors import replacing
+from .checkpoint import save_checkpoint
+from .config import TrainConfig
+from .journal import Journal
+from .preview import save_preview
+from .writer import BackgroundWriter
+
+
+class Recorder:
+    """Writes configuration, records, previews and checkpoints, in this order of calls; a context manager.
+
+    A write that fails ends the run with an OutputError, at the next write or at the end; what was written before stays.
+    """
+
+    def __init__(self, folder: Path, config: TrainConfig, step: int) -> None:
+        """Write the configuration of a run that stands at `step`, and open its journal."""
+        self._folder = folder
+        self._config = config
+        with replacing(folder / "config.toml") as partial_file:
+            partial_file.write_text(tomli_w.dumps(config.model_dump()), encoding="utf-8")
+        self._journal = Journal(folder, step)
+        self._writer = BackgroundWriter()
+
+    def record(self, kind: str, step: int, epoch: int, values: dict[str, float]) -> None:
+        """Write one record of `kind` "train", "validation" or "health" into the journal."""
+        self._writer.submit(partial(self._journal.record, kind, step, epoch, values))
+
+    def preview(self, step: int, grid: Tensor) -> None:
+        """Write a preview grid, uint8 [3, H, W]."""
+        self._writer.submit(partial(save_preview, grid, self._folder / "previews" / f"step-{step:07d}.png"))
+        self._writer.submit(partial(self._journal.picture, step, grid))
+
+    def checkpoint(self, name: str, progress: dict[str, int], state: dict[str, Any]) -> None:
+        """Write `checkpoints/NAME.pt`; the state must not change any more."""
+        path = self._folder / "checkpoints" / f"{name}.pt"
+        self._writer.submit(partial(save_checkpoint, path, self._config, progress, state))
+
+    def __enter__(self) -> Self:
+        self._writer.__enter__()
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        try:
+            self._writer.__exit__(*failure)
+        finally:
+            self._journal.__exit__()
