@@ -79,7 +79,7 @@ def export(
     Each NAME.onnx takes the place of an older one; the comparison is stored beside it as NAME.verify.json. A file that
     misses its gate is kept, and the command exits 1.
     """
-    with _training_side():
+    with training_side():
         from ..trainer.checkpoint import load_generator
         from .onnx_export import export_onnx
         from .report import report_path
@@ -92,7 +92,7 @@ def export(
     reports: dict[Path, VerificationReport | None] = {}
     for generator, held_out in zip(generators, pictures, strict=True):
         path = folder / _file_name(generator, precision, size, io, weights)
-        with _spinner(f"exporting {path.name}"):
+        with spinner(f"exporting {path.name}"):
             export_onnx(generator, path, precision=precision, io=io, size=size)
             report_path(path).unlink(missing_ok=True)  # it tells of the file that was here before
         if not as_json:
@@ -121,14 +121,14 @@ def verify(artefact: Path, reference: Path, images: Path | None, backend: str, a
 
     Exits 1 where a comparison misses its gate.
     """
-    with _training_side():
+    with training_side():
         from ..trainer.checkpoint import load_generator
         from .verify import read_metadata, verify_artefact
 
     metadata = read_metadata(artefact)
     generator = load_generator(reference.resolve(), metadata.direction, metadata.source.weights)
     pictures = _pictures(images, generator)
-    with _spinner(f"verifying {artefact.name}"):
+    with spinner(f"verifying {artefact.name}"):
         report = verify_artefact(artefact, generator, pictures, backend=backend)
     if as_json:
         click.echo(report.model_dump_json())
@@ -165,7 +165,7 @@ def _artefact_facts(path: Path) -> dict[str, Any]:
 
 
 def _checkpoint_facts(source: Path) -> dict[str, Any]:
-    with _training_side():
+    with training_side():
         from ..trainer.checkpoint import find_checkpoint, load_checkpoint, restored_config
 
     path = find_checkpoint(source)
@@ -216,7 +216,7 @@ def _verify_and_record(
 ) -> "VerificationReport":
     from .verify import record, verify_artefact
 
-    with _spinner(f"verifying {path.name}"):
+    with spinner(f"verifying {path.name}"):
         report = verify_artefact(path, generator, pictures)
         record(report, path)
     if not quiet:
@@ -267,7 +267,7 @@ def _fail_if_missed(paths: list[Path]) -> None:
 
 
 @contextmanager
-def _training_side() -> Iterator[None]:
+def training_side() -> Iterator[None]:
     """Turn a library that the edge install leaves out into a sentence that says how to get it."""
     try:
         yield
@@ -278,7 +278,7 @@ def _training_side() -> Iterator[None]:
 
 
 @contextmanager
-def _spinner(text: str) -> Iterator[None]:
+def spinner(text: str) -> Iterator[None]:
     """Show that something goes on where stderr is a terminal, unless `-q` was given."""
     from rich.console import Console
 
