@@ -1,0 +1,137 @@
+"""`cyclegan evaluate`."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..runtime.errors import CycleganError
+from .commands import spinner, training_side
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..trainer.checkpoint import Weights
+    from .evaluation import Evaluation
+
+# What every metric tells, in the order of the table.
+MEANINGS = {
+    "psnr": "dB, to the true picture · higher is better",
+    "ssim": "structure, to the true picture · 1 at best",
+    "gmsd": "unevenly kept edges, to the true picture · 0 at best",
+    "fid": "Fréchet distance of features · lower is better",
+    "kid": "kernel distance of features · 0 at best",
+    "kid_low": "lower bound of its 95 % interval",
+    "kid_high": "upper bound of its 95 % interval",
+    "swd": "local structure, x1000 · 0 at best, without weights",
+    "colour": "steps of 1/255 that colours must move · 0 at best, without weights",
+    "checkerboard": "dB that a grid stands out more than in real pictures · 0 or less is good",
+}
+OTHERS = {
+    "cycle_psnr_A": "dB, A → B → A to A · higher is better",
+    "cycle_psnr_B": "dB, B → A → B to B · higher is better",
+    "cycle_l1": "mean error of both cycles, of values in [-1, 1]",
+    "identity_psnr_A": "dB, G_B given a picture of A already",
+    "identity_psnr_B": "dB, G_A given a picture of B already",
+}
+
+
+@click.command()
+@click.argument("source", metavar="ARTEFACT_OR_SOURCE", type=click.Path(path_type=Path))
+@click.argument("dataroot", type=click.Path(path_type=Path))
+@click.option("--size", type=click.IntRange(8), help="Side of the squares that are compared.  [default: as trained]")
+@click.option("--limit", type=click.IntRange(1), help="Take only the first N pictures of each folder.")
+@click.option(
+    "--features",
+    type=click.Path(path_type=Path),
+    help="TorchScript or ONNX network for FID and KID: float32 [N, 3, H, W] in [0, 255] to [N, D].",
+)
+@click.option(
+    "--weights",
+    type=click.Choice(["ema", "raw"]),
+    default="ema",
+    show_default=True,
+    help="Of a checkpoint: averaged weights where it keeps any, or those of the last step.",
+)
+@click.option("--backend", default="auto", show_default=True, help="Engine of an artefact.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+def evaluate(
+    source: Path,
+    dataroot: Path,
+    size: int | None,
+    limit: int | None,
+    features: Path | None,
+    weights: "Weights",
+    backend: str,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Measure how good the translations of DATAROOT/testA and testB are, beside not translating at all.
+
+    ARTEFACT_OR_SOURCE is an exported model, a run folder, a checkpoint, or the official code's weights. Where both
+    folders hold pictures of the same names, each is the other's truth. Without --features no figure can be compared
+    with a published FID.
+    """
+    with training_side():
+        from .evaluation import run_evaluation
+
+    with spinner(f"evaluating {source.name}"):
+        found = run_evaluation(
+            source,
+            dataroot,
+            size=size,
+            limit=limit or 0,
+            features=features,
+            weights=weights,
+            backend=backend,
+            device=device,
+        )
+    if as_json:
+        click.echo(json.dumps(asdict(found)))
+    else:
+        _print(found)
+    if found.skipped:
+        raise CycleganError(f"{found.skipped} files could not be read and were left out; see above")
+
+
+def _print(found: "Evaluation") -> None:
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 140).print(_table(found))
+
+
+def _table(found: "Evaluation") -> "Table":
+    from rich.table import Table
+
+    counts = f"{found.pictures['A']} + {found.pictures['B']} pictures{', paired' if found.paired else ''}"
+    table = Table(title=f"{found.subject} on {counts} at {found.size}x{found.size}", title_justify="left")
+    table.add_column("metric")
+    for direction in found.directions:
+        table.add_column(direction, justify="right")
+        if found.untranslated:
+            table.add_column("untranslated", justify="right", style="dim")
+    table.add_column("meaning", style="dim")
+    for name, meaning in MEANINGS.items():
+        cells = []
+        for direction in found.directions:
+            cells.append(_shown(found.metrics.get(f"{name}_{direction}")))
+            if found.untranslated:
+                cells.append(_shown(found.untranslated.get(f"{name}_{direction}")))
+        if any(cells):
+            table.add_row(name, *cells, meaning)
+    for name, meaning in OTHERS.items():
+        if name in found.metrics:
+            blank = [""] * (len(table.columns) - 3)
+            table.add_row(name, _shown(found.metrics[name]), *blank, meaning)
+    if found.features is None:
+        table.caption = "Distances without weights compare runs on these pictures, never with a published FID."
+        table.caption_justify = "left"
+    return table
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
