@@ -31,6 +31,7 @@ FLAGS = {
 # What may differ between a run and its continuation; the rest decides what was computed so far.
 RESUMABLE = {"run": {"device", "max_steps", "log_every", "preview_every", "save_every", "keep_every_epochs", "compile"}}
 RESUMABLE["schedule"] = {"n_epochs", "n_epochs_decay"}
+RESUMABLE["validation"] = {"patience"}
 RESUMABLE["data"] = {"dataroot"}
 RESUMABLE["optim"] = {"accumulate", "checkpoint_activations"}
 

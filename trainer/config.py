@@ -140,6 +140,21 @@ class RunConfig(_Part):
     validate_every_epochs: int = Field(5, ge=1, description="epochs between two validations on testA and testB")
 
 
+class ValidationConfig(_Part):
+    """What is measured on testA and testB every `run.validate_every_epochs`, and what that decides."""
+
+    metric: Annotated[
+        str,
+        StringConstraints(
+            pattern=r"^(auto|cycle_l1|(psnr|ssim|gmsd|swd|colour|checkerboard|fid|kid)(_AtoB|_BtoA)?"
+            r"|(cycle_psnr|identity_psnr)(_A|_B)?)$"
+        ),
+    ] = Field("auto", description="chooses best.pt; a bare name is the mean of both directions; auto: ssim, or swd")
+    patience: int = Field(0, ge=0, description="validations without a better metric before the run stops; 0: never")
+    max_pictures: int = Field(64, ge=1, description="pictures of each folder that are measured, always the same")
+    features: str = Field("", description="TorchScript feature extractor that adds fid and kid")
+
+
 class TrainConfig(_Part):
     """Everything that decides what a run computes; written into the run folder and every checkpoint."""
 
@@ -149,6 +164,7 @@ class TrainConfig(_Part):
     optim: OptimConfig = OptimConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     run: RunConfig = RunConfig()
+    validation: ValidationConfig = ValidationConfig()
 
     @model_validator(mode="after")
     def _identity_is_possible(self) -> Self:

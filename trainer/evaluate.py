@@ -1,16 +1,15 @@
 """How good translations are: measured from pictures alone, whoever translated them."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..runtime.metadata import Direction
 from .data import Domain
 from .distances import checkerboard, colour_distance, sliced_wasserstein
 from .features import Extractor, feature_distances
-from .metrics import gmsd, is_paired, mean_of, psnr, ssim, translate_all
+from .metrics import gmsd, is_paired, mean_of, psnr, ssim
 
 # [N, C, H, W] in [0, 255] to the same, uint8
 Translate = Callable[[Tensor], Tensor]
@@ -51,20 +50,6 @@ def untranslated(held_out: tuple[Domain, Domain], extractor: Extractor | None = 
         return {}
     values = evaluate({"AtoB": as_8_bit, "BtoA": as_8_bit}, held_out, extractor)
     return {name: value for name, value in values.items() if not name.startswith(("cycle", "identity"))}
-
-
-def validate(
-    translators: tuple[nn.Module, nn.Module],
-    held_out: tuple[Domain, Domain],
-    device: torch.device,
-    extractor: Extractor | None = None,
-) -> dict[str, float]:
-    """Measure both generators of a run; returns what `evaluate` does."""
-    both: dict[Direction, Translate] = {
-        "AtoB": partial(translate_all, translators[0], device=device),
-        "BtoA": partial(translate_all, translators[1], device=device),
-    }
-    return evaluate(both, held_out, extractor)
 
 
 def as_8_bit(pictures: Tensor) -> Tensor:

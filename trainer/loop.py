@@ -21,13 +21,13 @@ from .config import TrainConfig
 from .data import load_examples, load_held_out, load_training
 from .device import pick_amp_dtype, pick_device, tune
 from .distributed import World, check_distributable
-from .evaluate import validate
 from .health import HealthMonitor, LastGood, compare
 from .objective import Losses
 from .preview import COLUMNS, preview_grid, translate_examples
 from .recorder import Recorder
 from .schedule import build_scheduler, cycle_weight_factor
 from .step import CycleGAN
+from .validation import build_validation
 from .writer import snapshot
 
 LOGGER = logging.getLogger(__name__)
@@ -89,6 +89,7 @@ class Run:
         domains = load_training(config)
         self.held_out = load_held_out(config)
         self.shown = self.held_out or load_examples(config, COLUMNS)
+        self.validation = build_validation(config.validation, self.held_out)
         self.batches = UnpairedBatches(domains, config.data, config.run.seed, self.device, world)
         self.model = CycleGAN(config, self.device, amp_dtype, world)
         self.schedulers = [
@@ -137,7 +138,7 @@ class Run:
         self._good = LastGood(snapshot(self.state_dict()))
         bar = progress.add_task("training", total=self.total_steps, completed=self.step, losses="", rate=0.0)
         started, before = time.monotonic(), self.step
-        while self.step < self.total_steps and not self._stopping:
+        while self.step < self.total_steps and not (self._stopping or self.stopped_early):
             epoch = self.batches.epoch_of(self.step)
             self.model.objective.cycle_weight.fill_(cycle_weight_factor(self.config.schedule, epoch))
             losses = self.model.step(*self.batches.batch(self.step))
@@ -155,8 +156,15 @@ class Run:
                 self._preview(epoch, self._recorder)
             if epoch_ends:
                 self._finish_epoch(epoch)
-            if ending or (saved and not broken):
+            if ending or self.stopped_early or (saved and not broken):
                 self._save("latest")
+        if self.stopped_early:
+            LOGGER.info("stopped early: the validation has not become better for a while; the best is in best.pt")
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether waiting for a better validation has lasted long enough."""
+        return self.validation is not None and self.validation.selection.exhausted
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that decides how the run goes on; every process must call it, the first gets all."""
@@ -166,6 +174,7 @@ class Run:
         }
         return self.model.state_dict() | {
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
+            "selection": self.validation.selection.state_dict() if self.validation else None,
             "processes": self.world.gather(snapshot(local)),
         }
 
@@ -186,6 +195,8 @@ class Run:
         self.model.load_local_state_dict(local)
         for scheduler, saved_scheduler in zip(self.schedulers, state["schedulers"], strict=True):
             scheduler.load_state_dict(saved_scheduler)
+        if self.validation and state["selection"]:
+            self.validation.selection.load_state_dict(state["selection"])
         torch.set_rng_state(local["rng"])
         if local["rng_cuda"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(local["rng_cuda"], self.device)
@@ -226,18 +237,21 @@ class Run:
 
     def _finish_epoch(self, epoch: int) -> None:
         run = self.config.run
-        values = None
-        if self.held_out is not None and epoch % run.validate_every_epochs == 0:
+        values, best = None, False
+        if self.validation is not None and epoch % run.validate_every_epochs == 0:
             if self._recorder:
-                values = validate(self.translators, self.held_out, self.device)
+                values = self.validation.measure(self.translators, self.device)
                 self._recorder.record("validation", self.step, epoch, values)
                 LOGGER.info("epoch %d: %s", epoch, _brief(values))
             values = self.world.share(values)
+            best = self.validation.selection.update(values)
         for scheduler in self.schedulers:
             if not isinstance(scheduler, ReduceLROnPlateau):
                 scheduler.step()
             elif values is not None:
                 scheduler.step(values["cycle_l1"])
+        if best:
+            self._save("best")
         if epoch % run.keep_every_epochs == 0:
             self._save(f"epoch-{epoch:04d}")
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from cyclegan_edge.runtime.errors import ConfigError
 from cyclegan_edge.trainer.checkpoint import load_checkpoint, load_generator
 from cyclegan_edge.trainer.config import resolve_config
 from cyclegan_edge.trainer.journal import Journal, read_records
@@ -159,6 +160,39 @@ def test_a_run_stopped_by_a_signal_goes_on_exactly(dataroot, tmp_path, signal_nu
     assert_same_state(*states)
     journals = [(root / "r" / "metrics.jsonl").read_text() for root in (tmp_path / "runs", tmp_path / "whole" / "runs")]
     assert journals[0] == journals[1]
+
+
+def test_the_best_checkpoint_is_that_of_the_best_validation(configure, tmp_path):
+    run = {"device": "cpu", "precision": "fp32", "validate_every_epochs": 1, "preview_every": 1000}
+    Run(configure(run=run, validation={"metric": "colour"}), tmp_path / "run").train()
+    measured = read_records(tmp_path / "run" / "metrics.jsonl", "validation")
+    best = min(measured, key=lambda record: record["colour_AtoB"] + record["colour_BtoA"])
+    content = load_checkpoint(tmp_path / "run" / "checkpoints" / "best.pt")
+    assert content["progress"]["step"] == best["step"]
+    value = (best["colour_AtoB"] + best["colour_BtoA"]) / 2
+    assert content["state"]["selection"] == {"best": pytest.approx(value), "stale": 0}
+
+
+def test_a_run_that_gets_no_better_stops_early_and_stays_stopped(configure, tmp_path, monkeypatch):
+    monkeypatch.setattr("cyclegan_edge.trainer.validation.evaluate", lambda *_: {"ssim_AtoB": 0.5, "cycle_l1": 0.1})
+    run = {"device": "cpu", "precision": "fp32", "validate_every_epochs": 1, "save_every": 1000}
+    config = configure(run=run, validation={"patience": 2})
+    outcome = Run(config, tmp_path / "run").train()
+    assert (outcome.step, outcome.interrupted) == (9, False)  # the first epoch is the best, two more are waited for
+    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "latest.pt")["progress"]["step"] == 9
+    assert resumed(config, tmp_path / "run").train().step == 9
+
+
+def test_only_a_fixed_subset_is_validated(configure, tmp_path):
+    run = Run(configure(validation={"max_pictures": 2}), tmp_path / "run")
+    assert [len(domain) for domain in run.validation.pictures] == [2, 2]
+
+
+def test_a_validation_without_pictures_is_refused(configure, dataroot, tmp_path):
+    shutil.rmtree(dataroot / "testA")
+    assert Run(configure(), tmp_path / "run").validation is None
+    with pytest.raises(ConfigError, match="need pictures in testA and testB"):
+        Run(configure(validation={"patience": 3}), tmp_path / "run")
 
 
 @pytest.mark.parametrize(("input_nc", "output_nc"), [(1, 3), (1, 1), (4, 2)])

@@ -1,0 +1,47 @@
+"""What a run measures of itself on held-out pictures, and what it concludes from that."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..runtime.errors import ConfigError
+from .config import ValidationConfig
+from .data import Domain
+from .evaluate import evaluate
+from .features import Extractor, load_torchscript
+from .metrics import evenly, is_paired, translate_all
+from .selection import Selection, choose_metric
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Always the same pictures, measured as `cyclegan evaluate` does."""
+
+    pictures: tuple[Domain, Domain]
+    extractor: Extractor | None
+    selection: Selection
+
+    def measure(self, translators: tuple[nn.Module, nn.Module], device: torch.device) -> dict[str, float]:
+        """Measure G_A and G_B; returns what `evaluate` does."""
+        there, back = (partial(translate_all, network, device=device) for network in translators)
+        return evaluate({"AtoB": there, "BtoA": back}, self.pictures, self.extractor)
+
+
+def build_validation(config: ValidationConfig, held_out: tuple[Domain, Domain] | None) -> Validation | None:
+    """Prepare the validation of a run; None where there are no held-out pictures.
+
+    Raises:
+        ConfigError: what is asked for cannot be measured on these pictures.
+        ArtefactError: the feature extractor cannot be loaded.
+    """
+    if held_out is None:
+        if config.metric != "auto" or config.patience:
+            raise ConfigError("validation.metric and validation.patience need pictures in testA and testB; add some")
+        return None
+    pictures = evenly(held_out[0], config.max_pictures), evenly(held_out[1], config.max_pictures)
+    metric = choose_metric(config.metric, paired=is_paired(*pictures), features=bool(config.features))
+    extractor = load_torchscript(Path(config.features)) if config.features else None
+    return Validation(pictures, extractor, Selection(metric, config.patience))
