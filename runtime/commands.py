@@ -72,16 +72,16 @@ def translate(
     route = open_route(given, output, overwrite=overwrite)
     if route.skipped:
         LOGGER.info("finished before and left alone: %d (--overwrite makes them anew)", route.skipped)
-    with load(model, backend=backend, device=device, fit=fit, size=size) as translator, _progress(route) as advance:
-        stats = run(route.source, translator, route.sink, batch_size=batch_size, advance=advance)
+    with load(model, backend=backend, device=device, fit=fit, size=size) as translator, _progress(route) as watch:
+        stats = run(route.source, translator, route.sink, batch_size=batch_size, watch=watch)
         summary = _summary(route, translator, stats)
     click.echo(json.dumps(summary) if as_json else _sentence(summary))
     if stats.failed:
-        raise CycleganError(f"{stats.failed} of {stats.failed + stats.frames} pictures could not be read; see above")
+        raise CycleganError(f"{stats.failed} of {stats.read} frames could not be read; see above")
 
 
 @contextmanager
-def _progress(route: "Route") -> Iterator[Callable[[int], None]]:
+def _progress(route: "Route") -> Iterator[Callable[["Stats"], None]]:
     """Show a bar where stderr is a terminal, unless `-q` was given; yield what moves it on."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -90,7 +90,7 @@ def _progress(route: "Route") -> Iterator[Callable[[int], None]]:
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as bar:
         task = bar.add_task("translating", total=route.source.total)
-        yield lambda frames: bar.advance(task, frames)
+        yield lambda stats: bar.update(task, completed=stats.frames + stats.failed)
 
 
 def _summary(route: "Route", translator: "Translator", stats: "Stats") -> dict[str, Any]:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from .contract import PICTURE_SUFFIXES
 from .errors import InputError, UsageError
-from .sinks import Sink, picture_sink
-from .sources import Frame, PictureSource, SinglePicture, Source, find_pictures, read_picture
-from .video import CODECS, VIDEO_SUFFIXES, VideoSource, video_sink
+from .frame import Frame, Sink, Source
+from .sinks import picture_sink
+from .sources import PictureSource, SinglePicture, find_pictures, read_picture
+from .video import CONTAINERS, VIDEO_SUFFIXES, open_video, video_sink
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def open_route(given: Path, output: Path, *, overwrite: bool) -> Route:
     if kind in PICTURE_SUFFIXES:
         return _picture_route(given, _target(given, output, PICTURE_SUFFIXES), overwrite)
     if kind in VIDEO_SUFFIXES:
-        return _video_route(given, _target(given, output, frozenset(CODECS)), overwrite)
+        return _video_route(given, _target(given, output, CONTAINERS), overwrite)
     known = ", ".join(sorted(PICTURE_SUFFIXES | VIDEO_SUFFIXES))
     raise InputError(f"{given} is no picture or video that is known by its name ({known})")
 
@@ -70,8 +71,9 @@ def _picture_route(given: Path, target: Path, overwrite: bool) -> Route:
 def _video_route(given: Path, target: Path, overwrite: bool) -> Route:
     if target.is_file() and not overwrite:
         return _nothing_to_do(target)
-    source = VideoSource(given)
-    return Route(source, video_sink(target, source.fps), target, is_video=True)
+    source = open_video(given)
+    sink = video_sink(target, source.format.rate, like=source.format)
+    return Route(source, sink, target, is_video=True)
 
 
 def _nothing_to_do(target: Path) -> Route:

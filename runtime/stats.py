@@ -1,17 +1,63 @@
-"""What a run did, counted."""
+"""What a run did: frames by what became of them, and how long each stage took."""
 
-from dataclasses import dataclass
+from array import array
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import accumulate
+from math import ceil, log
+
+_FASTEST, _SLOWEST = 1e-6, 1e4  # seconds
+_STEP = 1.02  # from one bin of a histogram to the next
+_BINS = ceil(log(_SLOWEST / _FASTEST, _STEP))
+
+
+class Durations:
+    """A histogram of durations, in seconds, whose quantiles are right to 2 %; it never grows."""
+
+    def __init__(self) -> None:
+        self._counts = array("Q", bytes(8 * _BINS))
+        self.total = 0
+        self.seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one duration."""
+        place = int(log(max(seconds, _FASTEST) / _FASTEST, _STEP))
+        self._counts[min(place, _BINS - 1)] += 1
+        self.total += 1
+        self.seconds += seconds
+
+    def quantile(self, share: float) -> float:
+        """Return the duration that `share` of all do not exceed; 0 where there are none."""
+        if not self.total:
+            return 0.0
+        wanted = max(1, ceil(share * self.total))
+        place = next(i for i, count in enumerate(accumulate(self._counts)) if count >= wanted)
+        return float(_FASTEST * _STEP ** (place + 0.5))
 
 
 @dataclass
 class Stats:
-    """Frames by what became of them, and the time from the first that was read to the last that was written."""
+    """Frames by what became of them, and the time since the run began.
 
-    frames: int = 0  # translated and written
-    failed: int = 0  # could not be read
+    What was read was translated, failed, was dropped on the way, or was under way when an error ended the run.
+    """
+
+    read: int = 0  # from the source, well or not
+    failed: int = 0  # of these, not well
+    frames: int = 0  # translated and handed to the sinks
+    skipped: int = 0  # of these, given the translation before
+    interrupted: bool = False  # stopped before the source ended
     seconds: float = 0.0
+    dropped: Counter[str] = field(default_factory=Counter)  # by the place where a newer frame overtook them
+    written: Counter[str] = field(default_factory=Counter)  # by sink
+    stages: dict[str, Durations] = field(default_factory=dict)  # decode, prepare, engine, finish, each sink
+    latency: dict[str, Durations] = field(default_factory=dict)  # by sink, from captured to written
 
     @property
     def fps(self) -> float:
         """Frames a second, end to end."""
         return self.frames / self.seconds if self.seconds else 0.0
+
+    def observe(self, stage: str, seconds: float) -> None:
+        """Count what one frame needed in a stage; each stage is counted by one thread."""
+        self.stages.setdefault(stage, Durations()).add(seconds)

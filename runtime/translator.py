@@ -76,14 +76,13 @@ class Translator:
             BackendError: the engine failed.
         """
         prepared = self.prepare(picture)
-        return self.finish(self.infer(prepared[None])[0], (picture.shape[0], picture.shape[1]))
+        return self.finish(self.infer(prepared[None])[0], picture)
 
     def translate_batch(self, pictures: Picture) -> Picture:
         """Translate pictures of one size together, uint8 [N, H, W, 3]; raises what a single call raises."""
         _check(pictures, "NHWC")
-        size = (pictures.shape[1], pictures.shape[2])
         translated = self.infer(np.stack([self.prepare(picture) for picture in pictures]))
-        return np.stack([self.finish(picture, size) for picture in translated])
+        return np.stack([self.finish(result, picture) for result, picture in zip(translated, pictures, strict=True)])
 
     def prepare(self, picture: Picture) -> Picture:
         """Turn uint8 [H, W, 3] into the uint8 [H', W', C] that the model can take."""
@@ -121,10 +120,10 @@ class Translator:
             )
         return translated
 
-    def finish(self, translated: Picture, size: tuple[int, int]) -> Picture:
-        """Turn the model's uint8 [H', W', C'] into the picture, uint8 [H, W, 3], of `size` (height, width)."""
-        height, width = size
-        translated = _resize(translated, size) if self._stretched is not None else translated[:height, :width]
+    def finish(self, translated: Picture, original: Picture) -> Picture:
+        """Turn the model's uint8 [H', W', C'] into a picture of the original's size, uint8 [H, W, 3]."""
+        height, width = original.shape[:2]
+        translated = _resize(translated, (height, width)) if self._stretched else translated[:height, :width]
         if self._interface.output_channels == 1:
             translated = _pixels(cv2.cvtColor(translated, cv2.COLOR_GRAY2RGB))
         return np.ascontiguousarray(translated)

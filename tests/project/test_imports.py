@@ -20,6 +20,8 @@ SOURCES = [ROOT / "__init__.py", ROOT / "cli.py"]
 SOURCES += sorted(path for folder in ("trainer", "export", "runtime") for path in (ROOT / folder).rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
+EXTRAS = ("video",)  # of the runtime
+
 # Declared for a library that we import, which imports them itself: the exporter and the writer of torch.
 NEEDED_BY_TORCH = {"onnxscript", "tensorboard"}
 
@@ -69,13 +71,13 @@ def test_import_contracts_are_kept(root: Path) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
 def test_imports_are_declared_for_their_folder(path: Path) -> None:
     folder = path.relative_to(ROOT).parts[0]
-    groups = ("base", "cpu", "train") if folder in ("trainer", "export") else ("base", "cpu")
+    groups = ("base", "cpu", "train") if folder in ("trainer", "export") else ("base", "cpu", *EXTRAS)
     assert imported_distributions(path) <= names(*groups)
 
 
 def test_every_dependency_is_used() -> None:
     used = set().union(*map(imported_distributions, SOURCES))
-    assert names("base", "cpu", "train") - used == NEEDED_BY_TORCH
+    assert names("base", "cpu", "train", *EXTRAS) - used == NEEDED_BY_TORCH
 
 
 def test_exactly_one_onnxruntime_is_installed_everywhere() -> None:

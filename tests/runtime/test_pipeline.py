@@ -30,8 +30,8 @@ class Recorder:
         self.batches.append(batch.shape)
         return 255 - batch
 
-    def finish(self, translated, size):
-        return translated[: size[0], : size[1]]
+    def finish(self, translated, original):
+        return translated[: original.shape[0], : original.shape[1]]
 
 
 class Collector:
@@ -53,6 +53,7 @@ class Collector:
 
 class Given(list):
     total = None
+    live = False
 
 
 def frame(side: int, value: int) -> Frame:
@@ -66,13 +67,20 @@ def frame(side: int, value: int) -> Frame:
 def test_every_frame_comes_out_once_and_in_order(items, batch_size):
     source = Given(InputError("damaged") if side is None else frame(side, n) for n, side in enumerate(items))
     translator, sink, heard = Recorder(), Collector(), []
-    stats = run(source, translator, sink.opened(), batch_size=batch_size, advance=heard.append)
+    stats = run(
+        source,
+        translator,
+        sink.opened(),
+        batch_size=batch_size,
+        watch=lambda stats: heard.append(stats.frames + stats.failed),
+    )
     expected = [item for item in source if isinstance(item, Frame)]
     assert [out.name for out in sink.frames] == [item.name for item in expected]
     for item, out in zip(expected, sink.frames, strict=True):
         assert np.array_equal(out.pixels, 255 - item.pixels)
     assert (stats.frames, stats.failed) == (len(expected), len(items) - len(expected))
-    assert sum(heard) == len(items)
+    assert heard == sorted(heard)
+    assert heard[-1] == stats.read == len(items)
     assert all(shape[0] <= batch_size for shape in translator.batches)
 
 

@@ -1,37 +1,15 @@
-"""Where frames come from: picture files. (Videos are in `video`.)"""
+"""Picture files as a source."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
 
-from .contract import PICTURE_SUFFIXES, Picture
-from .errors import InputError
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One picture on its way from a source to a sink."""
-
-    pixels: Picture  # uint8 [H, W, 3], RGB
-    name: Path  # the file that it came from, relative to what the user named
-
-
-class Source(Protocol):
-    """Gives frames in order, and in place of one that cannot be read the error that says why.
-
-    A source that cannot go on at all raises `InputError`.
-    """
-
-    @property
-    def total(self) -> int | None:
-        """How many frames are expected; None where nobody knows."""
-        ...
-
-    def __iter__(self) -> Iterator[Frame | InputError]: ...
+from ..contract import PICTURE_SUFFIXES, Picture
+from ..errors import InputError
+from ..frame import Frame
 
 
 @dataclass(frozen=True)
@@ -40,6 +18,7 @@ class PictureSource:
 
     root: Path
     names: Sequence[Path]
+    live: bool = False
 
     @property
     def total(self) -> int:
@@ -63,6 +42,7 @@ class SinglePicture:
 
     frame: Frame
     total: int = 1
+    live: bool = False
 
     def __iter__(self) -> Iterator[Frame | InputError]:
         yield self.frame

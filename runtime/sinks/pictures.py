@@ -1,22 +1,15 @@
-"""Where frames go: picture files. (Videos are in `video`.)
+"""Picture files as a sink."""
 
-A sink is a context manager that gives the function to write a frame with. What it wrote is whole when the block ends
-well; whatever ends it early leaves no half-written file.
-"""
-
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from .contract import Picture
-from .errors import OutputError, replacing
-from .sources import Frame
-
-Write = Callable[[Frame], None]
-Sink = AbstractContextManager[Write]
+from ..contract import Picture
+from ..errors import OutputError, replacing
+from ..frame import Frame, Write
 
 QUALITY = 95  # of the lossy formats, out of 100
 _OPTIONS = {

@@ -1,30 +1,31 @@
-"""Video files through OpenCV: frames, their number, size and rate. Sound is not carried over."""
+"""Videos through OpenCV: frames, their number, size and constant rate. Nothing else is carried over."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from .contract import Picture
-from .errors import InputError, OutputError, replacing
-from .sinks import Write
-from .sources import Frame
+from ..contract import Picture
+from ..errors import InputError, OutputError
+from ..frame import Frame, LostFramesError, Write
+from .format import VideoFormat
+from .partial import growing
 
 LOGGER = logging.getLogger(__name__)
 
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".3gp", ".ogv"}
-)
 # What OpenCV's wheels can encode without further libraries, by the suffix of the output.
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG", ".webm": "VP80"}
 FALLBACK_FPS = 25.0
 
 
-class VideoSource:
+class OpenCvVideo:
     """The frames of a video file, upright, uint8 [H, W, 3] in RGB order."""
+
+    live = False
 
     def __init__(self, path: Path) -> None:
         """Open the file and read its header.
@@ -38,12 +39,13 @@ class VideoSource:
             raise InputError(f"{path} is damaged or no video that OpenCV can read; convert it to .mp4 first")
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.total: int | None = count if count > 0 else None
-        self.fps = self._capture.get(cv2.CAP_PROP_FPS)
-        if not 0 < self.fps < 1000:  # NaN too
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        if not 0 < fps < 1000:  # NaN too
             LOGGER.warning("%s does not say its frame rate; %g frames a second are taken", path, FALLBACK_FPS)
-            self.fps = FALLBACK_FPS
+            fps = FALLBACK_FPS
+        self.format = VideoFormat(Fraction(fps).limit_denominator(1001))
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[Frame | InputError]:
         """Decode once, to the end.
 
         Raises:
@@ -60,18 +62,14 @@ class VideoSource:
         if read == 0:
             raise InputError(f"{self.path} holds no frame that can be decoded")
         if self.total is not None and read < self.total:
-            LOGGER.warning("%s ended after %d frames; its header promised %d", self.path, read, self.total)
+            missing = self.total - read
+            yield LostFramesError(f"{self.path} ended after {read} frames; its header promised {self.total}", missing)
 
 
 @contextmanager
-def video_sink(path: Path, fps: float) -> Iterator[Write]:
-    """Write frames of one size to a video file, which appears under its name once it is whole.
-
-    Raises:
-        OutputError: the file cannot be encoded or written, or does not hold every frame.
-        InputError: a frame has another size than the first.
-    """
-    with replacing(path) as partial:
+def opencv_sink(path: Path, fps: float) -> Iterator[Write]:
+    """Write frames to a video file; see `video_sink`."""
+    with growing(path, lambda partial: _count_frames(partial) > 0) as partial:
         with closing(_Writer(path, partial, fps)) as writer:
             yield writer.write
         # OpenCV reports no failed write, not even on a full disk: only reading back tells.

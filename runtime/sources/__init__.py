@@ -1,0 +1,6 @@
+"""Where frames come from. (Videos are in `video`.)"""
+
+from ..frame import Frame, Source
+from .pictures import PictureSource, SinglePicture, find_pictures, read_picture
+
+__all__ = ["Frame", "PictureSource", "SinglePicture", "Source", "find_pictures", "read_picture"]

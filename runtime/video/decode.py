@@ -1,0 +1,162 @@
+"""Videos through PyAV: every frame with its time stamp, upright, in the colours that its tags tell."""
+
+import logging
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from ..contract import Picture
+from ..errors import InputError
+from ..frame import Frame, LostFramesError
+from .format import BT601, BT709, BT2020, HLG, PQ, UNSPECIFIED, Colour, VideoFormat
+
+LOGGER = logging.getLogger(__name__)
+
+FALLBACK_RATE = Fraction(25)
+# H.273's numbers → libswscale's; all that it does not know is close to BT.601.
+_SWS_MATRICES = {BT709: 1, 4: 4, BT601: 5, 7: 7, BT2020: 9, 10: 9}
+_FULL_RANGE = 2  # of FFmpeg's colour ranges; limited is 1
+
+
+class PyAvVideo:
+    """The frames of a video file or address, upright, uint8 [H, W, 3] in RGB order."""
+
+    live = False
+
+    def __init__(self, address: str, name: Path) -> None:
+        """Open it and read its header.
+
+        Raises:
+            InputError: FFmpeg cannot open it, or it holds no video.
+        """
+        self.name = name
+        try:
+            self._container = av.open(address)
+        except (av.FFmpegError, OSError) as error:
+            raise InputError(f"{name} is damaged or no video that FFmpeg can read ({reason(error)})") from error
+        stream: Any = self._container.streams.best("video")
+        if stream is None:
+            raise InputError(f"{name} holds no video; name another file")
+        self._stream = stream
+        stream.thread_type = "AUTO"
+        stream.codec_context.options = {"flags": "+output_corrupt"}  # what can be seen is not thrown away
+        rate = exact(stream.average_rate) or exact(stream.guessed_rate)
+        if not 0 < rate < 1000:
+            LOGGER.warning("%s does not say its frame rate; %g frames a second are taken", name, FALLBACK_RATE)
+            rate = FALLBACK_RATE
+        context = stream.codec_context
+        self.format = VideoFormat(
+            rate=rate,
+            time_base=exact(stream.time_base),
+            colour=read_colour(context),
+            pixel_aspect=exact(context.sample_aspect_ratio) or Fraction(1),
+            origin=address,
+        )
+        self.total: int | None = stream.frames or self._estimate()
+        self._reached = Fraction(0)  # where the last packet of any stream ends, in seconds
+        if self.format.colour.transfer in (PQ, HLG):
+            LOGGER.warning("%s is of high dynamic range, which models do not know: colours may look dull", name)
+
+    def __iter__(self) -> Iterator[Frame | InputError]:
+        """Decode once, to the end.
+
+        Raises:
+            InputError: there is not one frame.
+        """
+        last: Frame | None = None
+        try:
+            for item in self._decode():
+                last = item if isinstance(item, Frame) else last
+                yield item
+            if last is None:
+                raise InputError(f"{self.name} holds no frame that can be decoded")
+            missing = self._missing_after(last)
+        finally:
+            self._container.close()
+        if missing:
+            yield LostFramesError(f"{self.name} ends {missing} frames before its header says", missing)
+
+    def _decode(self) -> Iterator[Frame | InputError]:
+        """Decode packet by packet: one that is damaged costs its own frame only."""
+        packets = self._container.demux()
+        number = 0
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError as error:
+                yield InputError(f"{self.name} cannot be read further: {reason(error)}")
+                return
+            if packet is None:
+                return
+            if packet.pts is not None:
+                self._reached = max(self._reached, (packet.pts + (packet.duration or 0)) * exact(packet.time_base))
+            if packet.stream_index != self._stream.index:
+                continue
+            try:
+                decoded = packet.decode()
+            except av.FFmpegError as error:
+                yield InputError(f"{self.name}: a frame cannot be decoded ({reason(error)})")
+                continue
+            for frame in decoded:
+                yield self._frame(frame, number)
+                number += 1
+
+    def _frame(self, decoded: Any, number: int) -> Frame:
+        base = exact(decoded.time_base) or self.format.time_base or 1 / self.format.rate
+        time = decoded.pts * base if decoded.pts is not None else number / self.format.rate
+        return Frame(
+            to_rgb(decoded, self.format.colour),
+            self.name,
+            time=Fraction(time),
+            duration=decoded.duration * base if decoded.duration else None,
+        )
+
+    def _estimate(self) -> int | None:
+        length = self._container.duration
+        return round(Fraction(length, av.time_base) * self.format.rate) if length else None
+
+    def _missing_after(self, last: Frame) -> int:
+        """Return how many frames the header promises after the last one; 0 where it makes no sure promise."""
+        if self._stream.duration and last.time is not None:
+            base = exact(self._stream.time_base)
+            promised: Fraction = ((self._stream.start_time or 0) + self._stream.duration) * base
+            reached = last.time + (last.duration or 1 / self.format.rate)
+        elif "matroska" in self._container.format.name and self._container.duration:  # knows of the whole file only
+            promised = Fraction(self._container.duration, av.time_base)
+            reached = self._reached
+        else:
+            return 0
+        return max(0, round((promised - reached) * self.format.rate))
+
+
+def to_rgb(decoded: Any, colour: Colour) -> Picture:
+    """Convert a decoded frame to uint8 [H, W, 3], turned upright."""
+    matrix = colour.matrix_of(decoded.height)
+    pixels = decoded.to_ndarray(
+        format="rgb24",
+        src_colorspace=_SWS_MATRICES.get(matrix, 5),
+        src_color_range=_FULL_RANGE if colour.full_range else 1,
+        dst_color_range=_FULL_RANGE,
+    )
+    turns = round(getattr(decoded, "rotation", 0) / 90) % 4  # counter-clockwise, as np.rot90
+    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else np.asarray(pixels, np.uint8)
+
+
+def read_colour(context: Any) -> Colour:
+    """Read the tags of a codec context."""
+    full = context.color_range == _FULL_RANGE or (context.pix_fmt or "").startswith("yuvj")
+    return Colour(context.colorspace or UNSPECIFIED, context.color_primaries, context.color_trc, full)
+
+
+def exact(value: Any) -> Fraction:
+    """Return PyAV's fraction, of whichever class and perhaps None, as a `Fraction`; 0 where it is not set."""
+    return Fraction(value.numerator, value.denominator) if value else Fraction(0)
+
+
+def reason(error: Exception) -> str:
+    """Return what FFmpeg says of an error, without the address, which may hold a password."""
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)

@@ -1,0 +1,269 @@
+"""Videos through PyAV: time stamps, colour tags, sound and subtitles are those of the video they come from."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+
+from ..contract import Picture
+from ..errors import CycleganError, InputError, OutputError, UsageError
+from ..frame import Frame, Write
+from .companions import Companions
+from .decode import exact, reason
+from .format import BT601, BT709, BT2020, Encoding, VideoFormat
+from .partial import growing
+
+LOGGER = logging.getLogger(__name__)
+
+CRF = 18  # hardly to be told from the original
+PRESET = "veryfast"  # at the same quality larger files, in a third of the time of x264's own default
+KEYFRAME_SECONDS = 2  # also what a killed run may lose
+# Names for users → FFmpeg's encoders, the best first.
+ENCODERS = {
+    "h264": ("libx264", "libopenh264", "h264_nvenc", "h264_videotoolbox", "h264_v4l2m2m"),
+    "h265": ("libx265", "hevc_nvenc", "hevc_videotoolbox"),
+    "av1": ("libsvtav1", "libaom-av1", "av1_nvenc"),
+    "vp9": ("libvpx-vp9",),
+}
+_WITH_CRF = ("libx264", "libx265", "libsvtav1", "libaom-av1", "libvpx-vp9")
+_WITH_PRESET = ("libx264", "libx265", "libsvtav1")
+_SWS_MATRICES = {BT709: 1, BT601: 5, BT2020: 9}
+_LIMITED_RANGE = 1
+# Fragments keep an MP4 playable while it is written; at the end it becomes an ordinary one. Edit lists keep time zero.
+_MP4_OPTIONS = {"movflags": "hybrid_fragmented", "use_editlist": "1"}
+_MUXERS = {
+    ".mp4": ("mp4", _MP4_OPTIONS),
+    ".m4v": ("mp4", _MP4_OPTIONS),
+    ".mov": ("mov", _MP4_OPTIONS),
+    ".mkv": ("matroska", {}),
+    ".webm": ("webm", {}),
+    ".avi": ("avi", {}),
+}
+
+
+@contextmanager
+def pyav_sink(path: Path, like: VideoFormat, encoding: Encoding) -> Iterator[Write]:
+    """Write frames to a video file; see `video_sink`."""
+    with growing(path, _is_playable) as partial:
+        encoder = _choose_encoder(encoding, path)
+        writer = _Writer(path, partial, encoder, like, encoding)
+        try:
+            yield writer.write
+        except BaseException:
+            writer.close(complete=False)
+            raise
+        writer.close()
+        writer.check()
+
+
+def _choose_encoder(encoding: Encoding, path: Path) -> str:
+    """Return the name of an FFmpeg encoder that is there.
+
+    Raises:
+        UsageError: none has that name, or it does not go with the other options.
+    """
+    name = encoding.codec
+    if name == "auto":
+        name = "vp9" if path.suffix.lower() == ".webm" else "h264"
+    candidates = ENCODERS.get(name, (name,))
+    for encoder in candidates:
+        if _can_encode(encoder):
+            break
+    else:
+        raise UsageError(f"no video encoder is called {name!r} here; use {', '.join(ENCODERS)} or FFmpeg's own name")
+    if encoding.crf is not None and encoder not in _WITH_CRF:
+        raise UsageError(f"{encoder} has no constant quality; leave out --crf")
+    if encoding.preset is not None and encoder not in _WITH_PRESET:
+        raise UsageError(f"{encoder} has no presets; leave out --preset")
+    return encoder
+
+
+def _can_encode(name: str) -> bool:
+    try:
+        return av.codec.Codec(name, "w").type == "video"
+    except av.FFmpegError:
+        return False
+
+
+class _Writer:
+    """An encoder and muxer that open with the first frame, whose size they take."""
+
+    def __init__(self, path: Path, partial: Path, encoder: str, like: VideoFormat, encoding: Encoding) -> None:
+        self._path, self._partial, self._encoder, self._like, self._encoding = path, partial, encoder, like, encoding
+        self._container: Any = None
+        self._stream: Any = None
+        self._companions: Companions | None = None
+        self._shape: tuple[int, ...] = ()
+        self._tick = like.time_base or 1 / like.rate
+        self._durations: dict[int, int] = {}  # of frames inside the encoder, by their time stamps
+        self._first = self._last = self._end = 0  # time stamps, in ticks
+        self._frames = 0
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(b"")  # an unwritable place is told before the work
+
+    def write(self, frame: Frame) -> None:
+        """Add one frame."""
+        if self._frames == 0:
+            self._open(frame.pixels)
+        elif frame.pixels.shape != self._shape:
+            raise InputError(f"{frame.name} changes its size at frame {self._frames}; cut it in two there")
+        stamp = self._stamp(frame)
+        picture = self._picture(frame.pixels)
+        picture.pts, picture.time_base = stamp, self._tick
+        self._mux(self._stream.encode, picture)
+        self._frames += 1
+
+    def close(self, *, complete: bool = True) -> None:
+        """Finish the file; a run that ended early must not hide why by failing here too."""
+        if self._stream is None:
+            return
+        try:
+            self._mux(self._stream.encode, None)
+            if self._companions:
+                self._companions.copy_until(None if complete else self._end * self._tick)
+            self._container.close()
+        except (av.FFmpegError, OSError, OutputError) as error:
+            if complete:
+                raise _cannot_write(self._path, error) from error
+            LOGGER.debug("the end of %s could not be written: %s", self._partial, error)
+        finally:
+            if self._companions:
+                self._companions.close()
+
+    def check(self) -> None:
+        """Read the file back: every frame is in it, and it ends when the last frame does.
+
+        Raises:
+            CycleganError: it is not so.
+        """
+        if not self._frames:
+            return
+        spans = _read_spans(self._partial)
+        if len(spans) != self._frames:
+            raise CycleganError(
+                f"{self._path} holds {len(spans)} of {self._frames} frames; they are in {self._partial}"
+            )
+        ends = max(time + duration for time, duration in spans)
+        drift = abs((ends - min(spans)[0]) - (self._end - self._first) * self._tick)
+        if drift > 1 / self._like.rate + Fraction(1, 100):
+            raise CycleganError(f"{self._path} is {float(drift):.3f} s off its source's length; see {self._partial}")
+
+    def _open(self, first: Picture) -> None:
+        height, width = (side + side % 2 for side in first.shape[:2])
+        if (height, width) != first.shape[:2]:
+            LOGGER.warning("%s becomes %dx%d, edges repeated: encoders take even sides only", self._path, height, width)
+        self._shape = first.shape
+        suffix = self._path.suffix.lower()
+        muxer, options = _MUXERS[suffix]
+        if suffix == ".avi":  # knows frames by their number only
+            self._like = replace(self._like, time_base=None)
+            self._tick = 1 / self._like.rate
+        try:
+            self._container = av.open(str(self._partial.absolute()), "w", format=muxer, container_options=options)
+            self._stream = self._container.add_stream(self._encoder, rate=self._like.rate, options=self._options())
+            self._configure(self._stream.codec_context, width, height, has_b_frames=suffix != ".avi")
+            self._stream.codec_context.open()
+            if self._like.origin and self._encoding.companions:
+                self._companions = Companions(self._like.origin, self._container)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise OutputError(
+                f"FFmpeg cannot encode {width}x{height} video into {self._path} with {self._encoder} "
+                f"({reason(error)}); name another --codec or container"
+            ) from error
+
+    def _options(self) -> dict[str, str]:
+        options = {}
+        if self._encoder in _WITH_CRF:
+            options["crf"] = str(CRF if self._encoding.crf is None else self._encoding.crf)
+        if self._encoding.preset or self._encoder in ("libx264", "libx265"):
+            options["preset"] = self._encoding.preset or PRESET
+        if self._encoder == "libvpx-vp9":
+            options |= {"b": "0", "deadline": "realtime", "cpu-used": "5", "row-mt": "1"}
+        return options
+
+    def _configure(self, context: Any, width: int, height: int, *, has_b_frames: bool) -> None:
+        colour = self._like.colour
+        context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+        context.time_base = self._tick
+        context.gop_size = max(1, round(self._like.rate * KEYFRAME_SECONDS))
+        context.sample_aspect_ratio = self._like.pixel_aspect
+        if not has_b_frames:
+            context.max_b_frames = 0
+        matrix = colour.matrix_of(height)
+        context.colorspace = matrix if matrix in _SWS_MATRICES else BT601
+        context.color_range = _LIMITED_RANGE
+        context.color_primaries, context.color_trc = colour.primaries, colour.transfer
+
+    def _stamp(self, frame: Frame) -> int:
+        """Return a frame's time stamp in ticks, later than the one before."""
+        if self._like.time_base is None or frame.time is None:
+            stamp, duration = self._frames, 1
+            if self._tick != 1 / self._like.rate:
+                stamp, duration = (round(ticks / (self._like.rate * self._tick)) for ticks in (stamp, duration))
+        else:
+            stamp = round(frame.time / self._tick)
+            duration = round((frame.duration or 1 / self._like.rate) / self._tick)
+        if self._frames == 0:
+            self._first = stamp
+        elif stamp <= self._last:
+            LOGGER.warning("%s: the time of frame %d is not after the one before", self._path, self._frames)
+            stamp = self._last + 1
+        self._last, self._end = stamp, stamp + max(1, duration)
+        self._durations[stamp] = max(1, duration)
+        return stamp
+
+    def _picture(self, pixels: Picture) -> Any:
+        context = self._stream.codec_context
+        return av.VideoFrame.from_ndarray(_even(pixels), format="rgb24").reformat(
+            format=context.pix_fmt,
+            src_color_range=2,
+            dst_colorspace=_SWS_MATRICES[context.colorspace],
+            dst_color_range=_LIMITED_RANGE,
+        )
+
+    def _mux(self, encode: Any, picture: Any) -> None:
+        """Encode a picture, or with None what is left, and mux what comes of it, sound up to there before it."""
+        try:
+            for packet in encode(picture):
+                packet.duration = self._durations.pop(packet.pts, 0)
+                if self._companions and packet.dts is not None:
+                    self._companions.copy_until(packet.dts * exact(packet.time_base))
+                self._container.mux(packet)
+        except (av.FFmpegError, OSError) as error:
+            raise _cannot_write(self._path, error) from error
+
+
+def _read_spans(path: Path) -> list[tuple[Fraction, Fraction]]:
+    """Return when each frame of a video begins and how long it lasts, in seconds."""
+    with av.open(str(path.absolute())) as container:
+        stream = container.streams.video[0]
+        base = exact(stream.time_base)
+        return [(p.pts * base, (p.duration or 0) * base) for p in container.demux(stream) if p.pts is not None]
+
+
+def _is_playable(path: Path) -> bool:
+    try:
+        with av.open(str(path.absolute())) as container:
+            return next(container.decode(video=0), None) is not None
+    except (av.FFmpegError, OSError, IndexError):
+        return False
+
+
+def _cannot_write(path: Path, error: Exception) -> OutputError:
+    return OutputError(f"cannot write {path}: {reason(error)}; make room on the disk, or choose another place")
+
+
+def _even(picture: Picture) -> Picture:
+    """Repeat the last row or column where a side is odd: 4:2:0 halves both for colour."""
+    height, width = picture.shape[:2]
+    if height % 2 == 0 and width % 2 == 0:
+        return np.ascontiguousarray(picture)
+    padded = cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    return np.asarray(padded, dtype=np.uint8)

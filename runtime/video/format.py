@@ -1,0 +1,61 @@
+"""What is known of a video beside its frames."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+from ..errors import InputError
+from ..frame import Frame
+
+# The numbers of ITU-T H.273, as FFmpeg has them.
+BT709, UNSPECIFIED, BT601, BT2020 = 1, 2, 6, 9
+PQ, HLG = 16, 18  # transfer functions of high dynamic range
+HD_HEIGHT = 576  # a video that does not tell its matrix is BT.709 above this height, BT.601 up to it
+
+
+@dataclass(frozen=True)
+class Colour:
+    """How pixel values stand for colours: numbers of ITU-T H.273."""
+
+    matrix: int = UNSPECIFIED
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    full_range: bool = False
+
+    def matrix_of(self, height: int) -> int:
+        """Return the matrix, guessed from the height where the video does not tell."""
+        if self.matrix != UNSPECIFIED:
+            return self.matrix
+        return BT709 if height > HD_HEIGHT else BT601
+
+
+@dataclass(frozen=True)
+class VideoFormat:
+    """A video's clock, colours and companions."""
+
+    rate: Fraction  # nominal frames a second
+    time_base: Fraction | None = None  # what time stamps are multiples of, in seconds
+    colour: Colour = Colour()
+    pixel_aspect: Fraction = Fraction(1)  # width to height of one pixel
+    origin: str | None = None  # the file or address whose sound and subtitles are copied
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a video is encoded; None is the codec's own default."""
+
+    codec: str = "auto"  # h264, h265, av1, vp9, or the name of an FFmpeg encoder; auto: by the container
+    crf: int | None = None  # constant quality: lower is better and larger
+    preset: str | None = None  # speed against size
+    companions: bool = True  # copy sound and subtitles
+
+
+class VideoSource(Protocol):
+    """The frames of a video file, upright, uint8 [H, W, 3] in RGB order; iterated once."""
+
+    total: int | None
+    live: bool
+    format: VideoFormat
+
+    def __iter__(self) -> Iterator[Frame | InputError]: ...

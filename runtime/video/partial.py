@@ -1,0 +1,48 @@
+"""A video's name while it is being written, and where it ends early."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..errors import OutputError
+
+LOGGER = logging.getLogger(__name__)
+
+
+@contextmanager
+def growing(path: Path, is_playable: Callable[[Path], bool]) -> Iterator[Path]:
+    """Give the path to write a video to; once the block has written it whole, it takes its final name.
+
+    A block that is ended early leaves what it wrote, if that can be played.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+        except BaseException:
+            _keep_or_remove(partial, is_playable)
+            raise
+        if partial.exists():
+            with partial.open("r+b") as written:  # for writing, or Windows refuses the fsync
+                os.fsync(written.fileno())
+            partial.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}: {error.strerror or error}; choose a place that can be written"
+        ) from error
+
+
+def _keep_or_remove(partial: Path, is_playable: Callable[[Path], bool]) -> None:
+    if not partial.is_file():
+        return
+    if is_playable(partial):
+        LOGGER.warning("what was written so far is in %s", partial)
+    else:
+        with suppress(OSError):
+            partial.unlink()
