@@ -74,8 +74,9 @@ def export(
     no_verify: bool,
     as_json: bool,
 ) -> None:
-    """Turn the generators of SOURCE, a run folder or a checkpoint, into ONNX files, and compare them with PyTorch.
+    """Turn the generators of SOURCE into ONNX files, and compare those with PyTorch.
 
+    SOURCE is a run folder, a checkpoint, or official weights (a folder of latest_net_G_A.pth files, or one of them).
     Each NAME.onnx takes the place of an older one; the comparison is stored beside it as NAME.verify.json. A file that
     misses its gate is kept, and the command exits 1.
     """

@@ -125,6 +125,20 @@ def test_a_checkpoint_of_swapped_folders_is_verified_with_its_own_domain(make_ru
     assert exported["verification"]["pictures"] == ["B0.png", "B1.png"]
 
 
+@pytest.mark.slow
+def test_official_weights_are_exported_under_their_folders_name(run, tmp_path, capsys):
+    networks = torch.load(run / "checkpoints" / "latest.pt", weights_only=True)["state"]["networks"]
+    official = tmp_path / "flat2three"
+    official.mkdir()
+    torch.save(networks["G_A"], official / "latest_net_G_A.pth")
+    assert cyclegan("export", official, "--no-verify", "--output", tmp_path) == 0
+    path = tmp_path / "flat2three-AtoB-fp32.onnx"
+    assert capsys.readouterr().out == f"{path}\n"
+    assert (metadata_of(path).architecture, metadata_of(path).source.step) == ("resnet_1blocks", None)
+    assert cyclegan("export", official, "--direction", "BtoA", "--output", tmp_path) == 4
+    assert "no G_B" in capsys.readouterr().err
+
+
 class SwappedColours(InferenceGenerator):
     """An exporter's mistake."""
 
