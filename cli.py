@@ -18,6 +18,7 @@ COMMANDS = {
     "export": ("export.commands:export", "Turn a checkpoint into verified ONNX files."),
     "verify": ("export.commands:verify", "Compare an artefact with the checkpoint it came from."),
     "export-weights": ("trainer.commands:export_weights", "Write weights that the official implementation loads."),
+    "dataset": ("trainer.dataset_commands:dataset", "Look at a dataset before training on it: dataset check."),
     "evaluate": ("export.evaluate_command:evaluate", "Measure translations: against the truth, and as sets."),
     "translate": ("runtime.commands:translate", "Translate a picture, a folder or a video."),
     "info": ("export.commands:info", "Say what a checkpoint or an artefact is."),

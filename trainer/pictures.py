@@ -70,12 +70,36 @@ class Preparation:
         return width, height
 
 
+def describe_file(path: Path) -> tuple[int, int, str]:
+    """Return width, height and what the values are, such as "RGB 8 bit"; for an array "7 channels uint16".
+
+    Raises:
+        OSError, ValueError, SyntaxError: the file is no picture.
+    """
+    if path.suffix.lower() == ".npy":
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        if values.ndim not in (2, 3):
+            raise ValueError(f"its shape is {values.shape}, not [H, W, C]")
+        channels = values.shape[2] if values.ndim == 3 else 1
+        return values.shape[1], values.shape[0], f"{channels} channels {values.dtype}"
+    with Image.open(path) as image:
+        bits = 32 if image.mode in ("I", "F") else 16 if _is_16_bit(image) else 8
+        return image.width, image.height, f"{image.mode.partition(';')[0]} {bits} bit"
+
+
 def decode_picture(path: Path, size: int) -> NDArray[np.uint8]:
     """Return any picture as uint8 [size, size, 3] in RGB, whatever the networks are trained on.
+
+    Of an array file with more channels these are the first three, of one with fewer the first alone.
 
     Raises:
         OSError, ValueError, SyntaxError, Image.DecompressionBombError: the file is no picture that can be used.
     """
+    if path.suffix.lower() == ".npy":
+        stored = np.load(path, allow_pickle=False)
+        values = _take(stored, stored.shape[2] if stored.ndim == 3 else 1)
+        first = values[..., [0, 1, 2] if values.shape[-1] >= 3 else [0, 0, 0]]
+        return np.rint(resize(first, (size, size))).astype(np.uint8)
     return np.rint(resize(read_pixels(path, 3), (size, size))).astype(np.uint8)
 
 

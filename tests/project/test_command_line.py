@@ -16,6 +16,7 @@ PROMISED = {
         "--size --seed --init-from"
     ),
     "export": "--direction --precision --size --io --weights --images --output --no-verify",
+    "dataset": "check",
     "evaluate": "--size --limit --features --weights --backend --device",
     "export-weights": "--output --weights",
     "verify": "--reference --images --backend",
