@@ -6,6 +6,7 @@ Gradients are averaged by DistributedDataParallel, so the weights stay the same 
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,7 +39,9 @@ class World:
         if self.size == 1:
             return network
         # Networks are called more than once before a backward pass, which broadcasting their buffers would break.
-        return DistributedDataParallel(network, broadcast_buffers=False)
+        with warnings.catch_warnings():  # torch 2.15 has another name for it, which older ones do not know
+            warnings.simplefilter("ignore", FutureWarning)
+            return DistributedDataParallel(network, broadcast_buffers=False)
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process. Passes through the CPU, so no device is waited for."""

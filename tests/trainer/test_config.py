@@ -81,3 +81,15 @@ def test_identity_needs_domains_of_equal_channels():
     with pytest.raises(ConfigError, match=r"equal channels, not 1 and 3; set losses\.lambda_identity=0"):
         resolve_config({"data": {"input_nc": 1}})
     assert resolve_config({"data": {"input_nc": 1}, "losses": {"lambda_identity": 0}}).data.output_nc == 3
+
+
+def test_a_batch_is_computed_in_equal_parts():
+    with pytest.raises(ConfigError, match=r"a batch of 3 cannot be computed in optim\.accumulate=2 equal parts"):
+        resolve_config({"data": {"batch_size": 3}, "optim": {"accumulate": 2}})
+    assert resolve_config({"data": {"batch_size": 4}, "optim": {"accumulate": 2}}).optim.accumulate == 2
+
+
+def test_statistics_would_count_recomputed_pictures_twice():
+    with pytest.raises(ConfigError, match=r"checkpoint_activations would count every picture twice"):
+        resolve_config({"networks": {"norm": "batch"}, "optim": {"checkpoint_activations": True}})
+    assert resolve_config({"optim": {"checkpoint_activations": True}}).optim.checkpoint_activations

@@ -27,6 +27,17 @@ def test_fp16_is_for_cuda():
     assert pick_amp_dtype("bf16", torch.device("cpu")) == torch.bfloat16
 
 
+def test_each_of_several_processes_takes_its_own_device(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [pick_device(name, 1) for name in ("auto", "cuda", "cpu")] == [
+        *[torch.device("cuda:1")] * 2,
+        torch.device("cpu"),
+    ]
+    with pytest.raises(UsageError, match="there is no device cuda:2 here"):
+        pick_device("auto", 2)
+
+
 @pytest.mark.gpu
 def test_auto_takes_cuda_where_there_is_one():
     assert pick_device("auto").type == "cuda"

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cyclegan_edge.trainer.losses import (
+    accuracy,
     discriminator_adversarial,
     generator_adversarial,
     gradient_penalty,
@@ -81,3 +82,9 @@ def test_gradient_penalty_moves_the_discriminator():
     judge = torch.nn.Conv2d(2, 1, 1)
     gradient_penalty(judge, torch.randn(3, 2, 4, 4), torch.randn(3, 2, 4, 4), torch.Generator()).backward()
     assert judge.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(("gan_mode", "expected"), [("lsgan", (1 / 2 + 1 / 2) / 2), ("vanilla", (1 + 1 / 2) / 2)])
+def test_accuracy_is_the_share_of_patches_on_the_right_side(gan_mode, expected):
+    real, fake = torch.tensor([0.4, 2.0]), torch.tensor([-1.0, 0.7])
+    assert accuracy(real, fake, gan_mode).item() == pytest.approx(expected)

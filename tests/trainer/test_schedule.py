@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from cyclegan_edge.trainer.config import ScheduleConfig
-from cyclegan_edge.trainer.schedule import build_scheduler, learning_rate_factor, update_ema
+from cyclegan_edge.trainer.schedule import build_scheduler, cycle_weight_factor, learning_rate_factor, update_ema
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,15 @@ def test_ema_forgets_the_random_start():
     for seen in range(1, 200):
         update_ema(averaged, network, halflife=10_000, batch=1, seen=seen)
     assert averaged.weight.item() > 0.9999
+
+
+def test_the_cycle_weight_falls_linearly_to_its_end_in_the_last_epoch():
+    config = ScheduleConfig(n_epochs=3, n_epochs_decay=2, cycle_weight_end=0.2)
+    weights = [cycle_weight_factor(config, epoch) for epoch in (1, 2, 3, 4, 5)]
+    assert weights == pytest.approx([1.0, 0.8, 0.6, 0.4, 0.2])
+
+
+@pytest.mark.parametrize("epoch", [1, 7, 200])
+def test_the_cycle_weight_stays_by_default(epoch):
+    assert cycle_weight_factor(ScheduleConfig(), epoch) == 1
+    assert cycle_weight_factor(ScheduleConfig(n_epochs=1, n_epochs_decay=0, cycle_weight_end=0.5), 1) == 1
