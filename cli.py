@@ -21,6 +21,7 @@ COMMANDS = {
     "dataset": ("trainer.dataset_commands:dataset", "Look at a dataset before training on it: dataset check."),
     "evaluate": ("export.evaluate_command:evaluate", "Measure translations: against the truth, and as sets."),
     "translate": ("runtime.commands:translate", "Translate a picture, a folder or a video."),
+    "serve": ("runtime.web.commands:serve", "Show translators in a browser: camera, pictures and videos."),
     "info": ("export.commands:info", "Say what a checkpoint or an artefact is."),
     "bench": ("runtime.machine_commands:bench", "Measure artefacts in every engine that is installed here."),
     "doctor": ("runtime.machine_commands:doctor", "Say what this machine can run, and how to mend what it cannot."),

@@ -21,6 +21,7 @@ PROMISED = {
     "export-weights": "--output --weights",
     "verify": "--reference --images --backend",
     "translate": "-m -i -o --backend --device --fit --size",
+    "serve": "-m -i --host --port --token --size --limit",
     "info": "",
     "bench": "--backend --device --size --json",
     "doctor": "--json",

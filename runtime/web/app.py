@@ -1,0 +1,268 @@
+"""The endpoints of `cyclegan serve`; `openapi.json` describes them."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket
+
+from ..errors import CycleganError
+from .broadcast import Broadcast, MotionJpeg, show
+from .engine import Model
+from .guard import COOKIE, Access, Guard, problem
+from .limits import RefusedError
+from .live import Viewer
+from .metrics import CONTENT_TYPE
+from .pictures import MEDIA_TYPES, translate_picture
+from .service import Service
+from .uploads import declared_bytes, receive, receive_all
+from .videos import Job
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+_SMALLEST_SIDE, _LARGEST_SIDE = 16, 16384  # that `size` may name
+_LONGEST_LOGIN = 4096  # bytes
+
+
+def create_app(service: Service, token: str | None = None) -> Starlette:
+    """Return the application; it closes `service` when it shuts down."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        service.close()
+
+    access = Access(token)
+    app = Starlette(
+        routes=ROUTES,
+        middleware=[Middleware(Guard, access=access, metrics=service.metrics)],
+        exception_handlers={
+            RefusedError: _refused,
+            HTTPException: _no_such_endpoint,
+            CycleganError: _failed,
+            ClientDisconnect: _left,
+        },
+        lifespan=lifespan,
+    )
+    app.state.service, app.state.access = service, access
+    return app
+
+
+async def page(request: Request) -> Response:
+    """The page itself."""
+    return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+async def login(request: Request) -> Response:
+    """Show where to sign in; take the token from the form and give the session's cookie."""
+    if request.method != "POST":
+        return FileResponse(STATIC / "login.html", status_code=401)
+    form = parse_qs((await receive_all(request, _LONGEST_LOGIN, 10)).decode(errors="replace"))
+    try:
+        session = request.app.state.access.sign_in(form.get("token", [""])[0])
+    except RefusedError as refusal:
+        _count(request, refusal)
+        told = (STATIC / "login.html").read_text().replace(" hidden>", ">")
+        return HTMLResponse(told, status_code=refusal.status)
+    answer = RedirectResponse("/", status_code=303)
+    answer.set_cookie(COOKIE, session, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+    return answer
+
+
+async def models(request: Request) -> Response:
+    """What can be translated with, and up to which size."""
+    service = _service(request)
+    return JSONResponse(
+        {
+            "models": [_described(model) for model in service.engine.models.values()],
+            "size": service.longest,
+            "stream": service.broadcast is not None,
+            "limits": asdict(service.limits),
+        }
+    )
+
+
+async def translate(request: Request) -> Response:
+    """Translate one picture, the body of the request."""
+    service = _service(request)
+    model, longest = _model_and_size(request)
+    wanted = request.query_params.get("format")
+    if wanted is not None and wanted not in MEDIA_TYPES:
+        raise RefusedError(400, "bad_parameter", f"format is one of: {', '.join(MEDIA_TYPES)}")
+    with service.pictures.one():
+        data = await receive_all(request, service.limits.picture_bytes, service.limits.upload_seconds)
+        translated, media_type, seconds = await service.in_thread(
+            translate_picture, service.engine, model, data, service.limits, longest, MEDIA_TYPES.get(wanted or "")
+        )
+    service.metrics.count("cyclegan_translated_total", source="picture")
+    return Response(translated, media_type=media_type, headers={"X-Engine-Milliseconds": f"{seconds * 1000:.1f}"})
+
+
+async def upload_video(request: Request) -> Response:
+    """Take in a video, the body of the request, and queue it."""
+    service = _service(request)
+    model, longest = _model_and_size(request)
+    job = service.videos.admit(model, longest, declared_bytes(request))
+    try:
+        with (job.folder / "upload").open("wb") as file:
+            async for piece in receive(request, service.limits.video_bytes, service.limits.upload_seconds):
+                await service.in_thread(file.write, piece)
+        await service.in_thread(service.videos.start, job)
+    except BaseException:  # cancelled too, as when the server stops
+        service.videos.delete(job)
+        raise
+    return JSONResponse(_told(request, job), status_code=202, headers={"Location": f"/v1/videos/{job.id}"})
+
+
+async def video(request: Request) -> Response:
+    """Tell how far a video is, or cancel and delete it."""
+    job = _service(request).videos.find(request.path_params["id"])
+    if request.method != "DELETE":
+        return JSONResponse(_told(request, job))
+    _service(request).videos.delete(job)
+    return Response(status_code=204)
+
+
+async def video_result(request: Request) -> Response:
+    """Give the translated video; parts of it too, so that a browser can seek."""
+    job = _service(request).videos.find(request.path_params["id"])
+    if job.state != "done":
+        raise RefusedError(409, "not_done", f"this video is {job.state}; fetch it once it is done")
+    return FileResponse(job.result, media_type="video/mp4")
+
+
+async def motion_jpeg(request: Request) -> Response:
+    """Show the server's own camera as MJPEG."""
+    service = _service(request)
+    return MotionJpeg(_broadcast(service), service.sockets, service.limits.send_seconds)
+
+
+async def health(request: Request) -> Response:
+    """Tell that the server is up; needs no token and says no more."""
+    return PlainTextResponse("ok\n")
+
+
+async def metrics(request: Request) -> Response:
+    """What Prometheus reads."""
+    service = _service(request)
+    return Response(service.metrics.text(service.gauges()), headers={"Content-Type": CONTENT_TYPE})
+
+
+async def openapi(request: Request) -> Response:
+    """The description of all this."""
+    return FileResponse(HERE / "openapi.json", media_type="application/json")
+
+
+def socket(serve: Callable[[WebSocket, Service], Any]) -> Callable[[WebSocket], Any]:
+    """Make the endpoint of a WebSocket that takes one of the sockets' places, and is denied before it opens."""
+
+    async def endpoint(socket: WebSocket) -> None:
+        service = _service(socket)
+        try:
+            with service.sockets.one():
+                await serve(socket, service)
+        except RefusedError as refusal:
+            _count(socket, refusal)
+            await socket.send_denial_response(problem(refusal))
+
+    return endpoint
+
+
+async def live(socket: WebSocket, service: Service) -> None:
+    """A browser's camera, see `live`."""
+    await Viewer(socket, service, socket.query_params.get("model")).serve()
+
+
+async def stream(socket: WebSocket, service: Service) -> None:
+    """The server's own camera, see `broadcast`."""
+    await show(socket, _broadcast(service), service.limits.send_seconds)
+
+
+ROUTES = [
+    Route("/", page),
+    Route("/login", login, methods=["GET", "POST"]),
+    Route("/v1/models", models),
+    Route("/v1/translate", translate, methods=["POST"]),
+    Route("/v1/videos", upload_video, methods=["POST"]),
+    Route("/v1/videos/{id}", video, methods=["GET", "DELETE"]),
+    Route("/v1/videos/{id}/result", video_result),
+    Route("/v1/stream.mjpg", motion_jpeg),
+    WebSocketRoute("/v1/live", socket(live)),
+    WebSocketRoute("/v1/stream", socket(stream)),
+    Route("/healthz", health),
+    Route("/metrics", metrics),
+    Route("/openapi.json", openapi),
+    Mount("/static", StaticFiles(directory=STATIC)),
+]
+
+
+def _service(connection: HTTPConnection) -> Service:
+    service = connection.app.state.service
+    assert isinstance(service, Service)
+    return service
+
+
+def _broadcast(service: Service) -> Broadcast:
+    if service.broadcast is None:
+        raise RefusedError(404, "no_stream", "this server shows no camera of its own; start it with -i")
+    return service.broadcast
+
+
+def _model_and_size(request: Request) -> tuple[Model, int | None]:
+    model = _service(request).engine.find(request.query_params.get("model"))
+    size = request.query_params.get("size")
+    if size is None:
+        return model, None
+    if not (size.isascii() and size.isdecimal() and _SMALLEST_SIDE <= int(size[:9]) <= _LARGEST_SIDE):
+        raise RefusedError(400, "bad_parameter", f"size is a number of pixels from {_SMALLEST_SIDE} to {_LARGEST_SIDE}")
+    return model, int(size)
+
+
+def _described(model: Model) -> dict[str, Any]:
+    metadata = model.metadata
+    return {
+        "name": model.name,
+        "architecture": metadata.architecture if metadata else None,
+        "direction": metadata.direction if metadata else None,
+        "size": model.interface.size,
+        "engine": model.backend.name,
+        "device": model.backend.device,
+        "precision": model.backend.precision,
+    }
+
+
+def _told(request: Request, job: Job) -> dict[str, Any]:
+    return job.describe(_service(request).videos.ahead(job))
+
+
+def _count(connection: HTTPConnection, refusal: RefusedError) -> None:
+    _service(connection).metrics.count("cyclegan_refused_total", reason=refusal.reason)
+
+
+async def _refused(request: Request, refusal: Exception) -> Response:
+    assert isinstance(refusal, RefusedError)
+    _count(request, refusal)
+    return problem(refusal)
+
+
+async def _no_such_endpoint(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem(RefusedError(error.status_code, "no_such_endpoint", error.detail, error.headers))
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return problem(RefusedError(500, "engine_failed", f"the engine failed: {error}"))
+
+
+async def _left(request: Request, error: Exception) -> Response:
+    return Response(status_code=400)  # nobody reads it

@@ -1,0 +1,95 @@
+"""`cyclegan serve`: translators in a browser."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ..errors import UsageError
+
+LOGGER = logging.getLogger(__name__)
+
+
+def _parse_limits(context: click.Context, parameter: click.Parameter, settings: Sequence[str]) -> dict[str, int]:
+    """Read `NAME=NUMBER` settings; a callback of click's options."""
+    limits = {}
+    for setting in settings:
+        name, _, number = setting.partition("=")
+        if not number.isdecimal():
+            raise click.BadParameter(f"{setting!r} sets no limit; write NAME=NUMBER, such as sockets=128")
+        limits[name.strip()] = int(number)
+    return limits
+
+
+@click.command()
+@click.option(
+    "-m",
+    "--model",
+    "models",
+    required=True,
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="An artefact; give several to choose among them on the page.",
+)
+@click.option("-i", "--input", "given", help="A camera or stream at the server to show as well: 0 or rtsp://HOST/PATH.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need --token.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@click.option("--token", envvar="CYCLEGAN_TOKEN", help="What visitors must know; also read from CYCLEGAN_TOKEN.")
+@click.option("--tls-cert", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="PEM file, for https.")
+@click.option("--tls-key", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Its private key.")
+@click.option(
+    "--size",
+    type=click.IntRange(16, 2048),
+    default=256,
+    show_default=True,
+    help="Longer side at which cameras are translated; the page can choose another.",
+)
+@click.option("--backend", default="auto", show_default=True, help="auto, openvino or onnxruntime.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    callback=_parse_limits,
+    help="Change one of the limits of docs/serve.md, such as sockets=128.",
+)
+def serve(
+    models: Sequence[Path],
+    given: str | None,
+    host: str,
+    port: int,
+    token: str | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    size: int,
+    backend: str,
+    device: str,
+    limits: dict[str, int],
+) -> None:
+    """Show translators in a browser: camera, pictures and videos, on this machine until told otherwise.
+
+    Ctrl-C stops it.
+    """
+    try:
+        from .server import check_certificate, check_exposure, listen, make_server
+        from .server import serve as run
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f'serve needs {error.name}, which is not installed; install it with: pip install "cyclegan-edge[web]"'
+        ) from error
+    from .service import open_service
+
+    if tls_cert is not None:
+        check_certificate(tls_cert, tls_key)
+    elif tls_key is not None:
+        raise UsageError("--tls-key goes with --tls-cert; name the certificate too")
+    check_exposure(host, token)
+    with listen(host, port) as listening:
+        service = open_service(models, given=given, longest=size, limits=limits, backend=backend, device=device)
+        server = make_server(service, token, tls_cert, tls_key)
+        scheme, name = "https" if tls_cert else "http", f"[{host}]" if ":" in host else host
+        click.echo(f"{scheme}://{name}:{listening.getsockname()[1]}/")
+        LOGGER.info("open this address in a browser; Ctrl-C stops the server")
+        run(server, listening)

@@ -1,0 +1,169 @@
+"""Who may talk to the server, asked before anything else; and the headers of every answer.
+
+* Without a token the server listens on loopback only, and answers only to loopback's names: a foreign page that
+  points its own domain at 127.0.0.1 (DNS rebinding) is turned away by its Host header.
+* With a token every request needs it, as `Authorization: Bearer` or as the cookie that the sign-in sets.
+* What changes anything, and every WebSocket, is refused where a browser says that another site's page sent it.
+"""
+
+import hmac
+import secrets
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from .limits import RefusedError
+from .metrics import Metrics
+
+COOKIE = "cyclegan_session"
+SHORTEST_TOKEN = 16
+
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_SAFE_METHODS = frozenset({"GET", "HEAD"})
+_WITHOUT_TOKEN = ("/static/", "/healthz", "/login")
+
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
+        "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), display-capture=()",
+    "Referrer-Policy": "same-origin",  # with no-referrer a browser sends its own form with the origin "null"
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def problem(refusal: RefusedError) -> Response:
+    """Return a refusal as RFC 9457 problem details."""
+    return JSONResponse(
+        {"status": refusal.status, "reason": refusal.reason, "detail": refusal.detail},
+        status_code=refusal.status,
+        headers=refusal.headers,
+        media_type="application/problem+json",
+    )
+
+
+class Access:
+    """The server's token, if it has one, and the session that it opens."""
+
+    def __init__(self, token: str | None) -> None:
+        self.token = token
+        self._session = secrets.token_urlsafe(32)  # new with every start; the token itself is never in a cookie
+
+    def sign_in(self, token: str) -> str:
+        """Return the value of the session's cookie.
+
+        Raises:
+            RefusedError: 401, this is not the token.
+        """
+        if self.token is None or not _equal(token, self.token):
+            raise RefusedError(401, "wrong_token", "this is not the server's token; it was given to cyclegan serve")
+        return self._session
+
+    def check(self, connection: HTTPConnection) -> None:
+        """Admit who brings the token or the session's cookie.
+
+        Raises:
+            RefusedError: 401, neither is there.
+        """
+        if self.token is None:
+            return
+        scheme, _, given = connection.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and _equal(given.strip(), self.token):
+            return
+        if not _equal(connection.cookies.get(COOKIE, ""), self._session):
+            raise RefusedError(
+                401,
+                "missing_token",
+                "this server wants its token: send the header Authorization: Bearer TOKEN, or sign in on the page",
+                {"WWW-Authenticate": 'Bearer realm="cyclegan"'},
+            )
+
+
+class Guard:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, *, access: Access, metrics: Metrics) -> None:
+        self._app = app
+        self._access = access
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or let through to the application."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        sent = _with_headers(send)
+        try:
+            self._check(HTTPConnection(scope))
+        except RefusedError as refusal:
+            self._metrics.count("cyclegan_refused_total", reason=refusal.reason)
+            if scope["type"] == "websocket":
+                await WebSocket(scope, receive, sent).send_denial_response(problem(refusal))
+                return
+            if scope["path"] != "/" or refusal.status != 401:
+                await problem(refusal)(scope, receive, sent)
+                return
+            scope["path"] = "/login"  # a person, who is shown where to sign in
+        await self._app(scope, receive, sent)
+
+    def _check(self, connection: HTTPConnection) -> None:
+        if self._access.token is None:
+            _check_host(connection.headers.get("host", ""))
+        if connection.scope["type"] == "websocket" or connection.scope["method"] not in _SAFE_METHODS:
+            _check_origin(connection.headers)
+        if not connection.scope["path"].startswith(_WITHOUT_TOKEN):
+            self._access.check(connection)
+
+
+def _with_headers(send: Send) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] in ("http.response.start", "websocket.http.response.start"):
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers[name] = value
+            headers.setdefault("Cache-Control", "no-store")
+        await send(message)
+
+    return send_with_headers
+
+
+def _check_host(host: str) -> None:
+    if _hostname(host) not in _LOOPBACK_NAMES:
+        raise RefusedError(
+            421, "bad_host", "this server answers to 127.0.0.1 and localhost only; use one of these names"
+        )
+
+
+def _check_origin(headers: Headers) -> None:
+    """Refuse a page of another site. Programs that are no browsers send no Origin."""
+    origin = headers.get("origin")
+    if origin is not None and not (_place(origin) and _place(origin) == headers.get("host", "").lower()):
+        raise RefusedError(403, "bad_origin", "this request comes from another site's page; open the server's own page")
+
+
+def _place(url: str) -> str:
+    """Return the host and port of a URL; empty where it has none, as the origin `null`."""
+    try:
+        return urlsplit(url).netloc.lower()
+    except ValueError:
+        return ""
+
+
+def _hostname(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _equal(given: str, secret: str) -> bool:
+    """Compare without telling by the time it takes where the two differ."""
+    return hmac.compare_digest(given.encode(), secret.encode())

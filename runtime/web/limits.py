@@ -1,0 +1,86 @@
+"""What the server takes at most, and how it refuses the rest."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from typing import Self
+
+from ..errors import UsageError
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Everything that a visitor could make grow; each has an answer of its own once it is reached."""
+
+    picture_bytes: int = 32 * MIB  # 413
+    picture_pixels: int = 40_000_000  # 413; told by the file's header, before anything is decoded
+    engine_pixels: int = 2048 * 2048  # 413; of what is translated at once
+    pictures: int = 16  # 429; being received or translated at the same time
+    frame_bytes: int = 2 * MIB  # close 1009; one frame of a live camera
+    sockets: int = 64  # 429; live cameras and viewers
+    video_bytes: int = 512 * MIB  # 413
+    video_frames: int = 36_000  # 413; twenty minutes at 30 a second
+    queue: int = 8  # 429; videos waiting or being translated
+    disk_bytes: int = 2048 * MIB  # 429; uploads and results together
+    upload_seconds: int = 300  # 408; for one whole upload
+    keep_seconds: int = 900  # 404; how long a translated video can be fetched
+    send_seconds: int = 20  # the socket is closed; for one frame on its way to a viewer
+
+    def changed(self, settings: Mapping[str, int]) -> Self:
+        """Return these limits with some of them set.
+
+        Raises:
+            UsageError: a name is not one of the limits, or a value is not positive.
+        """
+        names = [field.name for field in fields(self)]
+        for name, value in settings.items():
+            if name not in names:
+                near = get_close_matches(name, names, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(names)}"
+                raise UsageError(f"no limit is called {name!r}; {hint}")
+            if value < 1:
+                raise UsageError(f"the limit {name} must be 1 or more, and is {value}")
+        return replace(self, **settings)
+
+
+class RefusedError(Exception):
+    """A request that is not served: the HTTP status, one sentence for the visitor, and what the counters call it."""
+
+    def __init__(self, status: int, reason: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.reason = reason
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+class Places:
+    """A number of places; who finds none free is refused at once and never waits."""
+
+    def __init__(self, total: int, what: str) -> None:
+        self.total = total
+        self.taken = 0
+        self._what = what
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Hold a place for the length of the block. Called on the event loop only.
+
+        Raises:
+            RefusedError: 429, all are taken.
+        """
+        if self.taken >= self.total:
+            raise RefusedError(
+                429,
+                "busy",
+                f"the server already serves {self.total} {self._what}; try again soon",
+                {"Retry-After": "2"},
+            )
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1

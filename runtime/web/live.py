@@ -1,0 +1,93 @@
+"""A browser's camera over one WebSocket: JPEG frames come in, translated ones go back.
+
+Of each viewer one frame is with the engine and at most one waits; a newer one takes its place. Every frame is answered:
+with its translation, or with nothing if it was passed over. So the browser always knows how many are under way, sends
+no more than the line carries, and the picture is never older than one turn of the engine.
+
+Binary messages, numbers little-endian:  to the server  uint32 number, JPEG
+                                         back           uint32 number, float32 engine milliseconds, JPEG or nothing
+"""
+
+import asyncio
+import struct
+
+from starlette.websockets import WebSocket
+
+from ..errors import CycleganError
+from ..translator import Translator
+from .engine import Place
+from .limits import RefusedError
+from .pictures import LIVE_QUALITY, decode_picture, encode_picture
+from .service import Service
+from .sockets import INTERNAL_ERROR, POLICY_VIOLATION, close, first_of
+
+_NUMBER = struct.Struct("<I")
+_ANSWER = struct.Struct("<If")
+
+
+class Viewer:
+    """One open socket."""
+
+    def __init__(self, socket: WebSocket, service: Service, model: str | None) -> None:
+        """Stand in the line for a model.
+
+        Raises:
+            RefusedError: 404, there is none of that name.
+        """
+        self._socket = socket
+        self._service = service
+        self._translator, self._place = service.engine.translator(service.engine.find(model))
+        self._waiting: tuple[int, bytes] | None = None
+        self._arrived = asyncio.Event()
+
+    async def serve(self) -> None:
+        """Answer frames until either side ends it."""
+        await self._socket.accept()
+        try:
+            await first_of(self._receive(), self._translate())
+        except RefusedError as refusal:
+            self._service.metrics.count("cyclegan_refused_total", reason=refusal.reason)
+            await close(self._socket, POLICY_VIOLATION, refusal.detail)
+        except CycleganError as error:
+            await close(self._socket, INTERNAL_ERROR, str(error))
+
+    async def _receive(self) -> None:
+        while True:
+            message = await self._socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            data = message.get("bytes") or b""
+            if len(data) <= _NUMBER.size:
+                raise RefusedError(422, "bad_frame", "a frame is a binary message: its number, then a JPEG picture")
+            older, self._waiting = self._waiting, (_NUMBER.unpack_from(data)[0], data[_NUMBER.size :])
+            self._arrived.set()
+            if older is not None:
+                self._service.metrics.count("cyclegan_passed_over_total")
+                await self._answer(older[0], 0.0, b"")
+
+    async def _translate(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            assert self._waiting
+            (number, data), self._waiting = self._waiting, None
+            translated = await self._service.in_thread(
+                translate_frame, data, self._translator, self._place, self._service
+            )
+            self._service.metrics.count("cyclegan_translated_total", source="camera")
+            await self._answer(number, self._place.seconds * 1000, translated)
+
+    async def _answer(self, number: int, milliseconds: float, jpeg: bytes) -> None:
+        async with asyncio.timeout(self._service.limits.send_seconds):
+            await self._socket.send_bytes(_ANSWER.pack(number, milliseconds) + jpeg)
+
+
+def translate_frame(data: bytes, translator: Translator, place: Place, service: Service) -> bytes:
+    """Translate one JPEG frame, in a thread that may wait for the engine.
+
+    Raises:
+        RefusedError: it is no picture, damaged, or larger than the engine takes.
+        ModelError: the engine failed.
+    """
+    _, picture = decode_picture(data, service.limits.engine_pixels)
+    return encode_picture(translator(picture), "image/jpeg", LIVE_QUALITY)

@@ -1,0 +1,87 @@
+"""What the server's endpoints share for as long as it runs."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from .broadcast import Broadcast
+from .camera import check_source
+from .engine import Engine
+from .limits import Limits, Places
+from .metrics import Metrics
+from .videos import Videos
+
+_WORKERS = 4  # they decode, encode, and wait for the engine
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+@dataclass
+class Service:
+    """The engine, the limits, and the work under way."""
+
+    engine: Engine
+    metrics: Metrics
+    limits: Limits = field(default_factory=Limits)
+    longest: int = 256  # the side at which cameras are translated unless the page asks otherwise
+    broadcast: Broadcast | None = None
+
+    def __post_init__(self) -> None:
+        self.pictures = Places(self.limits.pictures, "pictures")
+        self.sockets = Places(self.limits.sockets, "viewers")
+        self.videos = Videos(self.engine, self.limits, self.metrics)
+        self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="pictures")
+
+    async def in_thread(
+        self, function: Callable[_Arguments, _Result], *arguments: _Arguments.args, **options: _Arguments.kwargs
+    ) -> _Result:
+        """Run what would hold up the event loop in one of the workers, in the order of asking."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._workers, lambda: function(*arguments, **options))
+
+    def gauges(self) -> dict[str, float]:
+        """Return what is going on now, by the metrics' names."""
+        return {
+            "cyclegan_sockets": self.sockets.taken,
+            "cyclegan_pictures_in_work": self.pictures.taken,
+            "cyclegan_videos_queued": self.videos.queued,
+            "cyclegan_disk_bytes": self.videos.disk_bytes,
+        }
+
+    def close(self) -> None:
+        """End the stream, the videos and the workers, then free the models."""
+        if self.broadcast is not None:
+            self.broadcast.close()
+            self.broadcast.join()
+        self.videos.close()
+        self._workers.shutdown(cancel_futures=True)
+        self.engine.close()
+
+
+def open_service(
+    models: Sequence[Path],
+    *,
+    given: str | None = None,
+    longest: int = 256,
+    limits: Mapping[str, int] | None = None,
+    backend: str = "auto",
+    device: str = "auto",
+) -> Service:
+    """Load the models and make everything ready; `given` is a camera or stream to show.
+
+    Raises:
+        UsageError: an unknown limit, engine or device, or two models of one name.
+        InputError: `given` is no camera or stream.
+        ModelError: a model cannot be loaded.
+    """
+    allowed = Limits().changed(limits or {})
+    if given is not None:
+        check_source(given)
+    metrics = Metrics()
+    engine = Engine(models, metrics, backend=backend, device=device)
+    broadcast = Broadcast(given, engine, engine.find(None), longest, metrics) if given is not None else None
+    return Service(engine, metrics, allowed, longest, broadcast)

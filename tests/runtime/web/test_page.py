@@ -1,0 +1,306 @@
+"""The page in headless Chromium, with its fake camera."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from time import sleep
+
+import cv2
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: apt install chromium")
+
+TOKEN = "correct-horse-battery-staple"
+FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
+# Of a copy: a canvas that is read often would be moved out of the graphics memory.
+COLOUR = """([selector, across]) => {
+  const canvas = document.querySelector(selector), copy = document.createElement("canvas");
+  Object.assign(copy, { width: canvas.width, height: canvas.height });
+  const context = copy.getContext("2d", { willReadFrequently: true });
+  context.drawImage(canvas, 0, 0);
+  return [...context.getImageData(canvas.width * across, canvas.height / 2, 1, 1).data].slice(0, 3);
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *FAKE_CAMERA])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Open a server's page; at the end, nothing was complained of and no request left for another place."""
+    contexts, complaints, addresses = [], [], []
+
+    def open_one(one, **options) -> Page:
+        context = browser.new_context(**({"viewport": {"width": 1280, "height": 860}} | options))
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        context.on("request", lambda request: addresses.append((one.url, request.url)))
+        page.on("websocket", lambda socket: addresses.append((one.socket_url, socket.url)))
+        page.goto(one.url)
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert addresses
+    assert [url for own, url in addresses if not url.startswith((f"{own}/", "blob:"))] == []
+
+
+@pytest.fixture
+def page(server, open_page) -> Page:
+    opened = open_page(server)
+    expect(opened.locator("body[data-ready]")).to_be_attached()
+    return opened
+
+
+def start_camera(page: Page) -> None:
+    page.click("#camera-start")
+    expect(page.locator("#camera .stage.shown")).to_be_visible()
+
+
+def canvas_size(page: Page, tab: str) -> list[int]:
+    return page.eval_on_selector(f"#{tab} canvas", "canvas => [canvas.width, canvas.height]")
+
+
+def colour(page: Page, tab: str, across: float) -> list[int]:
+    """Return the canvas's colour at a part of its width, at half its height."""
+    return page.evaluate(COLOUR, [f"#{tab} canvas", across])
+
+
+def inverted(one: list[int], other: list[int]) -> bool:
+    return max(abs(255 - a - b) for a, b in zip(one, other, strict=True)) < 12
+
+
+def set_split(page: Page, tab: str, percent: int) -> None:
+    page.locator(f"#{tab} input[type=range]").fill(str(percent))
+
+
+def test_the_camera_is_translated_and_the_split_moves(page: Page, wait_until) -> None:
+    start_camera(page)
+    wait_until(lambda: float(page.inner_text("#camera [data-figure=fps]").replace("–", "0")) > 2)
+    for figure in ("engine", "latency"):
+        assert page.inner_text(f"#camera [data-figure={figure}]").endswith(" ms")
+    assert max(canvas_size(page, "camera")) == 256
+
+    split = page.locator("#camera input[type=range]")
+    set_split(page, "camera", 100)
+    before = colour(page, "camera", 0.1)
+    set_split(page, "camera", 0)
+    assert inverted(before, colour(page, "camera", 0.1))
+
+    split.focus()
+    page.keyboard.press("ArrowRight")
+    assert split.input_value() == "1"
+    assert split.get_attribute("aria-valuetext") == "1 percent before"
+    box = split.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 0.01 * box["width"], box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + box["height"] / 2, steps=5)
+    page.mouse.up()
+    assert 60 < int(split.input_value()) < 80
+    assert inverted(colour(page, "camera", 0.1), colour(page, "camera", 0.95))
+
+
+def test_model_and_size_change_while_the_camera_runs(page: Page, wait_until) -> None:
+    start_camera(page)
+    page.select_option("#size", "128")
+    wait_until(lambda: max(canvas_size(page, "camera")) == 128)
+    page.select_option("#model", "identity")
+    set_split(page, "camera", 50)
+    wait_until(lambda: not inverted(colour(page, "camera", 0.1), colour(page, "camera", 0.9)))
+    page.select_option("#model", "pinned")
+    expect(page.locator("#size")).to_be_disabled()
+    page.wait_for_timeout(500)
+    expect(page.locator("#status")).to_have_text("")
+
+
+def test_snapshot_and_recording_hold_what_is_seen(page: Page, tmp_path: Path) -> None:
+    start_camera(page)
+    set_split(page, "camera", 0)
+    with page.expect_download() as snapshot:
+        page.click("#camera-snapshot")
+    snapshot.value.save_as(tmp_path / "snapshot.png")
+    assert max(cv2.imread(str(tmp_path / "snapshot.png")).shape) == 256
+
+    page.click("#camera-record")
+    expect(page.locator("#camera-record")).to_have_text("Stop recording")
+    sleep(1.5)
+    with page.expect_download() as recording:
+        page.click("#camera-record")
+    path = tmp_path / recording.value.suggested_filename
+    recording.value.save_as(path)
+    assert cv2.VideoCapture(str(path)).read()[0]
+
+
+def test_stopping_gives_the_camera_back(page: Page, server, wait_until) -> None:
+    start_camera(page)
+    page.click("#camera-stop")
+    expect(page.locator("#camera-start")).to_be_visible()
+    wait_until(lambda: server.service.sockets.taken == 0)
+
+
+def test_the_camera_is_off_once_another_tab_is_shown(page: Page, server, wait_until) -> None:
+    start_camera(page)
+    page.click("#tab-picture")
+    wait_until(lambda: server.service.sockets.taken == 0)
+
+
+def test_frames_arrive_at_the_engines_rate(start, open_page, monkeypatch) -> None:
+    one = start()
+    backend = one.service.engine.find(None).backend
+    infer = backend.infer
+    monkeypatch.setattr(backend, "infer", lambda batch: (sleep(0.15), infer(batch))[1])
+    page = open_page(one)
+    start_camera(page)
+
+    def frames() -> int:
+        return int(one.client.get("/metrics").text.partition("cyclegan_engine_seconds_count ")[2].split()[0])
+
+    before = frames()
+    sleep(4)
+    assert (frames() - before) * 0.15 / 4 > 0.8
+
+
+def test_a_picture_is_compared_and_downloaded(page: Page, picture, pixels, tmp_path: Path) -> None:
+    sent = picture(60, 80)
+    page.click("#tab-picture")
+    page.set_input_files("#picture-file", {"name": "my cat.png", "mimeType": "image/png", "buffer": sent})
+    expect(page.locator("#picture .stage.shown")).to_be_visible()
+    expect(page.locator("#picture [data-figure=size]")).to_have_text("80 × 60")
+    set_split(page, "picture", 100)
+    before = colour(page, "picture", 0.5)
+    set_split(page, "picture", 0)
+    assert inverted(before, colour(page, "picture", 0.5))
+    with page.expect_download() as download:
+        page.click("#picture-download")
+    assert download.value.suggested_filename == "my cat-translated.png"
+    download.value.save_as(tmp_path / "translated.png")
+    assert np.array_equal(pixels((tmp_path / "translated.png").read_bytes()), 255 - pixels(sent))
+
+
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_a_picture_is_dropped_or_pasted(page: Page, picture, way: str) -> None:
+    page.click("#tab-picture")
+    page.evaluate(
+        """([bytes, way]) => {
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([new Uint8Array(bytes)], "dropped.png", { type: "image/png" }));
+          const event = way === "drop"
+            ? new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true })
+            : new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true });
+          document.querySelector("#picture .stage").dispatchEvent(event);
+        }""",
+        [list(picture(20, 30)), way],
+    )
+    expect(page.locator("#picture [data-figure=size]")).to_have_text("30 × 20")
+
+
+def test_a_refused_picture_is_told_in_the_servers_words(server, browser) -> None:
+    page = browser.new_page()  # by itself: Chromium writes every refused request to the console
+    page.goto(server.url)
+    page.click("#tab-picture")
+    page.set_input_files("#picture-file", {"name": "a.png", "mimeType": "image/png", "buffer": b"no picture"})
+    expect(page.locator("#status.alert")).to_contain_text("no PNG, JPEG or WebP")
+    page.close()
+
+
+def test_a_video_goes_up_and_comes_back(page: Page, clip, tmp_path: Path) -> None:
+    page.click("#tab-video")
+    page.set_input_files("#video-file", [clip(12), clip(3)])
+    expect(page.locator(".job")).to_have_count(2)
+    expect(page.locator(".job-state", has_text="Done: 12 frames")).to_be_visible(timeout=20_000)
+    card = page.locator(".job", has_text="12 frames")
+    with page.expect_download() as download:
+        card.locator("[data-action=download]").click()
+    assert download.value.suggested_filename == f"{clip(12).stem}-translated.mp4"
+    download.value.save_as(tmp_path / "translated.mp4")
+    assert cv2.VideoCapture(str(tmp_path / "translated.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 12
+    card.locator("[data-action=remove]").click()
+    expect(page.locator(".job")).to_have_count(1)
+
+
+def test_a_video_is_cancelled(start, open_page, clip, monkeypatch, wait_until) -> None:
+    one = start()
+    backend = one.service.engine.find(None).backend
+    infer = backend.infer
+    monkeypatch.setattr(backend, "infer", lambda batch: (sleep(0.1), infer(batch))[1])
+    page = open_page(one)
+    page.click("#tab-video")
+    page.set_input_files("#video-file", clip(150))
+    expect(page.locator(".job-state")).to_contain_text("Translating")
+    page.click(".job [data-action=remove]")
+    expect(page.locator(".job")).to_have_count(0)
+    wait_until(lambda: one.service.videos.queued == 0)
+
+
+def test_the_servers_camera_is_shown_to_several(start, open_page, clip) -> None:
+    one = start(given=str(clip(40)))
+    pages = [open_page(one) for _ in range(2)]
+    for page in pages:
+        expect(page.locator("#stream .stage.shown")).to_be_visible()
+        expect(page.locator("#tab-stream")).to_have_attribute("aria-selected", "true")
+        set_split(page, "stream", 50)
+        assert inverted(colour(page, "stream", 0.1), colour(page, "stream", 0.9))
+
+
+def test_signing_in(start, browser) -> None:
+    one = start(token=TOKEN)
+    page = browser.new_page()  # by itself: the refused first request is written to the console
+    page.goto(one.url)
+    expect(page.get_by_role("alert")).to_be_hidden()
+    page.fill("#token", "wrong")
+    page.click("button")
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.fill("#token", TOKEN)
+    page.keyboard.press("Enter")
+    expect(page.locator("body[data-ready]")).to_be_attached()
+    start_camera(page)
+    page.close()
+
+
+def test_tabs_by_keyboard(page: Page) -> None:
+    page.focus("#tab-camera")
+    for tab in ("picture", "video", "camera"):
+        page.keyboard.press("ArrowRight")
+        expect(page.locator(f"#tab-{tab}")).to_be_focused()
+        expect(page.locator(f"#{tab}")).to_be_visible()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#video")).to_be_visible()
+
+
+def test_everything_that_can_be_used_has_a_name(page: Page) -> None:
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll("button, select, input:not([type=file]), a[href], progress, [role=img]")]
+          .filter((element) => !(element.textContent.trim() || element.ariaLabel || element.labels?.length))
+          .map((element) => element.outerHTML)"""
+    )
+    assert nameless == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_it_fits_every_screen_in_light_and_dark(server, open_page, picture, scheme: str, width: int) -> None:
+    page = open_page(server, viewport={"width": width, "height": 844}, color_scheme=scheme)
+    expect(page.locator("body[data-ready]")).to_be_attached()
+    page.click("#tab-picture")
+    page.set_input_files("#picture-file", {"name": "a.png", "mimeType": "image/png", "buffer": picture(400, 900)})
+    expect(page.locator("#picture .stage.shown")).to_be_visible()
+    for tab in ("picture", "video", "camera"):
+        page.click(f"#tab-{tab}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    background = page.eval_on_selector("body", "body => getComputedStyle(body).backgroundColor")
+    brightness = sum(map(int, background.removeprefix("rgb(").removesuffix(")").split(",")))
+    assert (brightness > 600) == (scheme == "light")
