@@ -127,7 +127,8 @@ class Run:
         with ExitStack() as stack:
             stop = stack.enter_context(StopRequest().listening())
             if self.world.writes:
-                self._recorder = stack.enter_context(Recorder(self.folder, self.config, self.step))
+                metric = self.validation.selection.metric if self.validation else None
+                self._recorder = stack.enter_context(Recorder(self.folder, self.config, self.step, metric))
             progress = stack.enter_context(self._progress())
             self._train(stop, progress)
         self._recorder = None

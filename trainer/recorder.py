@@ -12,6 +12,7 @@ from .checkpoint import save_checkpoint
 from .config import TrainConfig
 from .journal import Journal
 from .preview import save_preview
+from .run_report import write_run_report
 from .writer import BackgroundWriter
 
 
@@ -21,10 +22,11 @@ class Recorder:
     A write that fails ends the run with an OutputError, at the next write or at the end; what was written before stays.
     """
 
-    def __init__(self, folder: Path, config: TrainConfig, step: int) -> None:
-        """Write the configuration of a run that stands at `step`, and open its journal."""
+    def __init__(self, folder: Path, config: TrainConfig, step: int, metric: str | None) -> None:
+        """Write the configuration of a run that stands at `step`, and open its journal; `metric` chooses best.pt."""
         self._folder = folder
         self._config = config
+        self._metric = metric
         with replacing(folder / "config.toml") as partial_file:
             partial_file.write_text(tomli_w.dumps(config.model_dump()), encoding="utf-8")
         self._journal = Journal(folder, step)
@@ -33,6 +35,8 @@ class Recorder:
     def record(self, kind: str, step: int, epoch: int, values: dict[str, float]) -> None:
         """Write one record of `kind` "train", "validation" or "health" into the journal."""
         self._writer.submit(partial(self._journal.record, kind, step, epoch, values))
+        if kind == "validation":
+            self._report()
 
     def preview(self, step: int, grid: Tensor) -> None:
         """Write a preview grid, uint8 [3, H, W]."""
@@ -44,12 +48,17 @@ class Recorder:
         path = self._folder / "checkpoints" / f"{name}.pt"
         self._writer.submit(partial(save_checkpoint, path, self._config, progress, state))
 
+    def _report(self) -> None:
+        self._writer.submit(partial(write_run_report, self._folder, self._config, self._metric))
+
     def __enter__(self) -> Self:
         self._writer.__enter__()
         return self
 
     def __exit__(self, *failure: Any) -> None:
         try:
+            if failure[0] is None:
+                self._report()
             self._writer.__exit__(*failure)
         finally:
             self._journal.__exit__()

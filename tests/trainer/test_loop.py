@@ -170,6 +170,7 @@ def test_the_best_checkpoint_is_that_of_the_best_validation(configure, tmp_path)
     content = load_checkpoint(tmp_path / "run" / "checkpoints" / "best.pt")
     assert content["progress"]["step"] == best["step"]
     value = (best["colour_AtoB"] + best["colour_BtoA"]) / 2
+    assert f"is of step {best['step']} " in (tmp_path / "run" / "report.html").read_text()
     assert content["state"]["selection"] == {"best": pytest.approx(value), "stale": 0}
 
 
