@@ -23,11 +23,12 @@ CUDA_LIBRARIES = ("cudart", "cublas", "cublasLt", "cufft", "curand", "cudnn", "n
 CAMERAS = Path("/sys/class/video4linux")  # where the Linux kernel lists them
 # What a video is encoded with through OpenCV: fourcc → suffix.
 ENCODERS = {"avc1": ".mp4", "mp4v": ".mp4", "MJPG": ".avi"}
-# Optional libraries: module → (distribution, extra, what it brings).
+# Optional libraries: the extra that brings one → (its module, its distribution, what for).
 EXTRAS = {
-    "av": ("av", "video", "sound, time stamps and H.264 in videos"),
-    "starlette": ("starlette", "web", "cyclegan serve"),
-    "pyvirtualcam": ("pyvirtualcam", "vcam", "a virtual camera as output"),
+    "video": ("av", "av", "sound, time stamps and H.264 in videos"),
+    "camera": ("cv2_enumerate_cameras", "cv2-enumerate-cameras", "the names of cameras"),
+    "screen": ("mss", "mss", "the screen as a source"),
+    "virtual-camera": ("pyvirtualcam", "pyvirtualcam", "a virtual camera as a sink"),
     "ray": ("ray", "ray", "folder jobs on a cluster"),
 }
 
@@ -182,7 +183,7 @@ def _cameras() -> Iterator[Finding]:
 
 
 def _extras() -> Iterator[Finding]:
-    for module, (distribution, extra, purpose) in EXTRAS.items():
+    for extra, (module, distribution, purpose) in EXTRAS.items():
         if find_spec(module) is None:
             yield Finding("extras", extra, "missing", purpose, f'pip install "cyclegan-edge[{extra}]"')
             continue

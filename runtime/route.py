@@ -7,7 +7,7 @@ from .contract import PICTURE_SUFFIXES
 from .errors import InputError, UsageError
 from .frame import Frame, Sink, Source
 from .sinks import picture_sink
-from .sources import PictureSource, SinglePicture, find_pictures, read_picture
+from .sources import PictureSource, SinglePicture, read_picture
 from .video import CONTAINERS, VIDEO_SUFFIXES, open_video, video_sink
 
 
@@ -23,18 +23,15 @@ class Route:
 
 
 def open_route(given: Path, output: Path, *, overwrite: bool) -> Route:
-    """Find out what `given` is and where its translation goes.
+    """Find out what `given` is and where its translation goes; folders are `folder`'s.
 
-    A folder goes to a folder: the tree is mirrored and every name kept. A picture or video goes to a file, or into a
-    folder under its own name. Files are written whole or not at all, so one that exists is finished and is left alone,
-    unless `overwrite` is set.
+    A picture or video goes to a file, or into a folder under its own name. Files are written whole or not at all, so
+    one that exists is finished and is left alone, unless `overwrite` is set.
 
     Raises:
         InputError: there is nothing to read, or it is no picture, video or folder of pictures.
         UsageError: the output is the input, or of a kind that does not go with it.
     """
-    if given.is_dir():
-        return _folder_route(given, output, overwrite)
     if not given.exists():
         raise InputError(f"there is no file or folder {given}; name a picture, a folder of pictures or a video")
     kind = given.suffix.lower()
@@ -44,21 +41,6 @@ def open_route(given: Path, output: Path, *, overwrite: bool) -> Route:
         return _video_route(given, _target(given, output, CONTAINERS), overwrite)
     known = ", ".join(sorted(PICTURE_SUFFIXES | VIDEO_SUFFIXES))
     raise InputError(f"{given} is no picture or video that is known by its name ({known})")
-
-
-def _folder_route(given: Path, output: Path, overwrite: bool) -> Route:
-    is_media = output.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES
-    if output.is_file() or (is_media and not output.is_dir()):
-        raise UsageError(f"{given} is a folder, so the output must be one too; {output} names a file")
-    if output.resolve() == given.resolve():
-        raise UsageError(f"the output is the input, {given}; name another folder")
-    names = find_pictures(given, outside=output)
-    inputs = {(given / name).resolve() for name in names}
-    for name in names:
-        if (output / name).resolve() in inputs:
-            raise UsageError(f"{output / name} is one of the inputs; name another output folder")
-    todo = [name for name in names if overwrite or not (output / name).is_file()]
-    return Route(PictureSource(given, todo), picture_sink(output), output, skipped=len(names) - len(todo))
 
 
 def _picture_route(given: Path, target: Path, overwrite: bool) -> Route:
