@@ -20,7 +20,7 @@ SOURCES = [ROOT / "__init__.py", ROOT / "cli.py"]
 SOURCES += sorted(path for folder in ("trainer", "export", "runtime") for path in (ROOT / folder).rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-EXTRAS = ("video", "ray")  # of the runtime
+EXTRAS = ("video", "ray", "web")  # of the runtime
 
 # Declared for a library that we import, which imports them itself: the exporter and the writer of torch.
 NEEDED_BY_TORCH = {"onnxscript", "tensorboard"}
