@@ -1,5 +1,6 @@
 """The endpoints of `cyclegan serve`; `openapi.json` describes them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -116,8 +117,8 @@ async def upload_video(request: Request) -> Response:
     try:
         with (job.folder / "upload").open("wb") as file:
             async for piece in receive(request, service.limits.video_bytes, service.limits.upload_seconds):
-                await service.in_thread(file.write, piece)
-        await service.in_thread(service.videos.start, job)
+                await asyncio.to_thread(file.write, piece)  # not in the line of those who wait for the engine
+        await asyncio.to_thread(service.videos.start, job)
     except BaseException:  # cancelled too, as when the server stops
         service.videos.delete(job)
         raise

@@ -24,7 +24,10 @@ export class Camera {
     this.stopRecording = recordWith(element("record"), this.compare);
     snapshotWith(element("snapshot"), this.compare);
     element("start").addEventListener("click", () => this.start());
-    element("stop").addEventListener("click", () => this.stop());
+    element("stop").addEventListener("click", () => {
+      this.stop();
+      element("start").focus();
+    });
     element("device").addEventListener("change", () => this.start());
     element("mirror").addEventListener("click", ({ target }) => {
       this.mirrored = !this.mirrored;
@@ -89,7 +92,7 @@ export class Camera {
     socket.addEventListener("message", ({ data }) => this.#receive(socket, data));
     socket.addEventListener("close", ({ reason }) => {
       if (socket !== this.socket) return; // replaced by another
-      say(reason || "The server is not there; trying again …", true);
+      say(reason || "The server is not there, or has no place free; trying again …", true);
       if (!reason) setTimeout(() => socket === this.socket && this.stream && this.#connect(), RETRY);
     });
     socket.addEventListener("open", () => say(""));

@@ -49,6 +49,10 @@ export async function checked(answer) {
 export function open(path) {
   const socket = new WebSocket(`${location.protocol.replace("http", "ws")}//${location.host}${path}`);
   socket.binaryType = "arraybuffer";
+  let opened = false;
+  socket.addEventListener("open", () => (opened = true));
+  // A socket does not tell why it was denied; a request does, and leads to the sign-in where the session has ended.
+  socket.addEventListener("close", () => opened || fetch("/v1/models").then(checked).catch(() => {}));
   return socket;
 }
 

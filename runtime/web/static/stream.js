@@ -23,7 +23,7 @@ export class Stream {
     socket.addEventListener("close", ({ reason }) => {
       if (socket !== this.socket) return;
       this.socket = undefined;
-      say(reason || "The stream is not there; trying again …", true);
+      say(reason || "The stream is not there, or has no place free; trying again …", true);
       setTimeout(() => this.wanted && this.start(), RETRY);
     });
     socket.addEventListener("open", () => say(""));
