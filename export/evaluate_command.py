@@ -28,7 +28,7 @@ MEANINGS = {
     "kid_high": "upper bound of its 95 % interval",
     "swd": "local structure, x1000 · 0 at best, without weights",
     "colour": "steps of 1/255 that colours must move · 0 at best, without weights",
-    "checkerboard": "dB that a grid stands out more than in real pictures · 0 or less is good",
+    "checkerboard": "dB that a grid stands out beyond real pictures · 0 or less is good",
 }
 OTHERS = {
     "cycle_psnr_A": "dB, A → B → A to A · higher is better",
