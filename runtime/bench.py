@@ -74,7 +74,7 @@ def find_cases(
     cases = [
         Case(artefact, engine.name, kind if device == "auto" else device, size, seconds)
         for engine in ENGINES
-        if engine.installed and artefact.suffix.lower() in engine.suffixes and backend in ("auto", engine.name)
+        if engine.installed and artefact.is_file() and engine.reads(artefact) and backend in ("auto", engine.name)
         for kind in engine.extras
         if (kind in kinds if device == "auto" else kind == device.partition(":")[0])
     ]

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args
 
+from ..engine_file import ENGINE_SUFFIX, LIBRARY_NAMES, read_description
 from ..errors import ArtefactError, BackendError, UsageError
 from .base import Backend, Precision
 
@@ -26,6 +27,15 @@ class Engine:
     suffixes: frozenset[str]  # of the files that it reads
     extras: Mapping[str, str]  # kind of device → the extra of cyclegan-edge that brings it; the default device first
 
+    def reads(self, path: Path) -> bool:
+        """Whether it runs this file; which of the two TensorRTs runs an engine, the file beside it tells.
+
+        Raises:
+            ArtefactError: nothing that can be read lies beside an engine.
+        """
+        suffix = path.suffix.lower()
+        return suffix in self.suffixes and (suffix != ENGINE_SUFFIX or read_description(path).library == self.library)
+
     @property
     def installed(self) -> bool:
         """Whether its library can be found; nothing is imported."""
@@ -34,15 +44,18 @@ class Engine:
 
 # `auto` takes the first that reads the file, runs on the device and is installed.
 _ONNX = frozenset({".onnx"})
+_ENGINE = frozenset({ENGINE_SUFFIX})
 ENGINES = (
     Engine("openvino", "ov:OpenVinoBackend", "openvino", _ONNX, {"cpu": "cpu"}),
     Engine("onnxruntime", "ort:OnnxRuntimeBackend", "onnxruntime", _ONNX, {"cpu": "cpu", "cuda": "cuda"}),
+    Engine("tensorrt", "trt:TensorRtBackend", "tensorrt", _ENGINE, {"cuda": "tensorrt"}),
+    Engine("tensorrt-rtx", "trt:TensorRtRtxBackend", "tensorrt_rtx", _ENGINE, {"cuda": "tensorrt-rtx"}),
 )
 
 
-def available_backends() -> tuple[str, ...]:
-    """Return the names of the engines that are installed, the one that `auto` prefers first."""
-    return tuple(engine.name for engine in ENGINES if engine.installed)
+def available_backends(suffix: str = ".onnx") -> tuple[str, ...]:
+    """Return the engines installed here that read such files, the one that `auto` prefers first."""
+    return tuple(engine.name for engine in ENGINES if engine.installed and suffix in engine.suffixes)
 
 
 def open_backend(
@@ -83,7 +96,10 @@ def _choose(path: Path, backend: str, device: str) -> Engine:
     if not path.is_file():
         raise ArtefactError(f"there is no model file {path}; make one with: cyclegan export")
 
-    readers = [engine for engine in engines if path.suffix.lower() in engine.suffixes]
+    readers = [engine for engine in engines if engine.reads(path)]
+    if not readers and path.suffix.lower() == ENGINE_SUFFIX:
+        built_with = LIBRARY_NAMES[read_description(path).library]
+        raise BackendError(f"{path} was built with {built_with}, not for {backend}; leave --backend at auto")
     if not readers:
         known = ", ".join(sorted({suffix for engine in engines for suffix in engine.suffixes}))
         raise ArtefactError(f"{path} is no exported model ({known}); a checkpoint becomes one with: cyclegan export")

@@ -20,10 +20,12 @@ SOURCES = [ROOT / "__init__.py", ROOT / "cli.py"]
 SOURCES += sorted(path for folder in ("trainer", "export", "runtime") for path in (ROOT / folder).rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-EXTRAS = ("video", "ray", "web")  # of the runtime
+EXTRAS = ("video", "ray", "web", "tensorrt-rtx")  # of the runtime
 
 # Declared for a library that we import, which imports them itself: the exporter and the writer of torch.
 NEEDED_BY_TORCH = {"onnxscript", "tensorboard"}
+# Imported by its name, because one code serves it and tensorrt.
+CHOSEN_AT_RUN_TIME = {"tensorrt-rtx-cu13"}
 
 
 def module_name(path: Path) -> str:
@@ -77,7 +79,7 @@ def test_imports_are_declared_for_their_folder(path: Path) -> None:
 
 def test_every_dependency_is_used() -> None:
     used = set().union(*map(imported_distributions, SOURCES))
-    assert names("base", "cpu", "train", *EXTRAS) - used == NEEDED_BY_TORCH
+    assert names("base", "cpu", "train", *EXTRAS) - used == NEEDED_BY_TORCH | CHOSEN_AT_RUN_TIME
 
 
 def test_exactly_one_onnxruntime_is_installed_everywhere() -> None:

@@ -1,0 +1,280 @@
+"""An ONNX file becomes an engine of TensorRT or TensorRT-RTX.
+
+Both are strongly typed: what is computed in which type stands in the graph, so there is no precision to ask for here.
+The library is a parameter, `trt`, because both have the same names. A build says how far it is and can be interrupted.
+"""
+
+import hashlib
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..runtime.backends.trt_api import Builder, BuilderConfig, Parser, new_logger
+from ..runtime.engine_file import (
+    ENGINE_SUFFIX,
+    LIBRARY_NAMES,
+    EngineFile,
+    Library,
+    Profile,
+    this_system,
+    write_engine,
+)
+from ..runtime.errors import ArtefactError, BackendError, UsageError, replacing
+from ..runtime.metadata import ArtefactMetadata
+
+LOGGER = logging.getLogger(__name__)
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What decides over an engine besides its graph.
+
+    `tf32` lets FP32 convolutions round their factors to 10 bits, which costs about 1e-3 in accuracy. No `workspace_mib`
+    leaves the library all of the GPU's memory. No `compute_capabilities`, such as "8.9", means every GPU that
+    TensorRT-RTX supports; TensorRT builds for the GPU at hand and takes none.
+    """
+
+    profile: Profile
+    tf32: bool = False
+    workspace_mib: int | None = None
+    compute_capabilities: tuple[str, ...] = ()
+
+
+def load_library(library: Library) -> ModuleType:
+    """Import `tensorrt` or `tensorrt_rtx`.
+
+    Raises:
+        BackendError: it is not installed, or broken.
+    """
+    name = LIBRARY_NAMES[library]
+    try:
+        return import_module(library)
+    except ModuleNotFoundError as error:
+        raise BackendError(f'{name} is not installed; install it with: pip install "cyclegan-edge[{name}]"') from error
+    except Exception as error:  # a broken library may raise anything when it is imported
+        raise BackendError(f"{name} is installed but broken ({error}); install it again") from error
+
+
+def check_options(options: EngineOptions, library: Library, metadata: ArtefactMetadata) -> None:
+    """Find out before anything is built whether the options go together.
+
+    Raises:
+        UsageError: they do not; the message says what to give instead.
+    """
+    for batch, *sides in (options.profile.smallest, options.profile.commonest, options.profile.largest):
+        del batch
+        multiple, minimum = metadata.size_multiple, metadata.size_minimum
+        if any(side % multiple or side < minimum for side in sides):
+            raise UsageError(
+                f"this generator takes sides that are multiples of {multiple}, from {minimum} on, "
+                f"not {sides[0]}x{sides[1]}; give other ones with --size"
+            )
+    if options.compute_capabilities and library == "tensorrt":
+        raise UsageError("tensorrt builds for the GPU at hand; leave out --compute-capability, or take tensorrt-rtx")
+
+
+def engine_name(onnx_name: str, library: Library, version: str, capabilities: Sequence[str]) -> str:
+    """Name an engine after its graph, and what it is bound to: `NAME-rtx1.7.1.116-sm89.engine`."""
+    short = {"tensorrt": "trt", "tensorrt_rtx": "rtx"}[library]
+    parts = [Path(onnx_name).stem, f"{short}{version}", *(f"sm{each.replace('.', '')}" for each in capabilities)]
+    return "-".join(parts) + ENGINE_SUFFIX
+
+
+def build_engine(
+    onnx_path: Path, folder: Path, metadata: ArtefactMetadata, options: EngineOptions, *, library: Library
+) -> tuple[Path, EngineFile]:
+    """Build the engine of an artefact's graph into `folder`; returns where it lies and what is said of it there.
+
+    Raises:
+        UsageError: the options do not go together.
+        BackendError: the library is not installed, or cannot build here.
+        ArtefactError: the library does not take the graph.
+        OutputError: the files cannot be written.
+        KeyboardInterrupt: the user stopped the build; nothing was written.
+    """
+    check_options(options, library, metadata)
+    trt = load_library(library)
+    gpu, capabilities = _target(library, options.compute_capabilities)
+    graph = onnx_path.read_bytes()
+    cache = _timing_cache_path(library, trt.__version__, gpu) if gpu else None
+    path = folder / engine_name(onnx_path.name, library, trt.__version__, capabilities)
+    plan = build_plan(trt, graph, options, io=metadata.io, title=path.name, timing_cache=cache)
+    description = EngineFile(
+        library=library,
+        library_version=trt.__version__,
+        gpu=gpu,
+        compute_capabilities=capabilities,
+        system=this_system(),
+        plan_bytes=len(plan),
+        plan_sha256=hashlib.sha256(plan).hexdigest(),
+        onnx_sha256=hashlib.sha256(graph).hexdigest(),
+        tf32=options.tf32,
+        profile=options.profile,
+        artefact=metadata,
+    )
+    write_engine(plan, description, path)
+    return path, description
+
+
+def build_plan(
+    trt: Any, graph: bytes, options: EngineOptions, *, io: str, title: str, timing_cache: Path | None = None
+) -> bytes:
+    """Turn an ONNX graph into a plan with the library `trt`; Ctrl-C ends the build at its next step.
+
+    Raises:
+        BackendError, ArtefactError, KeyboardInterrupt: as `build_engine`.
+    """
+    logger = new_logger(trt)
+    builder = _builder(trt, logger)
+    network = parse(trt, graph, logger, builder)
+    config = builder.create_builder_config()
+    _configure(trt, builder, config, network, options, io)
+    cache = _load_timing_cache(config, timing_cache) if timing_cache else None
+    with _progress(trt, title) as monitor:
+        config.progress_monitor = monitor
+        plan = _interruptible(lambda: builder.build_serialized_network(network, config), monitor)
+    if plan is None:
+        raise BackendError(f"{trt.__name__} cannot build {title}: {logger.told()}")
+    if timing_cache and cache is not None:
+        with replacing(timing_cache) as partial:
+            partial.write_bytes(bytes(config.get_timing_cache().serialize()))
+    return bytes(plan)
+
+
+def parse(trt: Any, graph: bytes, logger: Any, builder: Builder) -> Any:
+    """Read an ONNX graph into a network, whose layers have the graph's own types.
+
+    Raises:
+        ArtefactError: the library does not take the graph; the node is named.
+    """
+    # TensorRT 10 must be told; in 11 and RTX there is no other way, and the flag is ignored.
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser: Parser = trt.OnnxParser(network, logger)
+    if not parser.parse(graph):
+        first = parser.get_error(0) if parser.num_errors else None
+        reason = f"{first.desc()} at {first.node_name() or 'the graph'}" if first else logger.told()
+        raise ArtefactError(f"{trt.__name__} does not take the graph: {' '.join(reason.split())}")
+    return network
+
+
+def _configure(
+    trt: Any, builder: Builder, config: BuilderConfig, network: Any, options: EngineOptions, io: str
+) -> None:
+    profile = builder.create_optimization_profile()
+    image = network.get_input(0)
+    channels = image.shape[3 if io == "uint8" else 1]
+    shapes = [
+        (batch, *sides, channels) if io == "uint8" else (batch, channels, *sides)
+        for batch, *sides in (options.profile.smallest, options.profile.commonest, options.profile.largest)
+    ]
+    profile.set_shape(image.name, *shapes)
+    config.add_optimization_profile(profile)
+    (config.set_flag if options.tf32 else config.clear_flag)(trt.BuilderFlag.TF32)
+    if options.workspace_mib is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib * MIB)
+    if options.compute_capabilities:
+        config.num_compute_capabilities = len(options.compute_capabilities)
+        for index, capability in enumerate(options.compute_capabilities):
+            config.set_compute_capability(_capability(trt, capability), index)
+
+
+def _capability(trt: Any, text: str) -> Any:
+    known = {
+        f"{name[2:-1]}.{name[-1]}": value
+        for name, value in trt.ComputeCapability.__members__.items()
+        if name.startswith("SM")
+    }
+    if text not in known:
+        raise UsageError(f"tensorrt-rtx builds for no compute capability {text}, but for {', '.join(known)}")
+    return known[text]
+
+
+def _target(library: Library, capabilities: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
+    """Return the GPU that an engine is bound to, if to one, and the capabilities that it is built for.
+
+    Raises:
+        BackendError: TensorRT needs a GPU to build, and there is none.
+    """
+    if library == "tensorrt_rtx":
+        return None, capabilities
+    from ..runtime.backends.cuda_memory import open_device
+
+    name, capability = open_device(0)
+    return name, (capability,)
+
+
+def _builder(trt: Any, logger: Any) -> Builder:
+    try:
+        builder: Builder = trt.Builder(logger)
+    except Exception as error:  # without a GPU TensorRT's constructor fails, as pybind11 puts it
+        raise BackendError(f"{trt.__name__} cannot build here: {logger.told()}; see: cyclegan doctor") from error
+    return builder
+
+
+def _interruptible(build: Callable[[], Any], monitor: Any) -> Any:
+    """Run a build in a thread of its own: Python hears Ctrl-C only in the main one, which then asks it to stop."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        try:
+            return pool.submit(build).result()
+        except KeyboardInterrupt:
+            monitor.cancelled = True
+            raise
+
+
+@contextmanager
+def _progress(trt: Any, title: str) -> Iterator[Any]:
+    """Show how far the outermost phase of a build is, where stderr is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    shown = sys.stderr.isatty() and LOGGER.isEnabledFor(logging.INFO)
+    with Progress(console=Console(stderr=True), disable=not shown, transient=True) as progress:
+        task = progress.add_task(f"building {title}", total=None)
+
+        class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+            """Nested phases, each with steps of its own; the first one stands for the build."""
+
+            def __init__(self) -> None:
+                trt.IProgressMonitor.__init__(self)
+                self.cancelled = False
+                self.phases: list[str] = []
+
+            def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
+                self.phases.append(phase)
+                if phase == self.phases[0]:
+                    progress.update(task, total=steps, completed=0)
+
+            def step_complete(self, phase: str, step: int) -> bool:
+                if phase == self.phases[0]:
+                    progress.update(task, completed=step + 1)
+                return not self.cancelled
+
+            def phase_finish(self, phase: str) -> None:
+                pass
+
+        yield Monitor()
+
+
+def _timing_cache_path(library: Library, version: str, gpu: str) -> Path:
+    """Return where measured kernel times are kept, which hold for one version on one kind of GPU."""
+    name = "-".join((library, version, gpu.replace(" ", "-")))
+    return Path.home() / ".cache" / "cyclegan-edge" / f"{name}.timing"
+
+
+def _load_timing_cache(config: BuilderConfig, path: Path) -> Any:
+    stored = path.read_bytes() if path.is_file() else b""
+    cache = config.create_timing_cache(stored)
+    if cache is None or not config.set_timing_cache(cache, False):
+        LOGGER.warning("%s is of no use here and is made anew", path)
+        cache = config.create_timing_cache(b"")
+        config.set_timing_cache(cache, False)
+    return cache
