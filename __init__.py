@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         InputError,
         ModelError,
         OutputError,
+        StreamError,
         UsageError,
     )
     from .runtime.translator import Translator, load
@@ -39,6 +40,7 @@ _EXPORTS = {
             "InputError",
             "ModelError",
             "OutputError",
+            "StreamError",
             "UsageError",
         ),
         "errors",
@@ -55,6 +57,7 @@ __all__ = [
     "InputError",
     "ModelError",
     "OutputError",
+    "StreamError",
     "Translator",
     "UsageError",
     "__version__",

@@ -1,10 +1,6 @@
-"""`cyclegan translate`: a picture, a folder of pictures or a video through an exported model."""
+"""`cyclegan translate`: pictures, folders, videos, cameras and streams through an exported model."""
 
 import json
-import logging
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,24 +11,29 @@ from .options import parse_size
 
 if TYPE_CHECKING:
     from .jobs import OnError
-    from .route import Route
-    from .stats import Stats
-    from .translator import Fit, Translator
-
-LOGGER = logging.getLogger(__name__)
+    from .pipeline import Policy
+    from .translator import Fit
+    from .views import View
 
 
 @click.command()
 @click.option("-m", "--model", required=True, type=click.Path(path_type=Path), help="The artefact, an ONNX file.")
 @click.option(
-    "-i", "--input", "given", required=True, type=click.Path(path_type=Path), help="A picture, a folder or a video."
+    "-i",
+    "--input",
+    "given",
+    required=True,
+    help="A picture, folder, video, quoted glob, frames_%05d.png, camera (0, /dev/video0, 0?size=1280x720&fps=30), "
+    "rtsp:// rtmp:// http(s)://, screen:, - (raw frames: -?size=640x480&fps=30) or test:bars?size=1280x720&frames=300.",
 )
 @click.option(
     "-o",
     "--output",
+    "outputs",
     required=True,
-    type=click.Path(path_type=Path),
-    help="A folder for a folder (the tree is mirrored); a file or a folder for a file.",
+    multiple=True,
+    help="A folder for a folder (the tree is mirrored); else a file, frames_%05d.png, window, http://127.0.0.1:PORT, "
+    "virtual-camera, - (raw frames) or null. May be given several times.",
 )
 @click.option("--backend", default="auto", show_default=True, help="auto, openvino or onnxruntime.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
@@ -47,6 +48,25 @@ LOGGER = logging.getLogger(__name__)
     "--size", metavar="HxW", callback=parse_size, help="Size to stretch to; by default the artefact's pinned one."
 )
 @click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Pictures run together.")
+@click.option(
+    "--policy",
+    type=click.Choice(["auto", "lossless", "latest"]),
+    default="auto",
+    show_default=True,
+    help="lossless: no frame is lost; latest: none waits, the newest overtakes; auto: latest for live sources.",
+)
+@click.option("--codec", default="auto", show_default=True, help="Of a video: h264, h265, av1, vp9 or FFmpeg's name.")
+@click.option("--crf", type=click.IntRange(0, 63), help="Of a video: constant quality, lower is better; by default 18.")
+@click.option("--preset", help="Of a video: the encoder's speed, for h264 ultrafast to veryslow; by default veryfast.")
+@click.option("--no-audio", is_flag=True, help="Of a video: leave out sound and subtitles.")
+@click.option(
+    "--view",
+    type=click.Choice(["translated", "side-by-side", "split"]),
+    default="translated",
+    show_default=True,
+    help="What is shown and written of each frame.",
+)
+@click.option("--overlay", is_flag=True, help="Write rate, latency and drops into each frame of a video.")
 @click.option("--overwrite", is_flag=True, help="Make files anew that were finished before.")
 @click.option(
     "--on-error",
@@ -67,13 +87,20 @@ LOGGER = logging.getLogger(__name__)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 def translate(
     model: Path,
-    given: Path,
-    output: Path,
+    given: str,
+    outputs: tuple[str, ...],
     backend: str,
     device: str,
     fit: "Fit",
     size: tuple[int, int] | None,
     batch_size: int,
+    policy: "Policy",
+    codec: str,
+    crf: int | None,
+    preset: str | None,
+    no_audio: bool,
+    view: "View",
+    overlay: bool,
     overwrite: bool,
     on_error: "OnError",
     retry_failed: bool,
@@ -82,72 +109,42 @@ def translate(
     ray: str | None,
     as_json: bool,
 ) -> None:
-    """Translate a picture, a folder or a video; everything comes out at the size it came in.
+    """Translate a picture, a folder, a video or a camera; everything comes out at the size it came in.
 
     Files that were finished by an earlier run are left alone. What became of each file of a folder is kept in a
-    manifest in the output folder, so that a job that was killed goes on where it was. Of a video the pictures are
-    translated; its sound is not carried over.
+    manifest in the output folder, so that a job that was killed goes on where it was. A video keeps its time
+    stamps, sound and subtitles; while it is written it is called NAME.partial.SUFFIX and can be played up to there.
     """
     settings: dict[str, Any] = {"backend": backend, "device": device, "fit": fit, "size": size}
-    if given.is_dir():
+    is_folder = Path(given).is_dir()
+    interrupted = False
+    if is_folder:
+        from .console import status_line
         from .folder import FolderOptions, translate_folder
 
+        if len(outputs) > 1:
+            raise UsageError(f"{given} is a folder, which goes to one other; name one output")
         options = FolderOptions(overwrite, retry_failed, picture_format, on_error, watched, ray)
         summary = translate_folder(
-            given, output, model, settings, options, batch_size=batch_size, progress=_progress
+            Path(given), Path(outputs[0]), model, settings, options, batch_size=batch_size, progress=status_line
         ).summary()
     else:
+        from .session import Flow, translate_stream
+        from .video import Encoding
+        from .wiring import Show
+
         if on_error != "skip" or retry_failed or watched or picture_format or ray:
             raise UsageError(f"{given} is no folder: leave out --on-error, --retry-failed, --watch, --format and --ray")
-        summary = _translate_file(given, output, model, settings, batch_size, overwrite)
-    click.echo(json.dumps(summary) if as_json else _sentence(summary))
+        show = Show(Encoding(codec, crf, preset, companions=not no_audio), view, overlay, overwrite)
+        flow = Flow(policy, batch_size)
+        summary, interrupted = translate_stream(given, outputs, model, settings, show, flow)
+    click.echo(json.dumps(summary) if as_json else _sentence(summary), err="-" in outputs)  # stdout is the frames'
+    if interrupted:
+        raise click.Abort
     if summary["failed"]:
-        what = "pictures" if given.is_dir() else "frames"
-        raise CycleganError(f"{summary['failed']} of {summary['read']} {what} failed; see above")
-
-
-def _translate_file(
-    given: Path, output: Path, model: Path, settings: dict[str, Any], batch_size: int, overwrite: bool
-) -> dict[str, Any]:
-    from .pipeline import run
-    from .route import open_route
-    from .translator import load
-
-    route = open_route(given, output, overwrite=overwrite)
-    if route.skipped:
-        LOGGER.info("finished before and left alone: %d (--overwrite makes them anew)", route.skipped)
-    with load(model, **settings) as translator, _progress(route.source.total) as watch:
-        stats = run(route.source, translator, route.sink, batch_size=batch_size, watch=watch)
-        return _summary(route, translator, stats)
-
-
-@contextmanager
-def _progress(total: int | None) -> Iterator[Callable[["Stats"], None]]:
-    """Show a bar where stderr is a terminal, unless `-q` was given; yield what moves it on."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    hidden = not sys.stderr.isatty() or not LOGGER.isEnabledFor(logging.INFO)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as bar:
-        task = bar.add_task("translating", total=total)
-        yield lambda stats: bar.update(task, completed=stats.frames + stats.failed)
-
-
-def _summary(route: "Route", translator: "Translator", stats: "Stats") -> dict[str, Any]:
-    return {
-        "translated": 1 if route.is_video else stats.frames,
-        "skipped": route.skipped,
-        "failed": stats.failed,
-        "read": stats.read,
-        "frames": stats.frames,
-        "seconds": round(stats.seconds, 3),
-        "fps": round(stats.fps, 2),
-        "engine": translator.backend.name,
-        "device": translator.backend.device,
-        "precision": translator.backend.precision,
-        "output": str(route.output),
-    }
+        raise CycleganError(
+            f"{summary['failed']} of {summary['read']} {'pictures' if is_folder else 'frames'} failed; see above"
+        )
 
 
 def _sentence(summary: dict[str, Any]) -> str:
@@ -155,3 +152,21 @@ def _sentence(summary: dict[str, Any]) -> str:
         "translated {translated}, skipped {skipped}, failed {failed} · {frames} frames, {fps} a second · "
         "{engine} on {device}, precision {precision} · {output}"
     ).format_map(summary)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def cameras(as_json: bool) -> None:
+    """List the cameras that the system knows, each with what to give to -i."""
+    from dataclasses import asdict
+
+    from .sources.camera import list_cameras
+
+    found = list_cameras()
+    if as_json:
+        click.echo(json.dumps([asdict(camera) for camera in found]))
+        return
+    for camera in found:
+        click.echo(f"{camera.address}\t{camera.name}\t{camera.api}")
+    if not found:
+        click.echo("no camera was found; connect one, and on Linux see that you may read /dev/video*", err=True)

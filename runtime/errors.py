@@ -4,7 +4,8 @@
     ├── UsageError              2   a wrong option or combination of options
     │   └── ConfigError             a wrong key or value in the configuration
     ├── InputError              3   a picture, video or stream that cannot be opened
-    │   └── DatasetError            a dataset that is missing, empty or unusable
+    │   ├── DatasetError            a dataset that is missing, empty or unusable
+    │   └── StreamError             a camera or stream that failed
     ├── ModelError              4   a model that cannot be loaded or run
     │   ├── CheckpointError         a checkpoint or state dict
     │   ├── ArtefactError           an exported model
@@ -20,6 +21,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from typing import Literal
+
+StreamFailure = Literal["unreachable", "unauthorised", "not found", "unsupported", "timeout", "ended", "failed"]
 
 _SERIAL = count()  # tells apart the files that one process writes at the same time
 
@@ -48,6 +52,19 @@ class InputError(CycleganError):
 
 class DatasetError(InputError):
     """A dataset that is missing, empty or unusable."""
+
+
+class StreamError(InputError):
+    """A camera or stream that cannot be opened, or stopped giving frames; `kind` says why."""
+
+    def __init__(self, message: str, kind: StreamFailure) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+    @property
+    def passing(self) -> bool:
+        """Whether trying again may help."""
+        return self.kind not in ("unauthorised", "not found", "unsupported")
 
 
 class ModelError(CycleganError):

@@ -20,6 +20,7 @@ class Frame:
     name: Path  # the file that it came from, relative to what the user named
     time: Fraction | None = None  # when it is shown, in seconds on its video's own clock; None for pictures
     duration: Fraction | None = None  # for how long, where its video says so
+    number: int | None = None  # in a numbered sequence
     captured: float = field(default_factory=perf_counter)  # when the source had it, by the process's clock
     original: Picture | None = None  # what it was before its translation
 

@@ -7,8 +7,8 @@ Where a stage fails, those before it stop, because nobody receives any more. So 
 
 import logging
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field, replace
-from threading import Event, Thread
+from dataclasses import dataclass, replace
+from threading import Thread
 from time import perf_counter
 from typing import Any, Literal
 
@@ -16,10 +16,13 @@ import numpy as np
 
 from .channel import AbandonedError, Channel, EndedError
 from .contract import Picture
+from .control import Control
 from .errors import InputError
 from .frame import Frame, InterruptionError, LostFramesError, Sink, Source
 from .stats import Durations, Stats
 from .translator import Translator
+
+__all__ = ["Control", "Outlet", "Policy", "Skip", "Smooth", "run"]
 
 LOGGER = logging.getLogger(__name__)
 
@@ -30,14 +33,6 @@ Skip = Callable[[Picture], bool]  # whether the translation before will do for t
 DEPTH = 4  # frames that wait before a stage where none may be lost
 TICK = 0.05  # seconds between two looks at how the run gets on
 GRACE = 3.0  # seconds that a source may take to notice that it shall end
-
-
-@dataclass(frozen=True)
-class Control:
-    """How others reach into a run: stop it, or hold it for a while. Any thread or signal handler may set both."""
-
-    stop: Event = field(default_factory=Event)
-    paused: Event = field(default_factory=Event)
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,8 @@ def run(
             that latency stays flat; "auto" is "latest" for live sources.
         batch_size: how many frames that follow one another, of equal size once prepared, are translated together;
             always 1 where only the latest counts, or where some are skipped.
-        control: stops the run before its end, or pauses it. A live source then ends well; any other is interrupted.
+        control: stops the run before its end, or pauses it, and tells its counts. A live source that is stopped ends
+            well, any other is interrupted.
         watch: called with the counts in the calling thread, about 20 times a second and at the end.
         smooth: makes the translations steady, called in the frames' order.
         skip: spares the engine what hardly changed, called in the frames' order.
@@ -110,7 +106,7 @@ class _Pipeline:
     ) -> None:
         self._source, self._translator, self._control = source, translator, control
         self._batch_size = batch_size
-        self._stats = Stats()
+        self._stats = control.stats
         self._errors: list[BaseException] = []  # the first is the one that ended the run
         depth = 1 if latest else max(DEPTH, batch_size)
         self._captured: Channel[Frame] = Channel(depth, lossless=not latest)
@@ -255,7 +251,7 @@ class _Pipeline:
             start = perf_counter()
             if skip and skip(jobs[0].frame.pixels) and last is not None:
                 yield _Job(jobs[0].frame, last)
-                self._stats.skipped += 1
+                self._stats.reused += 1
                 continue
             translated = self._translator.infer(np.stack([job.picture for job in jobs]))
             seconds = (perf_counter() - start) / len(jobs)

@@ -36,9 +36,9 @@ def open_route(given: Path, output: Path, *, overwrite: bool) -> Route:
         raise InputError(f"there is no file or folder {given}; name a picture, a folder of pictures or a video")
     kind = given.suffix.lower()
     if kind in PICTURE_SUFFIXES:
-        return _picture_route(given, _target(given, output, PICTURE_SUFFIXES), overwrite)
+        return _picture_route(given, target_of(given, output, PICTURE_SUFFIXES), overwrite)
     if kind in VIDEO_SUFFIXES:
-        return _video_route(given, _target(given, output, CONTAINERS), overwrite)
+        return _video_route(given, target_of(given, output, CONTAINERS), overwrite)
     known = ", ".join(sorted(PICTURE_SUFFIXES | VIDEO_SUFFIXES))
     raise InputError(f"{given} is no picture or video that is known by its name ({known})")
 
@@ -62,8 +62,12 @@ def _nothing_to_do(target: Path) -> Route:
     return Route(PictureSource(target.parent, ()), picture_sink(target.parent), target, skipped=1)
 
 
-def _target(given: Path, output: Path, suffixes: frozenset[str]) -> Path:
-    """Return the file that a single file is translated to."""
+def target_of(given: Path, output: Path, suffixes: frozenset[str]) -> Path:
+    """Return the file that a single file is translated to.
+
+    Raises:
+        UsageError: it is of a kind that does not go with the input, or is the input.
+    """
     target = output / given.name if output.is_dir() or not output.suffix else output
     if target.suffix.lower() not in suffixes:
         raise UsageError(

@@ -5,7 +5,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import accumulate
 from math import ceil, log
+from typing import Any
 
+QUANTILES = 50, 90, 99  # per cent
 _FASTEST, _SLOWEST = 1e-6, 1e4  # seconds
 _STEP = 1.02  # from one bin of a histogram to the next
 _BINS = ceil(log(_SLOWEST / _FASTEST, _STEP))
@@ -34,6 +36,10 @@ class Durations:
         place = next(i for i, count in enumerate(accumulate(self._counts)) if count >= wanted)
         return float(_FASTEST * _STEP ** (place + 0.5))
 
+    def quantiles_ms(self) -> dict[str, float]:
+        """Return the median and the slowest tenth and hundredth, in milliseconds."""
+        return {f"p{percent}": round(1000 * self.quantile(percent / 100), 3) for percent in QUANTILES}
+
 
 @dataclass
 class Stats:
@@ -45,7 +51,7 @@ class Stats:
     read: int = 0  # from the source, well or not
     failed: int = 0  # of these, not well
     frames: int = 0  # translated and handed to the sinks
-    skipped: int = 0  # of these, given the translation before
+    reused: int = 0  # of these, given the translation before
     interrupted: bool = False  # stopped before the source ended
     seconds: float = 0.0
     dropped: Counter[str] = field(default_factory=Counter)  # by the place where a newer frame overtook them
@@ -57,6 +63,21 @@ class Stats:
     def fps(self) -> float:
         """Frames a second, end to end."""
         return self.frames / self.seconds if self.seconds else 0.0
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts and quantiles as JSON has them."""
+        return {
+            "read": self.read,
+            "frames": self.frames,
+            "failed": self.failed,
+            "reused": self.reused,
+            "dropped": dict(self.dropped),
+            "written": dict(self.written),
+            "seconds": round(self.seconds, 3),
+            "fps": round(self.fps, 2),
+            "stages_ms": {name: durations.quantiles_ms() for name, durations in list(self.stages.items())},
+            "latency_ms": {name: durations.quantiles_ms() for name, durations in list(self.latency.items())},
+        }
 
     def observe(self, stage: str, seconds: float) -> None:
         """Count what one frame needed in a stage; each stage is counted by one thread."""

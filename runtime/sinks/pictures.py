@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 from ..contract import Picture
 from ..errors import OutputError, replacing
 from ..frame import Frame, Write
+from ..sources.sequence import numbered
 
 QUALITY = 95  # of the lossy formats, out of 100
 _OPTIONS = {
@@ -21,11 +23,23 @@ _GRAY_ONLY = ".pgm"
 
 
 @contextmanager
-def picture_sink(root: Path) -> Iterator[Write]:
-    """Write every frame to the file of its name under `root`, at once."""
+def picture_sink(root: Path, name: str | None = None) -> Iterator[Write]:
+    """Write every frame to the file of its own name under `root`, or of the one that is given, at once."""
 
     def write(frame: Frame) -> None:
-        write_picture(root / frame.name, frame.pixels)
+        write_picture(root / (name or frame.name), frame.pixels)
+
+    yield write
+
+
+@contextmanager
+def sequence_sink(pattern: Path) -> Iterator[Write]:
+    """Write frames to numbered files, such as frames_%05d.png; numbers are kept, or counted from 1."""
+    numbers = count(1)
+
+    def write(frame: Frame) -> None:
+        number = next(numbers) if frame.number is None else frame.number
+        write_picture(numbered(pattern, number), frame.pixels)
 
     yield write
 

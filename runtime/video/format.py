@@ -1,12 +1,10 @@
 """What is known of a video beside its frames."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-from ..errors import InputError
-from ..frame import Frame
+from ..frame import Source
 
 # The numbers of ITU-T H.273, as FFmpeg has them.
 BT709, UNSPECIFIED, BT601, BT2020 = 1, 2, 6, 9
@@ -51,11 +49,10 @@ class Encoding:
     companions: bool = True  # copy sound and subtitles
 
 
-class VideoSource(Protocol):
-    """The frames of a video file, upright, uint8 [H, W, 3] in RGB order; iterated once."""
+class VideoSource(Source, Protocol):
+    """Frames that belong together, in time; a video's are upright, uint8 [H, W, 3] in RGB order, and iterated once."""
 
-    total: int | None
-    live: bool
-    format: VideoFormat
-
-    def __iter__(self) -> Iterator[Frame | InputError]: ...
+    @property
+    def format(self) -> VideoFormat:
+        """The clock, colours and companions."""
+        ...

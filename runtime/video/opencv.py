@@ -27,14 +27,15 @@ class OpenCvVideo:
 
     live = False
 
-    def __init__(self, path: Path) -> None:
-        """Open the file and read its header.
+    def __init__(self, path: Path, capture: cv2.VideoCapture | None = None) -> None:
+        """Open the file, unless that was done, and read its header.
 
         Raises:
             InputError: OpenCV cannot open it.
         """
         self.path = path
-        self._capture = cv2.VideoCapture(str(path.absolute()))  # absolute, or FFmpeg reads "a:b.mp4" as a protocol
+        # Absolute, or FFmpeg reads "a:b.mp4" as a protocol.
+        self._capture = capture or cv2.VideoCapture(str(path.absolute()))
         if not self._capture.isOpened():
             raise InputError(f"{path} is damaged or no video that OpenCV can read; convert it to .mp4 first")
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))

@@ -1,0 +1,137 @@
+"""Streams from the network: RTSP, RTMP, HTTP and the like; live ones are kept alive, videos are read to their end."""
+
+from collections.abc import Generator
+from fractions import Fraction
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Event
+
+import cv2
+import numpy as np
+
+from ..contract import Picture
+from ..errors import StreamError, StreamFailure
+from ..video.format import VideoSource
+from .address import without_credentials
+from .live import LiveSource
+
+SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "srt", "tcp")
+OPEN_TIMEOUT, READ_TIMEOUT = 10.0, 10.0  # seconds
+# Low latency: TCP, because lost packets smear; nothing buffered beyond what decoding needs.
+_OPTIONS = {"rtsp_transport": "tcp", "fflags": "nobuffer", "flags": "low_delay"}
+# PyAV's errors, by the names of their classes → what they mean.
+_KINDS: dict[str, StreamFailure] = {
+    "HTTPUnauthorizedError": "unauthorised",
+    "HTTPForbiddenError": "unauthorised",
+    "HTTPNotFoundError": "not found",
+    "DemuxerNotFoundError": "unsupported",
+    "DecoderNotFoundError": "unsupported",
+    "ProtocolNotFoundError": "unsupported",
+    "InvalidDataError": "unsupported",
+    "TimeoutError": "timeout",
+    "ExitError": "timeout",
+}
+_REMEDIES: dict[StreamFailure, str] = {
+    "unauthorised": "check the user and password in the address",
+    "not found": "check the address",
+    "unsupported": "it is no video that can be decoded here",
+    "timeout": "it did not answer in time",
+    "unreachable": "check the address and the network",
+}
+
+
+def open_stream(address: str, stop: Event) -> VideoSource:
+    """Make the source for an address: a video, if it tells its length, or a live stream.
+
+    Raises:
+        StreamError: it cannot be opened.
+    """
+    name = without_credentials(address)
+    if find_spec("av") is not None:
+        return _open_with_pyav(address, name, stop)
+    return _open_with_opencv(address, name, stop)
+
+
+def _open_with_pyav(address: str, name: str, stop: Event) -> VideoSource:
+    import av
+
+    from ..video.decode import PyAvVideo, exact, read_colour, to_rgb
+
+    def connect(options: dict[str, str]) -> "av.container.InputContainer":
+        try:
+            return av.open(address, options=options, timeout=(OPEN_TIMEOUT, READ_TIMEOUT))
+        except (av.FFmpegError, OSError) as error:
+            raise _failure(name, error) from None  # its text holds the address, and that a password
+
+    with connect({}) as container:
+        finite = bool(container.duration)
+        stream = container.streams.best("video")
+        if stream is None:
+            raise StreamError(f"{name} holds no video", "unsupported")
+        rate = exact(stream.average_rate) or exact(stream.guessed_rate)
+    if finite:
+        return PyAvVideo(address, Path(name))
+
+    def pictures() -> Generator[Picture]:
+        with connect(_OPTIONS) as container:
+            stream = container.streams.best("video")
+            if stream is None:
+                raise StreamError(f"{name} holds no video", "unsupported")
+            colour = read_colour(stream.codec_context)
+            packets = container.demux(stream)
+            while True:
+                try:
+                    packet = next(packets, None)
+                except av.FFmpegError as error:
+                    raise _failure(name, error, opened=True) from None
+                if packet is None:
+                    return
+                try:
+                    decoded = packet.decode()
+                except av.FFmpegError:  # damaged on its way; the next key frame heals it
+                    continue
+                for frame in decoded:
+                    yield to_rgb(frame, colour)
+
+    return LiveSource(name, pictures, stop, rate=rate or Fraction(30))
+
+
+def _open_with_opencv(address: str, name: str, stop: Event) -> VideoSource:
+    from ..video.opencv import OpenCvVideo
+
+    timeouts = [
+        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
+        int(1000 * OPEN_TIMEOUT),
+        cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+        int(1000 * READ_TIMEOUT),
+    ]
+
+    def connect() -> cv2.VideoCapture:
+        capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, timeouts)
+        if not capture.isOpened():
+            raise StreamError(f"{name} cannot be opened; {_REMEDIES['unreachable']}", "unreachable")
+        return capture
+
+    capture = connect()
+    if capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
+        return OpenCvVideo(Path(name), capture)
+    rate = Fraction(capture.get(cv2.CAP_PROP_FPS) or 30).limit_denominator(1001)
+    capture.release()
+
+    def pictures() -> Generator[Picture]:
+        capture = connect()
+        try:
+            while (decoded := capture.read())[0]:
+                yield np.asarray(cv2.cvtColor(decoded[1], cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        finally:
+            capture.release()
+
+    return LiveSource(name, pictures, stop, rate=rate)
+
+
+def _failure(name: str, error: Exception, *, opened: bool = False) -> StreamError:
+    """Say in our words what an error of PyAV means."""
+    kind = _KINDS.get(type(error).__name__, "unreachable")
+    if opened:  # it was a stream once, and may be again
+        return StreamError(f"{name} broke off", "timeout" if kind == "timeout" else "failed")
+    return StreamError(f"{name} cannot be opened; {_REMEDIES[kind]}", kind)
