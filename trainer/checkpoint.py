@@ -38,7 +38,16 @@ def save_checkpoint(path: Path, config: TrainConfig, progress: dict[str, int], s
         "state": state,
     }
     with replacing(path) as partial, partial.open("wb") as file:
-        torch.save(content, file)
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:  # what torch makes of any failure of the disk
+            raise OSError("the disk is full, or was taken away") from error
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed process was still writing beside the checkpoints."""
+    for unfinished in folder.glob(".*.partial.pt"):
+        unfinished.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -120,10 +120,11 @@ def _new(
 
 def _resumed(folder: Path, layers: list[dict[str, Any]]) -> tuple[TrainConfig, Callable[["Run"], None]]:
     """Return the configuration that a run goes on with, and what is to be done to the run before it does."""
-    from .checkpoint import find_checkpoint, load_checkpoint, restored_config
+    from .checkpoint import find_checkpoint, load_checkpoint, remove_unfinished, restored_config
 
     path = find_checkpoint(folder)
     content = load_checkpoint(path)
+    remove_unfinished(path.parent)
     stored = restored_config(content, path)
     config = resolve_config(content["config"], *layers)
     _check_resumable(stored, config)

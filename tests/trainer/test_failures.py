@@ -1,0 +1,182 @@
+"""What goes wrong in the middle of a run, and what is left of the run then."""
+
+import logging
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from cyclegan_edge.runtime.errors import CycleganError, OutputError
+from cyclegan_edge.trainer import recorder
+from cyclegan_edge.trainer.checkpoint import load_checkpoint, remove_unfinished, save_checkpoint
+from cyclegan_edge.trainer.health import MOST_RETURNS
+from cyclegan_edge.trainer.journal import read_records
+from cyclegan_edge.trainer.loop import Run
+
+
+@pytest.fixture
+def configure(make_config, dataroot):
+    def make(**changes):
+        data = {"dataroot": str(dataroot), "load_size": 36, "crop_size": 32, "batch_size": 2}
+        return make_config(data=data, **changes)
+
+    return make
+
+
+def poison(run: Run, monkeypatch: pytest.MonkeyPatch, *steps: int) -> None:
+    """Make the pictures of some steps, counted from 1, not numbers."""
+    draw = run.batches.batch
+
+    def batch(step):
+        real_A, real_B = draw(step)
+        return (real_A * float("nan") if step + 1 in steps else real_A), real_B
+
+    monkeypatch.setattr(run.batches, "batch", batch)
+
+
+def every_number_is_finite(value) -> bool:
+    if isinstance(value, dict):
+        return all(map(every_number_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(every_number_is_finite, value))
+    return not isinstance(value, torch.Tensor) or not value.is_floating_point() or bool(value.isfinite().all())
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_a_run_goes_back_to_the_last_good_state_and_on(configure, tmp_path, monkeypatch, caplog, norm):
+    schedule = {"n_epochs": 1, "n_epochs_decay": 3}
+    config = configure(networks={"norm": norm, "generator": "resnet_1blocks", "ngf": 4, "ndf": 4}, schedule=schedule)
+    run = Run(config, tmp_path)
+    poison(run, monkeypatch, 3, 7)  # saved after 2 and 6 good steps
+    with caplog.at_level(logging.WARNING):
+        outcome = run.train()
+    assert (outcome.step, outcome.interrupted) == (12, False)
+    assert [record.getMessage()[:24] for record in caplog.records] == [
+        "a gradient before step 3",
+        "a gradient before step 7",
+    ]
+    content = load_checkpoint(tmp_path / "checkpoints" / "latest.pt")
+    assert every_number_is_finite(content["state"])
+    records = read_records(tmp_path / "metrics.jsonl", "train")
+    assert [record["step"] for record in records] == [1, 2, 4, 5, 6, 8, 9, 10, 11, 12]
+    assert all(every_number_is_finite(torch.tensor(record["cycle_A"])) for record in records)
+    # The learning rate is the schedule's, not that of the state that the run went back to.
+    assert records[-1]["lr"] == pytest.approx(2e-4 / 4)
+
+
+def test_going_back_restores_exactly_what_was_saved(configure, tmp_path, monkeypatch):
+    run = Run(configure(run={"device": "cpu", "precision": "fp32", "save_every": 2, "max_steps": 3}), tmp_path / "a")
+    poison(run, monkeypatch, 3)
+    run.train()
+    good = Run(configure(run={"device": "cpu", "precision": "fp32", "save_every": 2, "max_steps": 2}), tmp_path / "b")
+    good.train()
+    for name, network in good.model.networks.items():
+        for found, expected in zip(run.model.networks[name].parameters(), network.parameters(), strict=True):
+            assert torch.equal(found, expected), name
+
+
+def test_a_run_whose_every_step_breaks_is_given_up_with_its_checkpoint_whole(configure, tmp_path, monkeypatch):
+    run = Run(configure(), tmp_path)
+    poison(run, monkeypatch, *range(5, 13))
+    with pytest.raises(CycleganError, match=f"stopped being finite {MOST_RETURNS + 1} times since the last good"):
+        run.train()
+    content = load_checkpoint(tmp_path / "checkpoints" / "latest.pt")
+    assert content["progress"]["step"] == 4
+    assert every_number_is_finite(content["state"])
+
+
+def test_a_failed_save_ends_the_run_and_leaves_the_checkpoint_before_it(configure, tmp_path, monkeypatch):
+    saves = []
+
+    def failing(path, *content):
+        saves.append(path)
+        if len(saves) > 1:
+            raise OutputError("the disk is full")
+        save_checkpoint(path, *content)
+
+    monkeypatch.setattr(recorder, "save_checkpoint", failing)
+    run = Run(configure(), tmp_path)
+    with pytest.raises(OutputError, match="the disk is full"):
+        run.train()
+    assert load_checkpoint(tmp_path / "checkpoints" / "latest.pt")["progress"]["step"] == 2
+
+
+@pytest.fixture
+def small_files():
+    """Let no file grow beyond 100 kB, as on a disk that fills up."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_fills_up_while_a_checkpoint_is_written_leaves_the_one_before(make_config, tmp_path, request):
+    path = tmp_path / "latest.pt"
+    save_checkpoint(path, make_config(), {"step": 1}, {"networks": torch.zeros(3)})
+    request.getfixturevalue("small_files")
+    with pytest.raises(OutputError, match=r"cannot write .*latest\.pt: the disk is full"):
+        save_checkpoint(path, make_config(), {"step": 2}, {"networks": torch.zeros(1_000_000)})
+    assert load_checkpoint(path)["progress"] == {"step": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["latest.pt"]
+
+
+# Saves after every step, so that it is always writing, and is killed and started again from what it wrote. The children
+# are forks, because importing torch twenty times takes longer than all the training.
+KILLED = """
+import os, random, signal, sys, time
+from pathlib import Path
+import torch
+from cyclegan_edge.trainer.checkpoint import load_checkpoint, restored_config
+from cyclegan_edge.trainer.loop import Run
+
+torch.set_num_threads(1)
+folder = Path(sys.argv[1])
+latest = folder / "checkpoints" / "latest.pt"
+random.seed(0)
+for _ in range(20):
+    begun, child = folder / "begun", os.fork()
+    if child == 0:
+        content = load_checkpoint(latest)
+        run = Run(restored_config(content, latest), folder)
+        run.load_state_dict(content["state"], content["progress"]["step"])
+        begun.touch()
+        run.train()
+    while not begun.exists():
+        time.sleep(0.01)
+    begun.unlink()
+    time.sleep(random.uniform(0, 1))
+    os.kill(child, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    print(load_checkpoint(latest)["progress"]["step"], flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_twenty_times_a_run_never_loses_its_checkpoint(configure, tmp_path):
+    run = {"device": "cpu", "precision": "fp32", "save_every": 1, "log_every": 1, "preview_every": 1_000_000}
+    schedule = {"n_epochs": 100_000, "n_epochs_decay": 0}
+    Run(configure(run=run | {"max_steps": 1}, schedule=schedule), tmp_path).train()
+    latest = tmp_path / "checkpoints" / "latest.pt"
+    content = load_checkpoint(latest)
+    save_checkpoint(latest, configure(run=run, schedule=schedule), content["progress"], content["state"])
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    killed = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert killed.returncode == 0, killed.stderr
+    steps = [int(line) for line in killed.stdout.split()]
+    assert len(steps) == 20
+    assert steps == sorted(steps)
+    assert steps[-1] > 1  # it got somewhere between the kills
+    remove_unfinished(latest.parent)
+    for path in latest.parent.iterdir():
+        assert every_number_is_finite(load_checkpoint(path)["state"])
+
+
+def test_what_a_kill_left_half_written_is_removed_and_nothing_else(tmp_path):
+    names = ("latest.pt", "epoch-0010.pt", ".12-3.partial.pt")
+    for name in names:
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch-0010.pt", "latest.pt"]
