@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from .contract import PICTURE_SUFFIXES
+from .control import Control
 from .errors import UsageError
 from .jobs import FolderJob, OnError, Recipe, plan, watch
 from .manifest import NAME, Manifest
-from .pipeline import Control, run
+from .pipeline import run
 from .ray_job import run_on_ray
 from .stats import Stats
 from .translator import load

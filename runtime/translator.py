@@ -4,10 +4,11 @@
 >>> picture = translator(rgb)  # uint8 [H, W, 3] in RGB order, both ways
 """
 
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, get_args
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 import cv2
 import numpy as np
@@ -19,6 +20,11 @@ from .contract import Picture, decode, encode, pad_to_multiple, padded_side
 from .errors import ArtefactError, UsageError
 from .interface import Interface, read_interface
 from .metadata import parse_metadata
+
+if TYPE_CHECKING:
+    from .pipeline import Policy
+    from .stream import Stream
+    from .temporal import Smoothing
 
 Fit = Literal["native", "stretch"]
 
@@ -127,6 +133,45 @@ class Translator:
         if self._interface.output_channels == 1:
             translated = _pixels(cv2.cvtColor(translated, cv2.COLOR_GRAY2RGB))
         return np.ascontiguousarray(translated)
+
+    def stream(
+        self,
+        source: str | Path | int | Iterable[Picture],
+        sink: str | Path | Sequence[str | Path] = (),
+        *,
+        policy: "Policy" = "auto",
+        batch_size: int = 1,
+        smooth: "Smoothing | None" = None,
+        skip_similar: float | None = None,
+        overwrite: bool = False,
+    ) -> "Stream":
+        """Translate a video, camera or stream, frame by frame for a loop, into files, or both.
+
+        Args:
+            source: what `cyclegan translate -i` takes, but no folder: "clip.mp4", 0, "rtsp://…", "frames_%05d.png"; or
+                any iterable of pictures, uint8 [H, W, 3].
+            sink: what `-o` takes, one or several, but no window.
+            policy: "lossless" keeps every frame, "latest" gives the newest; "auto" chooses by the source.
+            batch_size: how many frames are translated together.
+            smooth: "ema", "gated" or "flow" steadies a video; see `temporal`.
+            skip_similar: frames at least so similar, in dB PSNR, to the last translated are given its translation.
+            overwrite: replace files that exist.
+
+        Raises:
+            UsageError, InputError, OutputError: the source or a sink cannot be opened.
+        """
+        from .stream import Stream
+
+        return Stream(
+            self,
+            source,
+            sink,
+            policy=policy,
+            batch_size=batch_size,
+            smooth=smooth,
+            skip_similar=skip_similar,
+            overwrite=overwrite,
+        )
 
     def close(self) -> None:
         """Free the engine; the translator is not used again."""

@@ -1,0 +1,69 @@
+"""The scripts under examples/ do what they say."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import cv2
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+import cyclegan_edge
+
+BARS = "test:bars?size=160x120&fps=2&frames=30"
+
+
+@pytest.fixture(scope="module")
+def artefact(tmp_path_factory) -> Path:
+    """A foreign model that gives back its picture."""
+    path = tmp_path_factory.mktemp("model") / "same.onnx"
+    shape = ["batch", "height", "width", 3]
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["image"], ["translated"])],
+        "same",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, shape)],
+        [helper.make_tensor_value_info("translated", TensorProto.UINT8, shape)],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    return path
+
+
+@pytest.fixture
+def run(root, artefact, monkeypatch):
+    def script(name: str, *arguments: object) -> None:
+        monkeypatch.setattr(sys, "argv", [name, str(artefact), *map(str, arguments)])
+        runpy.run_path(str(root / "examples" / name), run_name="__main__")
+
+    return script
+
+
+def test_webcam(run, monkeypatch, capsys):
+    shown = []
+    monkeypatch.setattr(cv2, "imshow", lambda title, picture: shown.append(picture))
+    monkeypatch.setattr(cv2, "waitKey", lambda wait: ord("q") if len(shown) == 5 else -1)
+    run("webcam.py", BARS)
+    assert len(shown) == 5
+    assert shown[0].shape == (120, 160, 3)
+    assert "frames a second, dropped 0" in capsys.readouterr().out
+
+
+def test_video(run, artefact, tmp_path, capsys):
+    clip, translated = tmp_path / "clip.mp4", tmp_path / "translated.mp4"
+    with cyclegan_edge.load(artefact) as translator:
+        translator.stream(BARS, sink=clip).run()
+    run("video.py", clip, translated)
+    assert "30 frames in" in capsys.readouterr().out
+    assert translated.is_file()
+    assert [path.name for path in sorted(tmp_path.glob("*.png"))] == [
+        "translated.mp4.0000.png",
+        "translated.mp4.0010.png",
+    ]
+
+
+def test_pictures(run, emoji, capsys):
+    names = sorted(emoji.glob("testA/*.webp"))[:3]
+    run("pictures.py", *names)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert all("mean change 0.0 of 255" in line for line in lines)
