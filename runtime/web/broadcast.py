@@ -20,10 +20,11 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from ..control import Control
 from ..errors import CycleganError
 from ..frame import Frame, Write
-from ..pipeline import Control, run
-from .camera import CameraSource, Shrunk
+from ..pipeline import run
+from .camera import Shrunk, open_live
 from .engine import Engine, Model, Place
 from .limits import Places
 from .metrics import Metrics
@@ -111,9 +112,10 @@ class Broadcast:
         if previous is not None:
             previous.join()  # two must not hold one camera
         translator, place = self._engine.translator(self._model)
-        sink = self._publishing(loop, place)
+        control = Control(stop=stop)
         try:
-            run(Shrunk(CameraSource(self._given, stop), self._longest), translator, sink, control=Control(stop))
+            source = Shrunk(open_live(self._given, control), self._longest)
+            run(source, translator, self._publishing(loop, place), control=control)
         except CycleganError as error:
             LOGGER.error("the stream ended: %s", error)
             loop.call_soon_threadsafe(self._publish, error)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from ..control import Control
 from .broadcast import Broadcast
-from .camera import check_source
+from .camera import open_live
 from .engine import Engine
 from .limits import Limits, Places
 from .metrics import Metrics
@@ -74,13 +75,13 @@ def open_service(
     """Load the models and make everything ready; `given` is a camera or stream to show.
 
     Raises:
-        UsageError: an unknown limit, engine or device, or two models of one name.
-        InputError: `given` is no camera or stream.
+        UsageError: an unknown limit, engine or device, two models of one name, or `given` is nothing live.
+        InputError: `given` cannot be opened.
         ModelError: a model cannot be loaded.
     """
     allowed = Limits().changed(limits or {})
     if given is not None:
-        check_source(given)
+        open_live(given, Control())
     metrics = Metrics()
     engine = Engine(models, metrics, backend=backend, device=device)
     broadcast = Broadcast(given, engine, engine.find(None), longest, metrics) if given is not None else None

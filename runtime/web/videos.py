@@ -17,8 +17,9 @@ from typing import Any, Literal
 
 import cv2
 
+from ..control import Control
 from ..errors import CycleganError
-from ..pipeline import Control, run
+from ..pipeline import run
 from ..route import open_route
 from ..stats import Stats
 from .engine import Engine, Model

@@ -130,7 +130,8 @@ def test_another_host_needs_a_token(negative, capsys, host: str) -> None:
         (["--limit", "sockets"], 2, "NAME=NUMBER"),
         (["--tls-key", __file__], 2, "--tls-cert"),
         (["--tls-cert", __file__], 2, "cannot be used"),
-        (["-i", "/nowhere/video9"], 3, "is no camera"),
+        (["-i", "/nowhere/video9"], 3, "there is no file or folder"),
+        (["-i", "test:bars?size=64x48"], 2, "no camera or live stream"),
         (["--backend", "onnxruntme"], 2, "did you mean onnxruntime?"),
     ],
 )

@@ -11,6 +11,10 @@ export class Videos {
     this.list = document.getElementById("jobs");
     const input = document.getElementById("video-file");
     dropOn(stage, (files) => this.#take(files));
+    this.jobs = [];
+    addEventListener("pagehide", ({ persisted }) => {
+      if (!persisted) for (const job of this.jobs) job.remove(); // nobody else knows where the results are
+    });
     document.getElementById("video-choose").addEventListener("click", () => input.click());
     input.addEventListener("change", () => {
       this.#take(input.files);
@@ -23,7 +27,9 @@ export class Videos {
       if (file.size > this.mostBytes) {
         say(`${file.name} is larger than the ${Math.floor(this.mostBytes / 2 ** 20)} MB that the server takes.`, true);
       } else {
-        this.list.prepend(new Job(file).card);
+        const job = new Job(file);
+        this.jobs.push(job);
+        this.list.prepend(job.card);
       }
     }
   }
@@ -35,7 +41,7 @@ class Job {
     this.card = document.getElementById("job").content.cloneNode(true).firstElementChild;
     this.find = (selector) => this.card.querySelector(selector);
     this.find("strong").textContent = file.name;
-    this.find("[data-action=remove]").addEventListener("click", () => this.#remove());
+    this.find("[data-action=remove]").addEventListener("click", () => this.remove());
     this.#run(file);
   }
 
@@ -103,10 +109,12 @@ class Job {
     say(`${this.name}: ${sentence}`, true);
   }
 
-  #remove() {
+  /** Cancel it, or delete its result. */
+  remove() {
+    if (this.removed) return;
     this.removed = true;
     this.request?.abort();
-    if (this.url) fetch(this.url, { method: "DELETE" }).catch(() => {});
+    if (this.url) fetch(this.url, { method: "DELETE", keepalive: true }).catch(() => {});
     this.card.remove();
   }
 

@@ -19,10 +19,13 @@ def watching(server):
     return connect(f"{server.socket_url}/v1/stream", proxy=None, max_size=None)
 
 
+BARS = "test:bars?live=yes&size=96x72&fps=30"
+
+
 @pytest.fixture
-def streaming(start, clip):
-    """A server that shows a video as if it were a camera; it begins anew after its end."""
-    return start(given=str(clip(40, 48, 64)), longest=48)
+def streaming(start):
+    """A server that shows the test picture as if it were a camera."""
+    return start(given=BARS, longest=48)
 
 
 def test_both_sides_are_shown_smaller_than_the_limit(streaming, pixels) -> None:
@@ -71,8 +74,8 @@ def test_motion_jpeg_for_other_players(streaming, pixels) -> None:
     assert pixels(body[:-2]).shape == (36, 48, 3)
 
 
-def test_viewers_count_as_sockets(start, clip, wait_until) -> None:
-    narrow = start(given=str(clip(40)), limits={"sockets": 1})
+def test_viewers_count_as_sockets(start, wait_until) -> None:
+    narrow = start(given=BARS, limits={"sockets": 1})
     with watching(narrow) as line:
         shown(line)
         assert narrow.client.get("/v1/stream.mjpg").status_code == 429
@@ -91,8 +94,8 @@ def test_without_a_camera_there_is_no_stream(server) -> None:
     assert denied.value.response.status_code == 404
 
 
-def test_the_server_stops_while_somebody_watches(start, clip) -> None:
-    one = start(given=str(clip(40)))
+def test_the_server_stops_while_somebody_watches(start) -> None:
+    one = start(given=BARS)
     with watching(one) as line:
         shown(line)
         with one.client.stream("GET", "/v1/stream.mjpg") as answer:
