@@ -78,9 +78,7 @@ def demo(minutes: float, output: Path) -> None:
     LOGGER.info("2 of 4: exporting and verifying both directions")
     reports = {direction: _export(files, direction) for direction in DIRECTIONS}
     LOGGER.info("3 of 4: translating %d pictures each way, and a video", len(list(files.pictures("A").iterdir())))
-    for direction in DIRECTIONS:
-        _translate(files.artefact(direction), files.pictures(direction[0]), files.pictures(direction))
-    _translate(files.artefact("AtoB"), files.video("A"), files.video("AtoB"))
+    _translate(files)
     LOGGER.info("4 of 4: measuring, and writing the report")
     from .demo_report import write_report
 
@@ -142,7 +140,7 @@ def _lay_out(kind: str, folder: Path) -> "list[Picture]":
 
 def _film(pictures: "list[Picture]", path: Path, columns: int = 5, rows: int = 3, seconds: float = 6.0) -> None:
     """Write a video in which the pictures pass by in rows, every other row the other way."""
-    from ..runtime.sources import Frame
+    from ..runtime.frame import Frame
     from ..runtime.video import video_sink
 
     fps = 24.0
@@ -182,11 +180,15 @@ def _export(files: Demo, direction: Any) -> "VerificationReport":
     return report
 
 
-def _translate(artefact: Path, given: Path, output: Path) -> None:
-    from ..runtime.pipeline import run
-    from ..runtime.route import open_route
+def _translate(files: Demo) -> None:
+    """Translate the test pictures both ways, and the video of the flat ones."""
+    from ..runtime.sinks.pictures import write_picture
+    from ..runtime.sources.pictures import read_picture
     from ..runtime.translator import load
 
-    route = open_route(given, output, overwrite=True)
-    with load(artefact) as translator:
-        run(route.source, translator, route.sink)
+    for direction in DIRECTIONS:
+        with load(files.artefact(direction)) as translator:
+            for path in sorted(files.pictures(direction[0]).iterdir()):
+                write_picture(files.pictures(direction) / path.name, translator(read_picture(path)))
+            if direction == "AtoB":
+                translator.stream(files.video("A"), files.video("AtoB")).run()
