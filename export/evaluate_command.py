@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..runtime.errors import CycleganError
+from ..runtime.errors import CycleganError, UsageError
 from .commands import spinner, training_side
 
 if TYPE_CHECKING:
@@ -41,9 +41,14 @@ OTHERS = {
 
 @click.command()
 @click.argument("source", metavar="ARTEFACT_OR_SOURCE", type=click.Path(path_type=Path))
-@click.argument("dataroot", type=click.Path(path_type=Path))
+@click.argument("dataroot", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--video",
+    type=click.Path(path_type=Path),
+    help="Measure instead how steady the translation of a video is, with each --smooth of translate and without.",
+)
 @click.option("--size", type=click.IntRange(8), help="Side of the squares that are compared.  [default: as trained]")
-@click.option("--limit", type=click.IntRange(1), help="Take only the first N pictures of each folder.")
+@click.option("--limit", type=click.IntRange(1), help="Take only the first N pictures of each folder, or frames.")
 @click.option(
     "--features",
     type=click.Path(path_type=Path),
@@ -61,7 +66,8 @@ OTHERS = {
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 def evaluate(
     source: Path,
-    dataroot: Path,
+    dataroot: Path | None,
+    video: Path | None,
     size: int | None,
     limit: int | None,
     features: Path | None,
@@ -75,7 +81,15 @@ def evaluate(
     ARTEFACT_OR_SOURCE is an exported model, a run folder, a checkpoint, or the official code's weights. Where both
     folders hold pictures of the same names, each is the other's truth. Without --features no figure can be compared
     with a published FID.
+
+    With --video an exported model translates a video: the warping error tells how much flickers that should not (lower
+    is steadier), PSNR and SSIM how far smoothing leads away from the translation of each frame by itself.
     """
+    if video is not None:
+        _evaluate_video(source, video, limit, backend, device, as_json)
+        return
+    if dataroot is None:
+        raise UsageError("name the DATAROOT that holds testA and testB, or a --video")
     with training_side():
         from .evaluation import run_evaluation
 
@@ -96,6 +110,21 @@ def evaluate(
         _print(found)
     if found.skipped:
         raise CycleganError(f"{found.skipped} files could not be read and were left out; see above")
+
+
+def _evaluate_video(source: Path, video: Path, limit: int | None, backend: str, device: str, as_json: bool) -> None:
+    from ..runtime.steadiness import evaluate_video
+
+    with spinner(f"evaluating {source.name} on {video.name}"):
+        scores = evaluate_video(source, video, limit=limit, backend=backend, device=device)
+    if as_json:
+        click.echo(json.dumps([asdict(score) for score in scores]))
+        return
+    click.echo("smoothing  warping error  PSNR dB    SSIM")
+    for score in scores:
+        own = score.smoothing == "off"  # it is the measure of the others
+        likeness = "" if own else f"{score.psnr_db:7.2f}  {score.ssim:6.4f}"
+        click.echo(f"{score.smoothing:9}  {score.warping_error:13.6f}  {likeness}".rstrip())
 
 
 def _print(found: "Evaluation") -> None:

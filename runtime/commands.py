@@ -12,6 +12,7 @@ from .options import parse_size
 if TYPE_CHECKING:
     from .jobs import OnError
     from .pipeline import Policy
+    from .temporal import Smoothing
     from .translator import Fit
     from .views import View
 
@@ -55,6 +56,24 @@ if TYPE_CHECKING:
     show_default=True,
     help="lossless: no frame is lost; latest: none waits, the newest overtakes; auto: latest for live sources.",
 )
+@click.option(
+    "--smooth",
+    type=click.Choice(["ema", "gated", "flow"]),
+    help="Of a video: blend with the frames before; everywhere, where the input stands still, or along its motion.",
+)
+@click.option(
+    "--smooth-strength",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.7,
+    show_default=True,
+    help="The largest weight of the past.",
+)
+@click.option(
+    "--skip-similar",
+    metavar="DB",
+    type=click.FloatRange(min=0),
+    help="Of a video: frames so similar, in dB PSNR, to the last translated are given its translation; 40 is noise.",
+)
 @click.option("--codec", default="auto", show_default=True, help="Of a video: h264, h265, av1, vp9 or FFmpeg's name.")
 @click.option("--crf", type=click.IntRange(0, 63), help="Of a video: constant quality, lower is better; by default 18.")
 @click.option("--preset", help="Of a video: the encoder's speed, for h264 ultrafast to veryslow; by default veryfast.")
@@ -95,6 +114,9 @@ def translate(
     size: tuple[int, int] | None,
     batch_size: int,
     policy: "Policy",
+    smooth: "Smoothing | None",
+    smooth_strength: float,
+    skip_similar: float | None,
     codec: str,
     crf: int | None,
     preset: str | None,
@@ -124,19 +146,27 @@ def translate(
 
         if len(outputs) > 1:
             raise UsageError(f"{given} is a folder, which goes to one other; name one output")
+        if smooth or skip_similar is not None:
+            raise UsageError("--smooth and --skip-similar need frames that follow one another, as frames_%05d.png do")
         options = FolderOptions(overwrite, retry_failed, picture_format, on_error, watched, ray)
         summary = translate_folder(
             Path(given), Path(outputs[0]), model, settings, options, batch_size=batch_size, progress=status_line
         ).summary()
     else:
         from .session import Flow, translate_stream
+        from .temporal import SimilarFrames, Smoother
         from .video import Encoding
         from .wiring import Show
 
         if on_error != "skip" or retry_failed or watched or picture_format or ray:
             raise UsageError(f"{given} is no folder: leave out --on-error, --retry-failed, --watch, --format and --ray")
         show = Show(Encoding(codec, crf, preset, companions=not no_audio), view, overlay, overwrite)
-        flow = Flow(policy, batch_size)
+        flow = Flow(
+            policy,
+            batch_size,
+            smooth=Smoother(smooth, smooth_strength) if smooth else None,
+            skip=SimilarFrames(skip_similar).skips if skip_similar is not None else None,
+        )
         summary, interrupted = translate_stream(given, outputs, model, settings, show, flow)
     click.echo(json.dumps(summary) if as_json else _sentence(summary), err="-" in outputs)  # stdout is the frames'
     if interrupted:

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -10,7 +13,10 @@ from numpy.typing import NDArray
 from .contract import Picture
 from .errors import InputError
 from .flow import Gray, estimate_flow, gray, visible, warp
+from .frame import Frame
 from .temporal import Smoother, Smoothing
+from .translator import load
+from .video import open_video
 
 IDENTICAL_DB = 100.0  # stands for an infinite PSNR in a mean
 
@@ -25,15 +31,29 @@ class Steadiness:
     ssim: float  # to the frame-by-frame translation, mean
 
 
+def evaluate_video(
+    model: Path, video: Path, *, limit: int | None = None, backend: str = "auto", device: str = "auto"
+) -> list[Steadiness]:
+    """Score the translation of a video file, or of its first `limit` frames, with each smoothing and without.
+
+    Raises:
+        InputError: the video cannot be read, or is too short.
+        ModelError: the artefact cannot be loaded or run.
+    """
+    with load(model, backend=backend, device=device) as translator:
+        frames = (frame.pixels for frame in islice(open_video(video), limit) if isinstance(frame, Frame))
+        return compare_smoothing(frames, translator, get_args(Smoothing))
+
+
 def compare_smoothing(
-    frames: Iterable[Picture], translate: Callable[[Picture], Picture], modes: Sequence[Smoothing], strength: float
+    frames: Iterable[Picture], translate: Callable[[Picture], Picture], modes: Sequence[Smoothing]
 ) -> list[Steadiness]:
     """Translate a video once, and score it as it comes and after each smoothing.
 
     Raises:
         InputError: there are fewer than two frames, or they are not of one size.
     """
-    smoothers = {mode: Smoother(mode, strength) for mode in modes}
+    smoothers = {mode: Smoother(mode) for mode in modes}
     scores = {name: _Scores() for name in ("off", *modes)}
     before: Gray | None = None
     for frame in frames:

@@ -16,6 +16,7 @@ from .flow import Gray, estimate_flow, gray, resize_flow, visible, warp
 
 Smoothing = Literal["ema", "gated", "flow"]
 
+STRENGTH = 0.7  # of the past, unless told otherwise
 NOISE = 12.0  # change of the input's luma, out of 255, at which the past loses most of its weight
 CUT = 28.0  # mean change of the input's luma at which a new scene begins
 FLOW_SIDE = 320  # longer side, in pixels, at which flow is estimated
@@ -29,7 +30,7 @@ class Smoother:
     moved along with the input first, and weighs only where the motion could be followed.
     """
 
-    def __init__(self, mode: Smoothing, strength: float = 0.7) -> None:
+    def __init__(self, mode: Smoothing, strength: float = STRENGTH) -> None:
         """Begin a video; `strength` in [0, 1) is the largest weight of the past.
 
         Raises:

@@ -173,7 +173,7 @@ class TestSimilarFrames:
 
 def scores_of(frames, translated):
     remaining = iter(translated)
-    return compare_smoothing(frames, lambda frame: next(remaining), MODES, 0.7)
+    return compare_smoothing(frames, lambda frame: next(remaining), MODES)
 
 
 class TestScores:
@@ -209,4 +209,4 @@ class TestScores:
     @pytest.mark.parametrize("frames", [[], [texture(32, 40)], [texture(32, 40), texture(48, 64)]])
     def test_what_is_no_video_is_refused(self, frames):
         with pytest.raises(InputError):
-            compare_smoothing(frames, lambda frame: frame, MODES, 0.7)
+            compare_smoothing(frames, lambda frame: frame, MODES)
