@@ -94,7 +94,7 @@ def plan(seconds: float) -> "TrainConfig":
     from ..trainer.loop import seconds_per_step
 
     budget = max(seconds - REST_SECONDS, 0.3 * seconds)
-    steps = max(8, int(budget / seconds_per_step(resolve_config(CONFIG))))
+    steps = max(2 * CONFIG["run"]["log_every"], int(budget / seconds_per_step(resolve_config(CONFIG))))
     steps_per_epoch = len(list((EMOJI / "trainA").iterdir())) // CONFIG["data"]["batch_size"]
     epochs = max(2, -(-steps // steps_per_epoch))
     schedule = {"n_epochs": epochs // 2, "n_epochs_decay": epochs - epochs // 2}
