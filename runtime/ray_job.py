@@ -6,10 +6,12 @@ sends the records back; only this process writes the manifest. Where a node is l
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
+from socket import create_connection
 from typing import Any
 
 from . import errors
@@ -118,7 +120,6 @@ def _translated(job: FolderJob, todo: list[Path], model: Path, settings: Mapping
         fn_constructor_args=(make_job, model, dict(settings)),
         batch_size=None,
         compute=ray.data.ActorPoolStrategy(size=min(len(nodes), portions)),
-        scheduling_strategy="SPREAD",
         num_gpus=1 if on_gpu else None,
         num_cpus=None if on_gpu else 1,
     )
@@ -140,17 +141,21 @@ def _cluster(address: str) -> Iterator[None]:
     except ImportError as error:
         raise BackendError('Ray is not installed; install it with: pip install "cyclegan-edge[ray]"') from error
     try:
+        host, _, port = address.rpartition(":")
+        if host and port.isdecimal():  # Ray itself would ask for minutes
+            create_connection((host, int(port)), timeout=10).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise BackendError(
             f"no Ray cluster answers at {address}; start one with: ray start --head, or name its HOST:PORT"
         ) from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    with redirect_stdout(sys.stderr):  # Ray's own messages, the last of them at its end; stdout is for our summary
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def _started(job: FolderJob, name: Path) -> bool:
