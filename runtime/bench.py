@@ -13,7 +13,7 @@ import numpy as np
 
 from .backends import ENGINES, open_backend
 from .contract import Picture
-from .doctor import gpus
+from .doctor import has_gpu
 from .errors import ArtefactError, CycleganError
 from .interface import read_interface
 from .translator import Translator, load
@@ -70,7 +70,7 @@ def find_cases(
     Raises:
         UsageError, ArtefactError, BackendError: none does; the message says what to install or to name.
     """
-    kinds = {"cpu"} | ({"cuda"} if _has_gpu() else set())
+    kinds = {"cpu"} | ({"cuda"} if has_gpu() else set())
     cases = [
         Case(artefact, engine.name, kind if device == "auto" else device, size, seconds)
         for engine in ENGINES
@@ -139,10 +139,3 @@ def timed(run: Callable[[], object], seconds: float) -> Latency:
         times.append(perf_counter() - start)
     p50, p90, p99 = np.percentile(times, (50, 90, 99)) * 1000
     return Latency(len(times), float(p50), float(p90), float(p99), len(times) / sum(times))
-
-
-def _has_gpu() -> bool:
-    try:
-        return "cuda:" in gpus()
-    except OSError:
-        return False

@@ -20,7 +20,7 @@ from .backends.probe import describe, load_cuda_provider
 
 # The shared libraries that the CUDA engines load, by the name that the linker knows.
 CUDA_LIBRARIES = ("cudart", "cublas", "cublasLt", "cufft", "curand", "cudnn", "nvinfer")
-CAMERAS = Path("/sys/class/video4linux")  # where the Linux kernel lists them
+DRIVER = "install NVIDIA's driver, if there is an NVIDIA GPU"
 # What a video is encoded with through OpenCV: fourcc → suffix.
 ENCODERS = {"avc1": ".mp4", "mp4v": ".mp4", "MJPG": ".avi"}
 # Optional libraries: the extra that brings one → (its module, its distribution, what for).
@@ -29,6 +29,7 @@ EXTRAS = {
     "camera": ("cv2_enumerate_cameras", "cv2-enumerate-cameras", "the names of cameras"),
     "screen": ("mss", "mss", "the screen as a source"),
     "virtual-camera": ("pyvirtualcam", "pyvirtualcam", "a virtual camera as a sink"),
+    "web": ("starlette", "starlette", "cyclegan serve"),
     "ray": ("ray", "ray", "folder jobs on a cluster"),
 }
 
@@ -63,7 +64,11 @@ def _engines() -> Iterator[Finding]:
             yield Finding("engines", engine.name, "missing", "not installed", remedy)
             continue
         try:
-            yield Finding("engines", engine.name, "ok", describe(engine.library))
+            told = describe(engine.library)
+            if "cpu" in engine.extras or has_gpu():
+                yield Finding("engines", engine.name, "ok", told)
+            else:
+                yield Finding("engines", engine.name, "missing", f"{told}, but there is no NVIDIA GPU", DRIVER)
         except Exception as error:  # a broken library may raise anything when it is imported
             yield Finding("engines", engine.name, "broken", _line(error), f"{remedy} --force-reinstall")
 
@@ -73,7 +78,7 @@ def _cuda() -> Iterator[Finding]:
     try:
         yield Finding("cuda", "driver", "ok", gpus())
     except OSError as error:
-        yield Finding("cuda", "driver", "missing", _line(error), "install NVIDIA's driver, if there is an NVIDIA GPU")
+        yield Finding("cuda", "driver", "missing", _line(error), DRIVER)
     for name in CUDA_LIBRARIES:
         found = _shared_library(name)
         extra = "tensorrt" if name == "nvinfer" else "cuda"
@@ -102,6 +107,14 @@ def gpus() -> str:
         driver.cuDeviceGetName(name, len(name), device)
         names.append(f"cuda:{device} {name.value.decode(errors='replace')}")
     return ", ".join(names) or "no device"
+
+
+def has_gpu() -> bool:
+    """Whether NVIDIA's driver is there and names a device."""
+    try:
+        return "cuda:" in gpus()
+    except OSError:
+        return False
 
 
 def _shared_library(name: str) -> str:
@@ -164,21 +177,29 @@ def _encoders() -> Iterator[Finding]:
                 path = str(Path(folder) / f"{fourcc}{suffix}")
                 opened = writer.open(path, cv2.VideoWriter.fourcc(*fourcc), 25.0, (64, 64))
                 writer.release()
-                remedy = 'pip install "cyclegan-edge[video]"' if fourcc == "avc1" and not opened else ""
+                helps = fourcc == "avc1" and not opened and find_spec("av") is None
+                remedy = 'pip install "cyclegan-edge[video]"' if helps else ""
                 detail = f"{suffix} through OpenCV"
                 yield Finding("encoders", fourcc, "ok" if opened else "missing", detail, remedy)
+    with suppress(Exception):
+        import av
+
+        names = [name for name in ("libx264", "libx265", "libsvtav1", "libvpx-vp9") if name in av.codecs_available]
+        yield Finding("encoders", "PyAV", "ok" if names else "missing", ", ".join(names) or "no encoder")
 
 
 def _cameras() -> Iterator[Finding]:
-    """List Linux's capture devices by what the kernel calls them."""
-    devices = sorted(CAMERAS.glob("video*"))
-    for device in devices:
-        node = Path("/dev") / device.name
-        readable = os.access(node, os.R_OK | os.W_OK)
-        name = (device / "name").read_text().strip()
-        remedy = "" if readable else "sudo usermod -aG video $USER, and log in again"
-        yield Finding("cameras", str(node), "ok" if readable else "broken", name, remedy)
-    if not devices:
+    """List what `cyclegan cameras` lists, and whether it may be opened."""
+    cameras = []
+    with suppress(Exception):  # a broken OpenCV has been told already
+        from .sources.camera import list_cameras
+
+        cameras = list_cameras()
+    for camera in cameras:
+        closed = camera.address.startswith("/dev/") and not os.access(camera.address, os.R_OK | os.W_OK)
+        remedy = "sudo usermod -aG video $USER, and log in again" if closed else ""
+        yield Finding("cameras", camera.address, "broken" if closed else "ok", camera.name, remedy)
+    if not cameras:
         yield Finding("cameras", "camera", "missing", "none found", "plug one in; in a container, pass --device")
 
 

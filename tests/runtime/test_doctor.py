@@ -1,7 +1,6 @@
 """What `cyclegan doctor` finds, with the machine's parts taken away or broken one by one."""
 
 import sys
-from pathlib import Path
 
 import cv2
 import pytest
@@ -10,6 +9,8 @@ from cyclegan_edge.runtime import doctor
 from cyclegan_edge.runtime.backends import Engine
 from cyclegan_edge.runtime.backends.probe import describe
 from cyclegan_edge.runtime.doctor import Finding, build_section, can_run, examine, gpus
+from cyclegan_edge.runtime.sources import camera
+from cyclegan_edge.runtime.sources.camera import Camera
 
 HEADLESS = """
   GUI:                           NONE
@@ -138,16 +139,23 @@ def test_an_encoder_that_opens_is_ok():
     assert found("MJPG").status == "ok"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the list is the Linux kernel's")
-def test_cameras_are_called_as_the_kernel_calls_them(monkeypatch, tmp_path):
-    for number, name in ((0, "Integrated Camera"), (2, "Capture Card")):
-        (tmp_path / f"video{number}").mkdir()
-        (tmp_path / f"video{number}" / "name").write_text(f"{name}\n")
-    monkeypatch.setattr(doctor, "CAMERAS", tmp_path)
-    monkeypatch.setattr(doctor.os, "access", lambda node, mode: node == Path("/dev/video0"))
+def test_cameras_are_told_with_whether_they_may_be_opened(monkeypatch):
+    listed = [Camera("/dev/video0", "Integrated", "V4L2"), Camera("/dev/video2", "Card", "V4L2")]
+    monkeypatch.setattr(camera, "list_cameras", lambda: listed)
+    monkeypatch.setattr(doctor.os, "access", lambda node, mode: node == "/dev/video0")
     cameras = [finding for finding in examine() if finding.part == "cameras"]
-    assert [(camera.name, camera.status, camera.detail) for camera in cameras] == [
-        ("/dev/video0", "ok", "Integrated Camera"),
-        ("/dev/video2", "broken", "Capture Card"),
+    assert [(one.name, one.status, one.detail) for one in cameras] == [
+        ("/dev/video0", "ok", "Integrated"),
+        ("/dev/video2", "broken", "Card"),
     ]
     assert "usermod" in cameras[1].remedy
+
+
+def test_an_engine_for_gpus_does_not_run_without_one(monkeypatch):
+    engine = Engine("fast", "fast:Fast", "json", frozenset({".engine"}), {"cuda": "speed"})
+    monkeypatch.setattr(doctor, "ENGINES", (engine,))
+    monkeypatch.setattr(doctor, "has_gpu", lambda: False)
+    assert found("fast").status == "missing"
+    assert not can_run(examine())
+    monkeypatch.setattr(doctor, "has_gpu", lambda: True)
+    assert found("fast").status == "ok"
