@@ -40,14 +40,19 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
 @click.option(
     "--fit",
-    type=click.Choice(["native", "stretch"]),
+    type=click.Choice(["native", "stretch", "letterbox", "crop"]),
     default="native",
     show_default=True,
-    help="native: at each picture's own size; stretch: resized to --size and back.",
+    help="native: at each picture's own size; stretch: resized to --size and back; letterbox: so with its shape kept; "
+    "crop: its middle of the shape of --size, which is what comes out.",
 )
+@click.option("--size", metavar="HxW", callback=parse_size, help="Size of a fit; by default the artefact's pinned one.")
 @click.option(
-    "--size", metavar="HxW", callback=parse_size, help="Size to stretch to; by default the artefact's pinned one."
+    "--scale",
+    type=float,
+    help="Translate a copy shrunk by this factor, such as 0.5, and bring it back along the picture's edges.",
 )
+@click.option("--tile", type=click.IntRange(8), metavar="N", help="Translate in blended tiles of NxN pixels.")
 @click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Pictures run together.")
 @click.option(
     "--policy",
@@ -112,6 +117,8 @@ def translate(
     device: str,
     fit: "Fit",
     size: tuple[int, int] | None,
+    scale: float | None,
+    tile: int | None,
     batch_size: int,
     policy: "Policy",
     smooth: "Smoothing | None",
@@ -137,7 +144,14 @@ def translate(
     manifest in the output folder, so that a job that was killed goes on where it was. A video keeps its time
     stamps, sound and subtitles; while it is written it is called NAME.partial.SUFFIX and can be played up to there.
     """
-    settings: dict[str, Any] = {"backend": backend, "device": device, "fit": fit, "size": size}
+    settings: dict[str, Any] = {
+        "backend": backend,
+        "device": device,
+        "fit": fit,
+        "size": size,
+        "scale": scale,
+        "tile": tile,
+    }
     is_folder = Path(given).is_dir()
     interrupted = False
     if is_folder:

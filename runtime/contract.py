@@ -1,7 +1,8 @@
 """What a frame is, defined once for training, export and running.
 
-A picture is uint8 [H, W, C] in RGB order. A network sees float [N, C, H, W] in [-1, 1]. Both ends of the value range
-map exactly: 0 ↔ -1 and 255 ↔ 1. On the way back values are rounded half to even and clipped.
+A picture is uint8 [H, W, C] in RGB order; a deep one is uint16, with white at 65535. A network sees float [N, C, H, W]
+in [-1, 1]. Both ends of the value range map exactly: 0 ↔ -1 and 255 ↔ 1. On the way back values are rounded half to
+even and clipped.
 
 Networks with strides need sides that are multiples of their total stride; a picture of another size is padded by
 reflection at the right and bottom, and the result is cropped, so any size goes in and comes out the same.
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 Picture = NDArray[np.uint8]
 
 PIXEL_SCALE = 127.5
+STEPS_16_BIT = np.float32(257)  # of 16-bit values to one of 8-bit: 65535 ↔ 255
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"})
 
@@ -33,14 +35,19 @@ def denormalise(values: _Values) -> _Values:
 
 
 def encode(pictures: Picture) -> NDArray[np.float32]:
-    """Turn uint8 [N, H, W, C] into the float32 [N, C, H, W] in [-1, 1] that a bare generator takes."""
-    return np.ascontiguousarray(normalise(pictures.astype(np.float32)).transpose(0, 3, 1, 2))
+    """Turn uint8 or uint16 [N, H, W, C] into the float32 [N, C, H, W] in [-1, 1] that a bare generator takes."""
+    pixels = pictures.astype(np.float32)
+    if pictures.dtype == np.uint16:
+        pixels /= STEPS_16_BIT
+    return np.ascontiguousarray(normalise(pixels).transpose(0, 3, 1, 2))
 
 
-def decode(values: NDArray[np.floating]) -> Picture:
-    """Turn float [N, C, H, W] in [-1, 1] into uint8 [N, H, W, C]."""
+def decode(values: NDArray[np.floating], dtype: np.dtype[Any] | type[np.uint8] = np.uint8) -> Picture:
+    """Turn float [N, C, H, W] in [-1, 1] into uint8 or uint16 [N, H, W, C]."""
     pixels = denormalise(values.astype(np.float32).transpose(0, 2, 3, 1))
-    return np.ascontiguousarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
+    if dtype == np.uint16:
+        pixels *= STEPS_16_BIT
+    return np.ascontiguousarray(np.clip(np.rint(pixels), 0, np.iinfo(dtype).max).astype(dtype))
 
 
 def padded_side(side: int, multiple: int, minimum: int = 1) -> int:
@@ -48,12 +55,17 @@ def padded_side(side: int, multiple: int, minimum: int = 1) -> int:
     return -(-max(side, minimum) // multiple) * multiple
 
 
-def pad_to_multiple(picture: Picture, multiple: int, minimum: int = 1) -> Picture:
-    """Reflect-pad uint8 [H, W, C] at the right and bottom until both sides are multiples of `multiple`."""
+def pad_to(picture: Picture, size: tuple[int, int]) -> Picture:
+    """Reflect-pad [H, W, C] at the right and bottom until it has `size`, (height, width)."""
     height, width = picture.shape[:2]
-    bottom = padded_side(height, multiple, minimum) - height
-    right = padded_side(width, multiple, minimum) - width
-    if not (bottom or right):
+    if (height, width) == size:
         return picture
-    padded = cv2.copyMakeBorder(picture, 0, bottom, 0, right, cv2.BORDER_REFLECT_101)
-    return np.asarray(padded, dtype=np.uint8).reshape(height + bottom, width + right, picture.shape[2])
+    padded = cv2.copyMakeBorder(picture, 0, size[0] - height, 0, size[1] - width, cv2.BORDER_REFLECT_101)
+    return np.asarray(padded, dtype=picture.dtype).reshape(*size, picture.shape[2])
+
+
+def to_8_bits(picture: Picture) -> Picture:
+    """Turn uint16 into uint8, white into white; uint8 stays."""
+    if picture.dtype == np.uint8:
+        return picture
+    return np.rint(picture / STEPS_16_BIT).astype(np.uint8)

@@ -16,13 +16,14 @@ from .errors import InputError
 class Frame:
     """One picture on its way from a source to a sink."""
 
-    pixels: Picture  # uint8 [H, W, 3], RGB
+    pixels: Picture  # uint8 [H, W, 3], RGB; from files that have it, uint16, or with alpha as a fourth channel
     name: Path  # the file that it came from, relative to what the user named
     time: Fraction | None = None  # when it is shown, in seconds on its video's own clock; None for pictures
     duration: Fraction | None = None  # for how long, where its video says so
     number: int | None = None  # in a numbered sequence
     captured: float = field(default_factory=perf_counter)  # when the source had it, by the process's clock
     original: Picture | None = None  # what it was before its translation
+    profile: bytes | None = None  # the ICC profile that its colours are meant in; None: sRGB
 
 
 class LostFramesError(InputError):

@@ -306,7 +306,7 @@ def _batches(jobs: Channel[_Job], batch_size: int) -> Iterator[list[_Job]]:
             job = next(arriving, None)
         except BaseException as error:
             job, ending = None, error
-        if batch and (job is None or job.picture.shape != batch[0].picture.shape):
+        if batch and (job is None or _kind(job) != _kind(batch[0])):
             yield batch
             batch = []
         if job is None:
@@ -317,6 +317,10 @@ def _batches(jobs: Channel[_Job], batch_size: int) -> Iterator[list[_Job]]:
             batch = []
     if ending is not None:
         raise ending
+
+
+def _kind(job: _Job) -> tuple[object, ...]:
+    return job.picture.shape, job.picture.dtype
 
 
 def _size(item: Frame | _Job) -> int:

@@ -7,7 +7,7 @@ from .contract import PICTURE_SUFFIXES
 from .errors import InputError, UsageError
 from .frame import Frame, Sink, Source
 from .sinks import picture_sink
-from .sources import PictureSource, SinglePicture, read_picture
+from .sources import PictureSource, SinglePicture, read_whole
 from .video import CONTAINERS, VIDEO_SUFFIXES, open_video, video_sink
 
 
@@ -46,7 +46,8 @@ def open_route(given: Path, output: Path, *, overwrite: bool) -> Route:
 def _picture_route(given: Path, target: Path, overwrite: bool) -> Route:
     if target.is_file() and not overwrite:
         return _nothing_to_do(target)
-    frame = Frame(read_picture(given), Path(target.name))
+    pixels, profile = read_whole(given)
+    frame = Frame(pixels, Path(target.name), profile=profile)
     return Route(SinglePicture(frame), picture_sink(target.parent), target)
 
 

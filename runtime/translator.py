@@ -4,29 +4,32 @@
 >>> picture = translator(rgb)  # uint8 [H, W, 3] in RGB order, both ways
 """
 
+import logging
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from typing import TYPE_CHECKING, Self
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from .backends import open_backend
 from .backends.base import Backend
-from .contract import Picture, decode, encode, pad_to_multiple, padded_side
+from .contract import Picture, decode, encode, padded_side, to_8_bits
 from .errors import ArtefactError, UsageError
+from .fitting import Fit, choose_fitting, with_channels
 from .interface import Interface, read_interface
 from .metadata import parse_metadata
+from .tiles import translate_tiled
 
 if TYPE_CHECKING:
     from .pipeline import Policy
     from .stream import Stream
     from .temporal import Smoothing
 
-Fit = Literal["native", "stretch"]
+__all__ = ["Fit", "Translator", "load"]
+
+LOGGER = logging.getLogger(__name__)
 
 
 def load(
@@ -36,6 +39,8 @@ def load(
     backend: str = "auto",
     fit: Fit = "native",
     size: tuple[int, int] | None = None,
+    scale: float | None = None,
+    tile: int | None = None,
 ) -> "Translator":
     """Load an exported model, of ours or any other ONNX model with one image in and one of the same size out.
 
@@ -43,38 +48,52 @@ def load(
         path: the artefact.
         device: "auto", "cpu", "cuda" or "cuda:1".
         backend: "auto", "openvino" or "onnxruntime".
-        fit: "native" translates at the picture's own size, reflected at the right and bottom where the model needs
-            more pixels; "stretch" resizes to `size` and back.
-        size: (height, width) for "stretch"; where the artefact pins its size, it can be left out.
+        fit: "native" translates at the picture's own size, "stretch" resizes to `size` and back, "letterbox" does so
+            with its shape kept, "crop" takes the middle only; see `fitting`.
+        size: (height, width) for all but "native"; where the artefact pins its size, it can be left out.
+        scale: between 0 and 1: translate a smaller copy, and bring it back along the picture's edges; see `guided`.
+        tile: side in pixels of the tiles that larger pictures are translated in; see `tiles` for what that costs.
 
     Raises:
-        UsageError: an unknown name, or a size that does not go with the model or the fit.
+        UsageError: an unknown name, or a size, scale or tile that does not go with the model or the fit.
         ArtefactError: the file is missing, damaged, of a newer schema, or no image-to-image model.
         BackendError: the engine is not installed, or cannot run on that device.
     """
-    return Translator(open_backend(path, backend=backend, device=device), Path(path), fit=fit, size=size)
+    opened = open_backend(path, backend=backend, device=device)
+    return Translator(opened, Path(path), fit=fit, size=size, scale=scale, tile=tile)
 
 
 class Translator:
-    """Translates RGB pictures of any size; each comes out at the size it came in.
+    """Translates RGB pictures of any size; each comes out at the size it came in, unless cropping is asked for.
 
     `translator(picture)` does it all. Its three stages stand apart as well, so that a pipeline can run each in a thread
     of its own: `prepare` one picture, `infer` a batch of prepared pictures of one size, `finish` one result.
 
-    A model of one channel is given the picture's luma, and its gray result comes back as three equal channels.
+    A model of one channel is given the picture's luma, and its gray result comes back as three equal channels. An alpha
+    channel passes by the model and comes out as it was. Pictures of 16 bits keep them through models of float input
+    and output; to others they are given in 8 bits, and come out so.
     """
 
     def __init__(
-        self, backend: Backend, path: Path, *, fit: Fit = "native", size: tuple[int, int] | None = None
+        self,
+        backend: Backend,
+        path: Path,
+        *,
+        fit: Fit = "native",
+        size: tuple[int, int] | None = None,
+        scale: float | None = None,
+        tile: int | None = None,
     ) -> None:
+        """Take an engine that is open; for the rest see `load`."""
         self.backend = backend
         self.path = path
         self.metadata = parse_metadata(backend.properties, path)
         self._interface = read_interface(backend, self.metadata, path)
-        self._stretched = _stretched_size(self._interface, path, fit, size)
+        self._tile = _tile_size(self._interface, path, tile)
+        self._fitting = choose_fitting(self._interface, path, fit, size, scale, self._tile)
 
     def __call__(self, picture: Picture) -> Picture:
-        """Translate one picture, uint8 [H, W, 3].
+        """Translate one picture, uint8 or uint16 [H, W, 3], or [H, W, 4] with alpha.
 
         Raises:
             TypeError, ValueError: this is no such array.
@@ -86,35 +105,35 @@ class Translator:
 
     def translate_batch(self, pictures: Picture) -> Picture:
         """Translate pictures of one size together, uint8 [N, H, W, 3]; raises what a single call raises."""
-        _check(pictures, "NHWC")
+        if not isinstance(pictures, np.ndarray) or pictures.ndim != 4:
+            shape = getattr(pictures, "shape", type(pictures).__name__)
+            raise ValueError(f"a batch is uint8 [N, H, W, 3] in RGB order; this is {shape}")
         translated = self.infer(np.stack([self.prepare(picture) for picture in pictures]))
         return np.stack([self.finish(result, picture) for result, picture in zip(translated, pictures, strict=True)])
 
     def prepare(self, picture: Picture) -> Picture:
-        """Turn uint8 [H, W, 3] into the uint8 [H', W', C] that the model can take."""
-        _check(picture, "HWC")
+        """Turn a picture [H, W, 3 or 4] into the [H', W', C] that the model can take, uint8 or uint16."""
+        _check(picture)
+        picture = picture[..., :3]
+        if self._interface.io == "uint8":
+            picture = to_8_bits(picture)
         if self._interface.input_channels == 1:
-            picture = _pixels(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
-        if self._stretched is not None:
-            return _resize(picture, self._stretched)
-        height, width = picture.shape[:2]
-        pinned = self._interface.size
-        if pinned is not None and pinned != (height, width):
-            raise UsageError(
-                f"{self.path.name} translates {pinned[0]}x{pinned[1]} only and this picture is {height}x{width}; "
-                "resize it there and back with --fit stretch"
-            )
-        if pinned is not None:
-            return picture
-        return pad_to_multiple(picture, self._interface.size_multiple, self._interface.size_minimum)
+            picture = _luma(picture)
+        return self._fitting.apply(picture)
 
     def infer(self, batch: Picture) -> Picture:
-        """Run the model on prepared pictures, uint8 [N, H', W', C] to uint8 [N, H', W', C'].
+        """Run the model on prepared pictures, [N, H', W', C] to [N, H', W', C'] of the same type.
 
         Raises:
             ArtefactError: the model changes the size.
             BackendError: the engine failed.
         """
+        if self._tile is None:
+            return self._translate(batch)
+        multiple = self._interface.size_multiple
+        return np.stack([translate_tiled(picture, self._translate, self._tile, multiple) for picture in batch])
+
+    def _translate(self, batch: Picture) -> Picture:
         if self._interface.one_by_one:
             translated = np.concatenate([self._run(picture) for picture in np.split(batch, len(batch))])
         else:
@@ -127,12 +146,15 @@ class Translator:
         return translated
 
     def finish(self, translated: Picture, original: Picture) -> Picture:
-        """Turn the model's uint8 [H', W', C'] into a picture of the original's size, uint8 [H, W, 3]."""
-        height, width = original.shape[:2]
-        translated = _resize(translated, (height, width)) if self._stretched else translated[:height, :width]
+        """Turn the model's [H', W', C'] into a picture of the original's size, with its alpha if it has one."""
+        colours = original[..., :3]
+        picture = self._fitting.undo(translated, _luma(colours) if self._interface.input_channels == 1 else colours)
         if self._interface.output_channels == 1:
-            translated = _pixels(cv2.cvtColor(translated, cv2.COLOR_GRAY2RGB))
-        return np.ascontiguousarray(translated)
+            picture = with_channels(cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB))
+        if original.shape[2] == 4:
+            alpha = self._fitting.region(original)[..., 3:]
+            picture = np.concatenate([picture, alpha if picture.dtype == alpha.dtype else to_8_bits(alpha)], axis=2)
+        return np.ascontiguousarray(picture)
 
     def stream(
         self,
@@ -188,60 +210,40 @@ class Translator:
     def _run(self, batch: Picture) -> Picture:
         if self._interface.io == "uint8":
             return self.backend.infer(np.ascontiguousarray(batch))
-        return decode(self.backend.infer(encode(batch).astype(self._interface.dtype)))
+        return decode(self.backend.infer(encode(batch).astype(self._interface.dtype)), batch.dtype)
 
 
-def _stretched_size(interface: Interface, path: Path, fit: Fit, size: tuple[int, int] | None) -> tuple[int, int] | None:
-    """Return the (height, width) that every picture is resized to; None where each keeps its own.
+def _luma(picture: Picture) -> Picture:
+    return with_channels(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
+
+
+def _tile_size(interface: Interface, path: Path, tile: int | None) -> tuple[int, int] | None:
+    """Return the (height, width) of tiles; None where pictures stay whole.
 
     Raises:
-        UsageError: the fit is unknown, or the size does not go with it or with the model.
+        UsageError: the model does not take such tiles.
     """
-    if fit not in get_args(Fit):
-        near = get_close_matches(str(fit), get_args(Fit), n=1)
-        raise UsageError(f"no fit is called {fit!r}; {f'did you mean {near[0]}?' if near else 'use native or stretch'}")
-    if fit == "native":
-        if size is not None:
-            raise UsageError("a size goes with --fit stretch only; leave out --size, or add --fit stretch")
+    if tile is None:
         return None
-
-    wanted = size or interface.size
-    if wanted is None:
-        raise UsageError(f"{path.name} takes any size, so --fit stretch needs one, such as --size 256")
-    if interface.size is not None and interface.size != wanted:
+    if interface.size is not None and interface.size != (tile, tile):
         height, width = interface.size
-        raise UsageError(f"{path.name} is pinned to {height}x{width}; leave out --size, or export it with another")
-    fitting = tuple(padded_side(side, interface.size_multiple, interface.size_minimum) for side in wanted)
-    if interface.size is None and fitting != wanted:
-        raise UsageError(
-            f"{path.name} takes sides that are multiples of {interface.size_multiple}, from {interface.size_minimum} "
-            f"on; use --size {fitting[0]}x{fitting[1]}"
-        )
-    return wanted
+        raise UsageError(f"{path.name} is pinned to {height}x{width}; its tiles can only be of that size, and square")
+    fitting = padded_side(tile, interface.size_multiple, interface.size_minimum)
+    if fitting != tile:
+        raise UsageError(f"{path.name} takes tiles of a multiple of {interface.size_multiple}; use --tile {fitting}")
+    LOGGER.warning(
+        "every tile is translated by itself: a network with instance normalisation gives each its own contrast and "
+        "colour, and blending does not remove that; --scale and --fit stretch keep the picture in one piece"
+    )
+    return tile, tile
 
 
-def _check(pictures: Picture, axes: Literal["HWC", "NHWC"]) -> None:
-    """Refuse what is no uint8 RGB picture, or batch of them."""
-    wanted = f"uint8 [{', '.join(axes[:-1])}, 3] in RGB order"
-    if not isinstance(pictures, np.ndarray):
-        raise TypeError(f"a picture is a NumPy array, {wanted}; this is a {type(pictures).__name__}")
-    if pictures.dtype != np.uint8:
-        raise TypeError(f"a picture is {wanted}; this array is {pictures.dtype}, convert it to 0..255 first")
-    if pictures.ndim != len(axes) or pictures.shape[-1] != 3 or 0 in pictures.shape:
-        raise ValueError(f"a picture is {wanted}; this array has the shape {pictures.shape}")
-
-
-def _resize(picture: Picture, size: tuple[int, int]) -> Picture:
-    """Resize uint8 [H, W, C]: area averages where it shrinks, cubic where it grows."""
-    height, width = picture.shape[:2]
-    if (height, width) == size:
-        return picture
-    shrinks = size[0] * size[1] < height * width
-    resized = cv2.resize(picture, (size[1], size[0]), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    return _pixels(resized)
-
-
-def _pixels(picture: NDArray[np.generic]) -> Picture:
-    """Give back the channel axis that OpenCV drops from gray pictures."""
-    pixels = np.asarray(picture, dtype=np.uint8)
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+def _check(picture: Picture) -> None:
+    """Refuse what is no picture."""
+    wanted = "uint8 [H, W, 3] in RGB order"
+    if not isinstance(picture, np.ndarray):
+        raise TypeError(f"a picture is a NumPy array, {wanted}; this is a {type(picture).__name__}")
+    if picture.dtype not in (np.uint8, np.uint16):
+        raise TypeError(f"a picture is {wanted}, or uint16; this array is {picture.dtype}, convert it to 0..255 first")
+    if picture.ndim != 3 or picture.shape[-1] not in (3, 4) or 0 in picture.shape:
+        raise ValueError(f"a picture is {wanted}, or [H, W, 4] with alpha; this array has the shape {picture.shape}")

@@ -16,7 +16,7 @@ from .frame import Frame, Source
 from .pipeline import Outlet
 from .route import target_of
 from .sinks import picture_sink, sequence_sink
-from .sources import PictureSource, SinglePicture, read_picture
+from .sources import PictureSource, SinglePicture, read_whole
 from .sources.network import SCHEMES
 from .sources.sequence import SequenceSource, is_sequence
 from .video import CONTAINERS, VIDEO_SUFFIXES, Encoding, VideoFormat, VideoSource, open_video, video_sink
@@ -124,7 +124,9 @@ def _connect_picture(given: Path, outputs: Sequence[str], control: Control, show
             outlets.append(Outlet(sink, str(output)))
         else:
             outlets.append(_outlet(output, STILL, control, show))
-    return Wiring(SinglePicture(Frame(read_picture(given), given)), outlets, [str(output) for output in todo], skipped)
+    pixels, profile = read_whole(given)
+    source = SinglePicture(Frame(pixels, given, profile=profile))
+    return Wiring(source, outlets, [str(output) for output in todo], skipped)
 
 
 def _connect_video(given: Path, outputs: Sequence[str], control: Control, show: Show) -> Wiring:

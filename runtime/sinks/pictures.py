@@ -1,5 +1,6 @@
 """Picture files as a sink."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -7,11 +8,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 
-from ..contract import Picture
+from ..contract import Picture, to_8_bits
 from ..errors import OutputError, replacing
 from ..frame import Frame, Write
 from ..sources.sequence import numbered
+
+LOGGER = logging.getLogger(__name__)
 
 QUALITY = 95  # of the lossy formats, out of 100
 _OPTIONS = {
@@ -20,6 +24,10 @@ _OPTIONS = {
     ".webp": [cv2.IMWRITE_WEBP_QUALITY, QUALITY],
 }
 _GRAY_ONLY = ".pgm"
+_DEEP = frozenset({".png", ".tif", ".tiff", ".ppm", ".pgm"})  # hold 16 bits
+_TRANSPARENT = frozenset({".png", ".tif", ".tiff", ".webp"})
+_PROFILED = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+_TO_BGR = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
 
 
 @contextmanager
@@ -27,7 +35,7 @@ def picture_sink(root: Path, name: str | None = None) -> Iterator[Write]:
     """Write every frame to the file of its own name under `root`, or of the one that is given, at once."""
 
     def write(frame: Frame) -> None:
-        write_picture(root / (name or frame.name), frame.pixels)
+        write_picture(root / (name or frame.name), frame.pixels, frame.profile)
 
     yield write
 
@@ -39,24 +47,53 @@ def sequence_sink(pattern: Path) -> Iterator[Write]:
 
     def write(frame: Frame) -> None:
         number = next(numbers) if frame.number is None else frame.number
-        write_picture(numbered(pattern, number), frame.pixels)
+        write_picture(numbered(pattern, number), frame.pixels, frame.profile)
 
     yield write
 
 
-def write_picture(path: Path, picture: Picture) -> None:
-    """Write uint8 [H, W, 3], RGB, in the format of the path's suffix, replacing what was there.
+def write_picture(path: Path, picture: Picture, profile: bytes | None = None) -> None:
+    """Write a picture in RGB order in the format of the path's suffix, replacing what was there.
+
+    Args:
+        path: where.
+        picture: uint8 or uint16 [H, W, 3], or [H, W, 4] with alpha. Formats of 8 bits get 8; those without alpha get
+            the picture on white.
+        profile: the ICC profile to go into it, where the format takes one.
 
     Raises:
         OutputError: the place cannot be written, or the format does not take such a picture.
     """
     suffix = path.suffix.lower()
-    conversion = cv2.COLOR_RGB2GRAY if suffix == _GRAY_ONLY else cv2.COLOR_RGB2BGR
+    if suffix not in _DEEP:
+        picture = to_8_bits(picture)
+    if picture.shape[2] == 4 and suffix not in _TRANSPARENT:
+        picture = _on_white(picture)
+    conversion = cv2.COLOR_RGB2GRAY if suffix == _GRAY_ONLY else _TO_BGR[picture.shape[2]]
     try:
-        encoded, data = cv2.imencode(suffix, cv2.cvtColor(picture, conversion), _OPTIONS.get(suffix, []))
+        pixels = cv2.cvtColor(picture, conversion)
+        encoded, data = _encode(suffix, pixels, profile)
     except cv2.error as error:
         raise OutputError(f"cannot write {path} as {suffix}: {error.err}; name another format") from error
     if not encoded:
         raise OutputError(f"OpenCV cannot write a picture of {picture.shape[0]}x{picture.shape[1]} as {suffix}")
     with replacing(path) as partial:
         partial.write_bytes(np.asarray(data).tobytes())
+
+
+def _encode(suffix: str, pixels: MatLike, profile: bytes | None) -> tuple[bool, MatLike]:
+    options = _OPTIONS.get(suffix, [])
+    if profile and suffix in _PROFILED:
+        kinds, values = [cv2.IMAGE_METADATA_ICCP], [np.frombuffer(profile, np.uint8)]
+        encoded, data = cv2.imencodeWithMetadata(suffix, pixels, kinds, values, options)
+        if encoded:
+            return encoded, data
+        LOGGER.warning("a colour profile that %s does not take is left out", suffix)
+    return cv2.imencode(suffix, pixels, options)
+
+
+def _on_white(picture: Picture) -> Picture:
+    white = np.iinfo(picture.dtype).max
+    share = picture[..., 3:].astype(np.float32) / white
+    blended = picture[..., :3] * share + white * (1 - share)
+    return np.asarray(np.rint(blended), dtype=picture.dtype)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 
-from ..contract import PICTURE_SUFFIXES, Picture
+from ..contract import PICTURE_SUFFIXES, Picture, to_8_bits
 from ..errors import InputError
 from ..frame import Frame
+from .orientation import read_orientation, turn_upright
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class PictureSource:
 
     def _read(self, name: Path) -> Frame | InputError:
         try:
-            return Frame(read_picture(self.root / name), name)
+            pixels, profile = read_whole(self.root / name)
+            return Frame(pixels, name, profile=profile)
         except InputError as error:
             return error
 
@@ -56,17 +59,39 @@ def read_picture(path: Path) -> Picture:
     Raises:
         InputError: the file is missing, no picture, or damaged.
     """
+    return to_8_bits(read_whole(path)[0][..., :3])
+
+
+def read_whole(path: Path) -> tuple[Picture, bytes | None]:
+    """Read a picture file with all that it holds: upright in RGB order, uint8 or uint16 [H, W, 3], or 4 with alpha.
+
+    Returns:
+        the pixels, and the ICC profile where there is one.
+
+    Raises:
+        InputError: the file is missing, no picture, or damaged.
+    """
     try:
         data = np.fromfile(path, np.uint8)  # cv2.imread cannot open every Unicode path
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     try:
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        pixels, kinds, values = cv2.imdecodeWithMetadata(data, flags=cv2.IMREAD_UNCHANGED)
     except cv2.error:  # an empty file, or more pixels than OpenCV takes
-        picture = None
-    if picture is None:
+        pixels, kinds, values = None, (), ()
+    if pixels is None:
         raise InputError(f"{path} is damaged or no picture; replace it or take it away")
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{path} holds {pixels.dtype} values; convert it to 8 or 16 bits")
+    metadata = {kind: np.asarray(value, np.uint8).tobytes() for kind, value in zip(kinds, values, strict=True)}
+    upright = turn_upright(_to_rgb(pixels), read_orientation(metadata.get(cv2.IMAGE_METADATA_EXIF, b"")))
+    return upright, metadata.get(cv2.IMAGE_METADATA_ICCP)
+
+
+def _to_rgb(pixels: MatLike) -> Picture:
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    conversion = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}[channels]
+    return np.asarray(cv2.cvtColor(pixels, conversion), dtype=pixels.dtype)
 
 
 def find_pictures(root: Path, *, outside: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from ..errors import InputError
 from ..frame import Frame
 from ..video.format import VideoFormat
 from .address import Settings
-from .pictures import read_picture
+from .pictures import read_whole
 
 _NUMBER = re.compile(r"%(?:0(\d))?d")
 _MOST_TOLD = 5  # missing numbers in a message
@@ -58,8 +58,8 @@ class SequenceSource:
         for index, number in enumerate(self._numbers):
             path = numbered(self.pattern, number)
             try:
-                pixels = read_picture(path)
+                pixels, profile = read_whole(path)
             except InputError as error:
                 yield error
                 continue
-            yield Frame(pixels, Path(path.name), time=index / rate, duration=1 / rate, number=number)
+            yield Frame(pixels, Path(path.name), time=index / rate, duration=1 / rate, number=number, profile=profile)

@@ -20,7 +20,10 @@ PROMISED = {
     "evaluate": "--size --limit --features --weights --backend --device",
     "export-weights": "--output --weights",
     "verify": "--reference --images --backend",
-    "translate": "-m -i -o --backend --device --fit --size --policy --codec --crf --preset --no-audio --view --overlay",
+    "translate": (
+        "-m -i -o --backend --device --fit --size --scale --tile --policy --codec --crf --preset --no-audio --view "
+        "--overlay"
+    ),
     "cameras": "--json",
     "serve": "-m -i --host --port --token --size --limit",
     "info": "",

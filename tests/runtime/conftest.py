@@ -107,6 +107,7 @@ MODELS: dict[str, tuple[Callable[[], onnx.ModelProto], ArtefactMetadata | None]]
     "identity": (lambda: uint8_model(IDENTITY), metadata_of()),
     "half": (half_model, metadata_of(precision="fp16")),
     "pinned": (lambda: uint8_model(INVERT, ["batch", 32, 48, 3]), metadata_of(size=(32, 48))),
+    "pinned_square": (lambda: uint8_model(INVERT, ["batch", 32, 32, 3]), metadata_of(size=(32, 32))),
     "float": (float_model, metadata_of(io="float")),
     "foreign": (lambda: uint8_model(INVERT), None),
     "foreign_float": (float_model, None),

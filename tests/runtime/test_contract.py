@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclegan_edge.runtime.contract import decode, encode, pad_to_multiple, padded_side
+from cyclegan_edge.runtime.contract import decode, encode, pad_to, padded_side
 
 EVERY_VALUE = np.arange(256, dtype=np.uint8)
 
@@ -42,17 +42,28 @@ def test_padded_sides_worked_by_hand(side, multiple, minimum, padded):
 
 def test_padding_reflects_at_the_right_and_bottom():
     picture = np.arange(15, dtype=np.uint8).reshape(3, 5, 1)
-    padded = pad_to_multiple(picture, 4)
+    padded = pad_to(picture, (4, 8))
     expected = np.pad(picture, ((0, 1), (0, 3), (0, 0)), mode="reflect")
     assert np.array_equal(padded, expected)
 
 
 @given(
-    height=st.integers(1, 40), width=st.integers(1, 40), channels=st.sampled_from([1, 3]), multiple=st.integers(1, 33)
+    sides=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    more=st.tuples(st.integers(0, 50), st.integers(0, 50)),
+    channels=st.sampled_from([1, 3]),
+    dtype=st.sampled_from([np.uint8, np.uint16]),
 )
-def test_padding_keeps_the_picture_in_the_corner(height, width, channels, multiple):
-    picture = np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
-    padded = pad_to_multiple(picture, multiple, minimum=8)
-    assert padded.shape[2] == channels
-    assert all(side % multiple == 0 and side >= 8 for side in padded.shape[:2])
-    assert np.array_equal(padded[:height, :width], picture)
+def test_padding_keeps_the_picture_in_the_corner(sides, more, channels, dtype):
+    picture = np.random.default_rng(0).integers(0, 256, (*sides, channels), dtype=dtype)
+    padded = pad_to(picture, (sides[0] + more[0], sides[1] + more[1]))
+    assert padded.shape == (sides[0] + more[0], sides[1] + more[1], channels)
+    assert np.array_equal(padded[: sides[0], : sides[1]], picture)
+
+
+@given(values=st.lists(st.integers(0, 65535), min_size=3, max_size=30))
+def test_sixteen_bits_go_there_and_back(values):
+    picture = np.resize(np.array(values, np.uint16), (1, len(values), 1, 3))
+    there = encode(picture)
+    assert there.min() >= -1
+    assert there.max() <= 1
+    assert np.array_equal(decode(there, np.dtype(np.uint16)), picture)

@@ -161,7 +161,7 @@ class TestArraysThatAreNoPictures:
             ([[1, 2, 3]], TypeError, "this is a list"),
             (np.zeros((8, 8, 3), np.float32), TypeError, "this array is float32, convert it"),
             (np.zeros((8, 8), np.uint8), ValueError, r"the shape \(8, 8\)"),
-            (np.zeros((8, 8, 4), np.uint8), ValueError, r"the shape \(8, 8, 4\)"),
+            (np.zeros((8, 8, 5), np.uint8), ValueError, r"the shape \(8, 8, 5\)"),
             (np.zeros((3, 8, 8), np.uint8), ValueError, r"the shape \(3, 8, 8\)"),
             (np.zeros((0, 8, 3), np.uint8), ValueError, r"the shape \(0, 8, 3\)"),
             (np.zeros((2, 8, 8, 3), np.uint8), ValueError, r"the shape \(2, 8, 8, 3\)"),
@@ -172,5 +172,5 @@ class TestArraysThatAreNoPictures:
             identity(array)
 
     def test_a_batch(self, identity):
-        with pytest.raises(ValueError, match=r"uint8 \[N, H, W, 3\] in RGB order; .* \(8, 8, 3\)"):
+        with pytest.raises(ValueError, match=r"uint8 \[N, H, W, 3\] in RGB order; this is \(8, 8, 3\)"):
             identity.translate_batch(np.zeros((8, 8, 3), np.uint8))

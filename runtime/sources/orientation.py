@@ -1,0 +1,38 @@
+"""Which way up a photograph is: the EXIF tag Orientation, and what it asks for."""
+
+import struct
+
+import numpy as np
+
+from ..contract import Picture
+
+_ORIENTATION = 0x0112
+_SHORT = 3
+_ENTRY = 12  # bytes of one tag in a directory
+
+
+def read_orientation(exif: bytes) -> int:
+    """Return the orientation, 1 to 8, from an EXIF block (a TIFF header and its directory); 1 where it is not told."""
+    exif = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(order + "I", exif, 4)
+        (count,) = struct.unpack_from(order + "H", exif, start)
+        for place in range(start + 2, start + 2 + _ENTRY * count, _ENTRY):
+            tag, kind, _, value = struct.unpack_from(order + "HHIH", exif, place)
+            if (tag, kind) == (_ORIENTATION, _SHORT) and 1 <= value <= 8:
+                return int(value)
+    except struct.error:  # it is cut short
+        pass
+    return 1
+
+
+def turn_upright(picture: Picture, orientation: int) -> Picture:
+    """Return [H, W, C] as it is to be seen."""
+    mirrored = orientation in (2, 4, 5, 7)
+    turns = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0)  # counter-clockwise quarters
+    if mirrored:
+        picture = picture[:, ::-1]
+    return np.ascontiguousarray(np.rot90(picture, turns))

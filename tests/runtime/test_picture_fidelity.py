@@ -1,0 +1,115 @@
+"""What a picture file holds beside its colours comes through: alpha, 16 bits, orientation and colour profile."""
+
+import struct
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cyclegan_edge.runtime.errors import InputError
+from cyclegan_edge.runtime.sinks import write_picture
+from cyclegan_edge.runtime.sources import PictureSource, read_picture, read_whole
+from cyclegan_edge.runtime.sources.orientation import read_orientation, turn_upright
+
+
+def icc_profile(note: bytes = b"made for a test") -> bytes:
+    """The smallest profile that libpng takes: a display's, RGB, with one tag."""
+    tag = b"cprt", 144, 8 + len(note)
+    body = struct.pack(">I4sII", 1, *tag) + b"text" + bytes(4) + note
+    body += bytes(-len(body) % 4)
+    size = 128 + len(body)
+    header = struct.pack(">I4sI4s4s4s", size, b"test", 0x04300000, b"mntr", b"RGB ", b"XYZ ").ljust(36, b"\0") + b"acsp"
+    header = header.ljust(68, b"\0") + struct.pack(">iii", 0xF6D6, 0x10000, 0xD32D)
+    return header.ljust(128, b"\0") + body
+
+
+def exif(orientation: int, order: str = ">") -> bytes:
+    head = (b"MM\0*" if order == ">" else b"II*\0") + struct.pack(order + "I", 8)
+    return head + struct.pack(order + "HHHIHHI", 1, 0x0112, 3, 1, orientation, 0, 0)
+
+
+@pytest.fixture
+def picture(noise):
+    return noise(12, 20, 3)
+
+
+class TestProfiles:
+    @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+    def test_a_profile_goes_from_file_to_file(self, suffix, picture, tmp_path):
+        profile = icc_profile()
+        write_picture(tmp_path / f"a{suffix}", picture, profile)
+        (frame,) = PictureSource(tmp_path, [(tmp_path / f"a{suffix}").relative_to(tmp_path)])
+        assert frame.profile == profile
+
+    @pytest.mark.parametrize("suffix", [".bmp", ".tif", ".ppm"])
+    def test_formats_that_hold_none(self, suffix, picture, tmp_path):
+        write_picture(tmp_path / f"a{suffix}", picture, icc_profile())
+        pixels, profile = read_whole(tmp_path / f"a{suffix}")
+        assert profile is None
+        assert np.array_equal(pixels, picture)
+
+    def test_a_damaged_profile_does_not_cost_the_picture(self, picture, tmp_path, caplog):
+        write_picture(tmp_path / "a.png", picture, b"no profile" * 20)
+        assert "a colour profile that .png does not take is left out" in caplog.text
+        assert np.array_equal(read_picture(tmp_path / "a.png"), picture)
+
+
+class TestDepthAndAlpha:
+    @pytest.mark.parametrize("channels", [3, 4])
+    @pytest.mark.parametrize("suffix", [".png", ".tif"])
+    def test_sixteen_bits_and_alpha_are_read_and_written(self, suffix, channels, tmp_path):
+        deep = np.random.default_rng(0).integers(0, 65536, (12, 20, channels), dtype=np.uint16)
+        write_picture(tmp_path / f"a{suffix}", deep)
+        pixels, _ = read_whole(tmp_path / f"a{suffix}")
+        assert pixels.dtype == np.uint16
+        assert np.array_equal(pixels, deep)
+        assert np.array_equal(read_picture(tmp_path / f"a{suffix}"), np.rint(deep[..., :3] / 257).astype(np.uint8))
+
+    @pytest.mark.parametrize("suffix", [".jpg", ".bmp", ".webp"])
+    def test_formats_of_eight_bits_get_eight(self, suffix, tmp_path):
+        write_picture(tmp_path / f"a{suffix}", np.full((8, 8, 3), 200 * 257, np.uint16))
+        pixels, _ = read_whole(tmp_path / f"a{suffix}")
+        assert pixels.dtype == np.uint8
+        assert np.abs(pixels.astype(int) - 200).max() <= 1
+
+    def test_formats_without_alpha_get_the_picture_on_white(self, tmp_path):
+        half = np.full((8, 8, 4), (0, 100, 200, 51), np.uint8)
+        write_picture(tmp_path / "a.ppm", half)
+        assert read_picture(tmp_path / "a.ppm")[0, 0].tolist() == [204, 224, 244]
+
+    def test_gray_with_and_without_depth(self, tmp_path):
+        cv2.imwrite(str(tmp_path / "a.png"), np.full((4, 5), 77 * 257, np.uint16))
+        pixels, _ = read_whole(tmp_path / "a.png")
+        assert (pixels.shape, pixels.dtype) == ((4, 5, 3), np.uint16)
+        assert (pixels == 77 * 257).all()
+
+    def test_floating_point_is_refused_with_what_to_do(self, tmp_path):
+        cv2.imwrite(str(tmp_path / "a.hdr"), np.full((4, 5, 3), 0.5, np.float32))
+        (tmp_path / "a.hdr").rename(tmp_path / "a.png")  # known by its content
+        with pytest.raises(InputError, match="holds float32 values; convert it to 8 or 16 bits"):
+            read_whole(tmp_path / "a.png")
+
+
+class TestOrientation:
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    @pytest.mark.parametrize("order", ["<", ">"])
+    def test_all_eight_as_opencv_turns_them(self, orientation, order, picture):
+        block = np.frombuffer(exif(orientation, order), np.uint8)
+        png = cv2.imencodeWithMetadata(".png", picture[..., ::-1], [cv2.IMAGE_METADATA_EXIF], [block])[1]
+        expected = cv2.imdecode(png, cv2.IMREAD_COLOR_RGB)
+        assert read_orientation(block.tobytes()) == orientation
+        assert np.array_equal(turn_upright(picture, orientation), expected)
+
+    def test_alpha_is_turned_too(self, noise, tmp_path):
+        picture = noise(12, 20, 4)
+        block = np.frombuffer(exif(6), np.uint8)
+        pixels = cv2.cvtColor(picture, cv2.COLOR_RGBA2BGRA)
+        png = cv2.imencodeWithMetadata(".png", pixels, [cv2.IMAGE_METADATA_EXIF], [block])[1]
+        (tmp_path / "a.png").write_bytes(png.tobytes())
+        assert np.array_equal(read_whole(tmp_path / "a.png")[0], np.rot90(picture, -1))
+
+    @given(block=st.one_of(st.binary(max_size=60), st.binary(max_size=60).map(lambda tail: exif(6)[:8] + tail)))
+    def test_any_bytes_give_an_orientation(self, block):
+        assert 1 <= read_orientation(block) <= 8
