@@ -23,7 +23,7 @@ COMMANDS = {
     "translate": ("runtime.commands:translate", "Translate pictures, folders, videos, cameras and streams."),
     "cameras": ("runtime.commands:cameras", "List the cameras that can be translated."),
     "serve": ("runtime.web.commands:serve", "Show translators in a browser: camera, pictures and videos."),
-    "info": ("export.commands:info", "Say what a checkpoint or an artefact is."),
+    "info": ("export.info_command:info", "Say what a checkpoint or an artefact is."),
     "bench": ("runtime.machine_commands:bench", "Measure artefacts in every engine that is installed here."),
     "doctor": ("runtime.machine_commands:doctor", "Say what this machine can run, and how to mend what it cannot."),
     "demo": ("export.demo:demo", "Train, export, verify and translate the embedded emoji; write a report."),

@@ -1,24 +1,26 @@
-"""`cyclegan export`, `cyclegan verify` and `cyclegan info`."""
+"""`cyclegan export` and `cyclegan verify`."""
 
-import hashlib
 import json
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..runtime.errors import BackendError, CycleganError, InputError, UsageError
-from ..runtime.options import parse_size
+from .options import parse_capabilities, parse_size_range, parse_targets
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ..runtime.metadata import IO, Direction
     from ..trainer.checkpoint import LoadedGenerator, Weights
-    from .graph import Precision
-    from .report import VerificationReport
+    from .options import SizeRange
+    from .targets import Product
 
 LOGGER = logging.getLogger(__name__)
 
@@ -31,13 +33,28 @@ DIRECTIONS: dict[str, tuple["Direction", ...]] = {"AtoB": ("AtoB",), "BtoA": ("B
     "--direction", type=click.Choice(list(DIRECTIONS)), default="AtoB", show_default=True, help="Which generator."
 )
 @click.option(
+    "--to",
+    "targets",
+    metavar="LIST",
+    default="onnx",
+    show_default=True,
+    callback=parse_targets,
+    help="onnx, tensorrt, tensorrt-rtx, or several with commas.",
+)
+@click.option(
     "--precision",
-    type=click.Choice(["fp32", "fp16"]),
+    type=click.Choice(["fp32", "fp16", "int8"]),
     default="fp32",
     show_default=True,
-    help="fp16: convolutions in half, normalisation and pixels in FP32.",
+    help="fp16: convolutions in half; int8: convolutions in integers; normalisation and pixels always in FP32.",
 )
-@click.option("--size", metavar="HxW", callback=parse_size, help="Pin height and width.  [default: any size]")
+@click.option(
+    "--size",
+    "sizes",
+    metavar="HxW",
+    callback=parse_size_range,
+    help="Pin height and width, or for engines bound them: MIN:OPT:MAX.  [default: any size]",
+)
 @click.option(
     "--io",
     type=click.Choice(["uint8", "float"]),
@@ -53,6 +70,27 @@ DIRECTIONS: dict[str, tuple["Direction", ...]] = {"AtoB": ("AtoB",), "BtoA": ("B
     help="Averaged weights where the run keeps any, or those of the last step.",
 )
 @click.option(
+    "--calibration", type=click.Path(path_type=Path), help="Folder of pictures that int8's ranges are measured on."
+)
+@click.option(
+    "--keep-float",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Leave so many of the layers that int8 costs most in float.",
+)
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Largest batch of an engine."
+)
+@click.option("--tf32", is_flag=True, help="Let an FP32 engine round its factors to 10 bits: faster, less exact.")
+@click.option("--workspace", type=click.IntRange(min=1), metavar="MIB", help="Memory that an engine's layers may use.")
+@click.option(
+    "--compute-capability",
+    metavar="LIST",
+    callback=parse_capabilities,
+    help="Build a tensorrt-rtx engine for these, such as 8.9,12.0.  [default: every GPU that it supports]",
+)
+@click.option(
     "--images",
     type=click.Path(path_type=Path),
     help="Folder of pictures to verify with.  [default: the dataset's testA or testB]",
@@ -65,44 +103,62 @@ DIRECTIONS: dict[str, tuple["Direction", ...]] = {"AtoB": ("AtoB",), "BtoA": ("B
 def export(
     source: Path,
     direction: str,
-    precision: "Precision",
-    size: tuple[int, int] | None,
+    targets: tuple[str, ...],
+    precision: str,
+    sizes: "SizeRange | None",
     io: "IO",
     weights: "Weights",
+    calibration: Path | None,
+    keep_float: int,
+    batch_size: int,
+    tf32: bool,
+    workspace: int | None,
+    compute_capability: tuple[str, ...],
     images: Path | None,
     output: Path | None,
     no_verify: bool,
     as_json: bool,
 ) -> None:
-    """Turn the generators of SOURCE into ONNX files, and compare those with PyTorch.
+    """Turn the generators of SOURCE into ONNX files or TensorRT engines, and compare those with PyTorch.
 
     SOURCE is a run folder, a checkpoint, or official weights (a folder of latest_net_G_A.pth files, or one of them).
-    Each NAME.onnx takes the place of an older one; the comparison is stored beside it as NAME.verify.json. A file that
-    misses its gate is kept, and the command exits 1.
+    Each file takes the place of an older one; the comparison is stored beside it as NAME.verify.json. A file that
+    misses its gate is kept, and the command exits 1. An engine that cannot run here is told to be unproven.
     """
     with training_side():
         from ..trainer.checkpoint import load_generator
-        from .onnx_export import export_onnx
-        from .report import report_path
+        from .targets import Request, base_name, produce
 
     _check_verifiable(no_verify, images)
     source = source.resolve()
+    request = Request(
+        targets=targets,
+        precision=precision,
+        io=io,
+        weights=weights,
+        sizes=sizes,
+        largest_batch=batch_size,
+        tf32=tf32,
+        workspace_mib=workspace,
+        compute_capabilities=compute_capability,
+        calibration=tuple(_named_pictures(calibration)) if calibration else (),
+        keep_float=keep_float,
+        verify=not no_verify,
+    )
     folder = output or (source / "exports" if source.is_dir() else Path())
     generators = [load_generator(source, each, weights) for each in DIRECTIONS[direction]]
+    request.check(generators)
     pictures = [[] if no_verify else _pictures(images, generator) for generator in generators]
-    reports: dict[Path, VerificationReport | None] = {}
+    products: list[Product] = []
     for generator, held_out in zip(generators, pictures, strict=True):
-        path = folder / _file_name(generator, precision, size, io, weights)
-        with spinner(f"exporting {path.name}"):
-            export_onnx(generator, path, precision=precision, io=io, size=size)
-            report_path(path).unlink(missing_ok=True)  # it tells of the file that was here before
-        if not as_json:
-            click.echo(str(path))
-        reports[path] = None if no_verify else _verify_and_record(path, generator, held_out, quiet=as_json)
+        making = produce(generator, request, folder, held_out)
+        while product := _next(making, f"exporting {base_name(generator, request)}"):
+            products.append(product)
+            if not as_json:
+                _print_product(product)
     if as_json:
-        dumped = {path: report and report.model_dump(mode="json") for path, report in reports.items()}
-        click.echo(json.dumps([{"artefact": str(path), "verification": report} for path, report in dumped.items()]))
-    _fail_if_missed([path for path, report in reports.items() if report and not report.passed])
+        click.echo(json.dumps([_as_dict(product) for product in products]))
+    _fail_if_missed([product.path for product in products if product.report and not product.report.passed])
 
 
 @click.command()
@@ -116,14 +172,19 @@ def export(
     help="Folder of pictures to verify with.  [default: the dataset's testA or testB]",
 )
 @click.option("--backend", default="auto", show_default=True, help="An engine; auto: every one that is installed.")
+@click.option("--report", "page", type=click.Path(path_type=Path), help="Write the report as a page, FILE.html.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def verify(artefact: Path, reference: Path, images: Path | None, backend: str, as_json: bool) -> None:
-    """Compare ARTEFACT with the checkpoint it came from, in every engine; nothing is written.
+def verify(
+    artefact: Path, reference: Path, images: Path | None, backend: str, page: Path | None, as_json: bool
+) -> None:
+    """Compare ARTEFACT with the checkpoint it came from, in every engine; the artefact stays as it is.
 
-    Exits 1 where a comparison misses its gate.
+    Exits 1 where a comparison misses its gate; then the first layer that differs is named.
     """
     with training_side():
         from ..trainer.checkpoint import load_generator
+        from .report import report_table
+        from .report_page import save_page
         from .verify import read_metadata, verify_artefact
 
     metadata = read_metadata(artefact)
@@ -131,72 +192,13 @@ def verify(artefact: Path, reference: Path, images: Path | None, backend: str, a
     pictures = _pictures(images, generator)
     with spinner(f"verifying {artefact.name}"):
         report = verify_artefact(artefact, generator, pictures, backend=backend)
+    if page:
+        save_page(report, page)
     if as_json:
         click.echo(report.model_dump_json())
     else:
-        _print_table(report)
+        _print(report_table(report))
     _fail_if_missed([] if report.passed else [artefact])
-
-
-@click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
-def info(file: Path, as_json: bool) -> None:
-    """Say what FILE is: an exported model, a checkpoint, or the latest checkpoint of a run folder."""
-    facts = _artefact_facts(file) if file.suffix.lower() == ".onnx" else _checkpoint_facts(file)
-    if as_json:
-        click.echo(json.dumps(facts))
-        return
-    lines = list(_flatten(facts))
-    width = max(len(name) for name, _ in lines)
-    for name, value in lines:
-        click.echo(f"{name:<{width}}  {', '.join(map(str, value)) if isinstance(value, list) else value}")
-
-
-def _artefact_facts(path: Path) -> dict[str, Any]:
-    """Describe an ONNX file with what the edge install has."""
-    from ..runtime.backends import open_backend
-    from ..runtime.metadata import parse_metadata
-
-    with closing(open_backend(path, device="cpu")) as backend:
-        metadata = parse_metadata(backend.properties, path)
-    facts = {"kind": "artefact" if metadata else "ONNX model of another tool"} | _file_facts(path)
-    facts |= {"input": str(backend.input), "output": str(backend.output)}
-    return facts | (metadata.model_dump(mode="json") if metadata else {})
-
-
-def _checkpoint_facts(source: Path) -> dict[str, Any]:
-    with training_side():
-        from ..trainer.checkpoint import find_checkpoint, load_checkpoint, restored_config
-
-    path = find_checkpoint(source)
-    content = load_checkpoint(path)
-    config = restored_config(content, path)
-    return {
-        "kind": "checkpoint",
-        **_file_facts(path),
-        "schema_version": content["schema_version"],
-        **content["progress"],
-        "networks": config.networks.model_dump(),
-        "crop_size": config.data.crop_size,
-        "dataroot": config.data.dataroot,
-        "averaged_weights": config.optim.ema_halflife > 0,
-    }
-
-
-def _file_facts(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"file": str(path), "bytes": path.stat().st_size, "sha256": sha256}
-
-
-def _flatten(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Give every value with its path, `source.name`; absent ones are left out."""
-    for name, value in facts.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{name}.")
-        elif value is not None:
-            yield prefix + name, value
 
 
 def _check_verifiable(no_verify: bool, images: Path | None) -> None:
@@ -212,28 +214,24 @@ def _check_verifiable(no_verify: bool, images: Path | None) -> None:
         )
 
 
-def _verify_and_record(
-    path: Path, generator: "LoadedGenerator", pictures: list[Path], quiet: bool
-) -> "VerificationReport":
-    from .verify import record, verify_artefact
-
-    with spinner(f"verifying {path.name}"):
-        report = verify_artefact(path, generator, pictures)
-        record(report, path)
-    if not quiet:
-        _print_table(report)
-    return report
+def _next(making: "Iterator[Product]", text: str) -> "Product | None":
+    with spinner(text):
+        return next(making, None)
 
 
-def _file_name(
-    generator: "LoadedGenerator", precision: str, size: tuple[int, int] | None, io: str, weights: str
-) -> str:
-    """Name an artefact by what sets it apart: `NAME-AtoB-fp16`, then whatever is not the default."""
-    parts = [generator.name, generator.direction, precision]
-    parts += [f"{size[0]}x{size[1]}"] if size else []
-    parts += [io] if io != "uint8" else []
-    parts += [weights] if weights != "ema" else []
-    return "-".join(parts) + ".onnx"
+def _print_product(product: "Product") -> None:
+    from .report import quantisation_table, report_table
+
+    click.echo(str(product.path))
+    if product.quantisation:
+        _print(quantisation_table(product.quantisation))
+    if product.report:
+        _print(report_table(product.report))
+
+
+def _as_dict(product: "Product") -> dict[str, Any]:
+    told = {"artefact": str(product.path), "verification": product.report and product.report.model_dump(mode="json")}
+    return told | ({"quantisation": asdict(product.quantisation)} if product.quantisation else {})
 
 
 def _pictures(images: Path | None, generator: "LoadedGenerator") -> list[Path]:
@@ -241,10 +239,7 @@ def _pictures(images: Path | None, generator: "LoadedGenerator") -> list[Path]:
     from ..trainer.data import domain_folder, list_pictures
 
     if images is not None:
-        pictures = list_pictures(images)
-        if not pictures:
-            raise InputError(f"there is no picture in {images}; give a folder of pictures to be translated")
-        return pictures
+        return _named_pictures(images)
     data = generator.config.data
     return (
         list_pictures(domain_folder(data, "test", "A" if generator.direction == "AtoB" else "B"))
@@ -253,12 +248,19 @@ def _pictures(images: Path | None, generator: "LoadedGenerator") -> list[Path]:
     )
 
 
-def _print_table(report: "VerificationReport") -> None:
+def _named_pictures(folder: Path) -> list[Path]:
+    from ..trainer.data import list_pictures
+
+    pictures = list_pictures(folder)
+    if not pictures:
+        raise InputError(f"there is no picture in {folder}; give a folder of pictures to be translated")
+    return pictures
+
+
+def _print(table: "Table") -> None:
     from rich.console import Console
 
-    from .report import report_table
-
-    Console(width=None if sys.stdout.isatty() else 120).print(report_table(report))
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
 def _fail_if_missed(paths: list[Path]) -> None:

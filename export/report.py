@@ -1,13 +1,22 @@
 """What a verification found: its gates, its numbers, its table."""
 
+import base64
+import io
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
 from rich.table import Table
 
+from ..runtime.contract import Picture
 from ..runtime.errors import replacing
 from ..runtime.metadata import Source, Verification
+
+if TYPE_CHECKING:
+    from .quantize import Quantisation
 
 
 class Gate(BaseModel):
@@ -31,7 +40,13 @@ class Gate(BaseModel):
 
 
 # By the coarser precision of artefact and engine.
-GATES = {"fp32": Gate(max_lsb=1), "fp16": Gate(min_psnr_db=40.0), "bf16": Gate(min_psnr_db=40.0)}
+GATES = {
+    "fp32": Gate(max_lsb=1),
+    "tf32": Gate(min_psnr_db=45.0),
+    "fp16": Gate(min_psnr_db=40.0),
+    "bf16": Gate(min_psnr_db=40.0),
+    "int8": Gate(min_psnr_db=28.0),
+}
 
 # InstanceNorm divides a flat plane's rounding error by sqrt(eps) and the next layers magnify it until it fills the
 # picture: PyTorch in FP32 and in FP64 differ by more than 100 LSB there. No two engines can agree on such noise.
@@ -41,8 +56,9 @@ UNDETERMINED = Gate()
 class Comparison(BaseModel):
     """One engine against PyTorch on one kind of input, size and batch; one LSB is a step of a uint8 pixel.
 
-    PSNR (dB, None where all pictures are identical) and SSIM (None where its window does not fit) are of the worst
-    picture. A blank frame is not finite, or all black or all white where PyTorch's is not.
+    `p999_lsb` is what 99.9 % of all values stay below or at; `alone_lsb` is how far the engine's batches differ from
+    its own batches of one. PSNR (dB, None where all pictures are identical) and SSIM (None where its window does not
+    fit) are of the worst picture. A blank frame is not finite, or all black or all white where PyTorch's is not.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,12 +70,61 @@ class Comparison(BaseModel):
     batch: int
     max_lsb: int
     mean_lsb: float
+    p999_lsb: float
+    alone_lsb: int
     equal_share: float
     psnr_db: float | None
     ssim: float | None
     blank_frames: int
     gate: Gate
     passed: bool
+
+
+class Divergence(BaseModel):
+    """Where an engine that missed its gate first leaves PyTorch, on one picture.
+
+    `layer` is PyTorch's name of it, `node` the graph's; the deviations are relative: the RMS of the difference over the
+    RMS of PyTorch's own values, behind this layer and behind the one before.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    engine: str
+    precision: str
+    layer: str
+    node: str
+    deviation: float | None
+    deviation_before: float | None
+
+    def __str__(self) -> str:
+        """Say it in a sentence."""
+        if self.deviation is None:
+            return f"{self.engine} {self.precision}: {self.layer}"
+        before = "" if self.deviation_before is None else f", {self.deviation_before:.1e} before it"
+        return (
+            f"{self.engine} {self.precision} first leaves PyTorch at {self.layer} (node {self.node}): "
+            f"relative deviation {self.deviation:.1e}{before}"
+        )
+
+
+class WorstPicture(BaseModel):
+    """The picture that came out worst, as data URIs; the difference is ten times enlarged."""
+
+    model_config = ConfigDict(frozen=True)
+
+    engine: str
+    input: str
+    given: str
+    pytorch: str
+    engine_result: str
+    difference: str
+
+    @classmethod
+    def of(cls, engine: str, kind: str, given: Picture, pytorch: Picture, result: Picture) -> "WorstPicture":
+        """Encode uint8 [H, W, C] pictures: what was given, and what came of it here and there."""
+        difference = np.clip(10 * np.abs(result.astype(np.int16) - pytorch), 0, 255).astype(np.uint8)
+        uris = [_data_uri(picture) for picture in (given, pytorch, result, difference)]
+        return cls(engine=engine, input=kind, given=uris[0], pytorch=uris[1], engine_result=uris[2], difference=uris[3])
 
 
 class VerificationReport(BaseModel):
@@ -75,7 +140,10 @@ class VerificationReport(BaseModel):
     created: str
     pictures: tuple[str, ...]
     notes: tuple[str, ...]
+    machine: dict[str, str]
     comparisons: tuple[Comparison, ...]
+    divergences: tuple[Divergence, ...] = ()
+    worst: WorstPicture | None = Field(default=None, exclude=True, repr=False)  # for the page alone
 
     def summary(self) -> Verification:
         """Return what the artefact itself says of the verification; undetermined comparisons have no say in it."""
@@ -86,6 +154,13 @@ class VerificationReport(BaseModel):
             max_lsb=max(row.max_lsb for row in judged),
             min_psnr_db=min((round(row.psnr_db, 2) for row in judged if row.psnr_db is not None), default=None),
         )
+
+
+def _data_uri(picture: Picture) -> str:
+    """Encode uint8 [H, W, C] as PNG; where there are neither 1 nor 3 channels, the first stands for all."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture if picture.shape[-1] == 3 else picture[..., 0]).save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def report_path(artefact: Path) -> Path:
@@ -106,11 +181,13 @@ def save_report(report: VerificationReport, path: Path) -> None:
 def report_table(report: VerificationReport) -> Table:
     """Lay the report out: a line for each engine and input, with the worst over its sizes and batches."""
     table = Table(title=f"{report.artefact} against PyTorch FP32", title_justify="left", caption_justify="left")
-    if any(row.gate == UNDETERMINED for row in report.comparisons):
-        table.caption = "InstanceNorm turns a constant picture into magnified rounding errors, in PyTorch as anywhere."
+    caption = [str(divergence) for divergence in report.divergences]
+    if any(row.gate == UNDETERMINED and row.input == "constant" for row in report.comparisons):
+        caption.append("InstanceNorm turns a constant picture into magnified rounding errors, in PyTorch as anywhere.")
+    table.caption = "\n".join(caption) or None
     table.add_column("engine")
     table.add_column("input")
-    for heading in ("max LSB", "mean LSB", "equal", "PSNR dB", "SSIM", "gate"):
+    for heading in ("max LSB", "p99.9", "mean LSB", "equal", "PSNR dB", "SSIM", "gate"):
         table.add_column(heading, justify="right")
     table.add_column("result")
     for engine, of_engine in groupby(report.comparisons, lambda row: f"{row.engine} {row.precision}"):
@@ -128,6 +205,7 @@ def _cells(rows: list[Comparison]) -> tuple[str, ...]:
     likenesses = [row.ssim for row in rows if row.ssim is not None]
     return (
         str(max(row.max_lsb for row in rows)),
+        f"{max(row.p999_lsb for row in rows):.0f}",
         f"{max(row.mean_lsb for row in rows):.4f}",
         f"{min(row.equal_share for row in rows):.2%}",
         f"{min(ratios):.1f}" if ratios else "identical",
@@ -145,3 +223,15 @@ def _result(rows: list[Comparison]) -> str:
     what = "blank" if any(row.blank_frames for row in missed) else "missed"
     where = ", ".join(f"{row.batch}x{row.size[0]}x{row.size[1]}" for row in missed)
     return f"[red]{what}[/red]" if len(missed) == len(rows) else f"[red]{what} at {where}[/red]"
+
+
+def quantisation_table(found: "Quantisation") -> Table:
+    """Lay out what INT8 costs: by method of calibration, then layer by layer, the costliest first."""
+    tried = ", ".join(f"{method} {psnr:.1f} dB" for method, psnr in found.psnr_db.items())
+    table = Table(title=f"INT8 by {found.method} ({tried})", title_justify="left")
+    table.add_column("layer alone in INT8")
+    table.add_column("PSNR dB", justify="right")
+    table.add_column("computed in")
+    for cost in found.sensitivity:
+        table.add_row(cost.layer, f"{cost.psnr_db:.1f}", "float" if cost.layer in found.kept_float else "int8")
+    return table

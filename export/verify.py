@@ -20,14 +20,27 @@ from .. import __version__
 from ..runtime.backends import available_backends, open_backend
 from ..runtime.backends.base import Backend, Precision
 from ..runtime.contract import Picture, decode, encode, padded_side
+from ..runtime.doctor import gpus, machine
+from ..runtime.engine_file import ENGINE_SUFFIX, read_description, write_engine
 from ..runtime.errors import ArtefactError, BackendError, UsageError
 from ..runtime.metadata import ArtefactMetadata, parse_metadata
 from ..trainer.checkpoint import LoadedGenerator
 from ..trainer.metrics import psnr, ssim
 from ..trainer.pictures import Pixels, read_pixels, resize
+from .divergence import find_divergence
 from .graph import InferenceGenerator
 from .onnx_export import Size, source_of, write_onnx
-from .report import GATES, UNDETERMINED, Comparison, Gate, VerificationReport, report_path, save_report
+from .report import (
+    GATES,
+    UNDETERMINED,
+    Comparison,
+    Divergence,
+    Gate,
+    VerificationReport,
+    WorstPicture,
+    report_path,
+    save_report,
+)
 
 LOGGER = logging.getLogger(__name__)
 
@@ -36,6 +49,15 @@ PRECISIONS: dict[str, tuple[Precision, ...]] = {"onnxruntime": ("fp32",), "openv
 BATCHES = (1, 2)
 NUM_PICTURES = 4
 SSIM_WINDOW = 11
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """A comparison, and what was compared."""
+
+    comparison: Comparison
+    case: "_Case"
+    result: Picture
 
 
 @dataclass(frozen=True)
@@ -62,20 +84,27 @@ def verify_artefact(
     """
     metadata = read_metadata(path)
     _check_same_kind(metadata, generator, path)
-    readable, notes = _read_pictures(pictures, metadata.input_channels)
+    readable, notes = read_pictures(pictures, metadata.input_channels)
+    if not readable:
+        notes.append("no real picture was at hand: compared on synthetic pictures only")
     if metadata.source.sha256 != generator.sha256:
         notes.append(f"{path.name} was made from another checkpoint than this {generator.name}")
     cases = list(_cases(metadata, generator, list(readable.values())))
-    comparisons = tuple(
-        _compare(opened, metadata, case, batch, _gate(case.kind, metadata, opened, generator))
+    found = [
+        outcome
         for opened in _engines(path, backend, notes)
         for case in cases
-        for batch in BATCHES
-    )
+        for outcome in _compare_batches(opened, metadata, case, _gate(case.kind, metadata, opened, generator))
+    ]
     for note in notes:
         LOGGER.warning("%s", note)
+    comparisons = tuple(outcome.comparison for outcome in found)
+    worst = max(found, key=_badness)
     return VerificationReport(
         passed=all(comparison.passed for comparison in comparisons),
+        divergences=_divergences(path, metadata, generator, found),
+        worst=_worst_picture(worst),
+        machine={"gpu": _gpu()} | {key: str(value) for key, value in machine().items()},
         artefact=path.name,
         artefact_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         reference=source_of(generator),
@@ -93,6 +122,12 @@ def record(report: VerificationReport, path: Path) -> None:
     Raises:
         OutputError: a file cannot be written.
     """
+    if path.suffix.lower() == ENGINE_SUFFIX:
+        description = read_description(path)
+        artefact = description.artefact.model_copy(update={"verification": report.summary()})
+        write_engine(path.read_bytes(), description.model_copy(update={"artefact": artefact}), path)
+        save_report(report, report_path(path))
+        return
     model = onnx.load(path)
     metadata = parse_metadata({entry.key: entry.value for entry in model.metadata_props}, path)
     assert metadata is not None, "a report is made of our own artefacts only"
@@ -107,6 +142,8 @@ def read_metadata(path: Path) -> ArtefactMetadata:
         ArtefactError: the file is missing, damaged, or not written by `cyclegan export`.
         BackendError: no engine is installed.
     """
+    if path.suffix.lower() == ENGINE_SUFFIX:
+        return read_description(path).artefact
     with closing(open_backend(path, device="cpu")) as backend:
         metadata = parse_metadata(backend.properties, path)
     if metadata is None:
@@ -124,19 +161,19 @@ def _check_same_kind(metadata: ArtefactMetadata, generator: LoadedGenerator, pat
         )
 
 
-def _read_pictures(paths: Sequence[Path], channels: int) -> tuple[dict[str, Pixels], list[str]]:
+def read_pictures(
+    paths: Sequence[Path], channels: int, most: int = NUM_PICTURES
+) -> tuple[dict[str, Pixels], list[str]]:
     """Read the first pictures that can be read; returns them by file name, and what must be said about the others."""
     readable: dict[str, Pixels] = {}
     notes: list[str] = []
     for path in paths:
-        if len(readable) == NUM_PICTURES:
+        if len(readable) == most:
             break
         try:
             readable[path.name] = read_pixels(path, channels)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             notes.append(f"{path} is no readable picture ({error})")
-    if not readable:
-        notes.append("no real picture was at hand: compared on noise and constant pictures only")
     return readable, notes
 
 
@@ -157,7 +194,9 @@ def _frames(size: Size, channels: int, pictures: list[Pixels]) -> dict[str, Pict
     random = np.random.default_rng(0)
     noise = random.integers(0, 256, (2, height, width, channels), dtype=np.uint8)
     colours = random.integers(0, 256, (2, 1, 1, channels), dtype=np.uint8)
-    frames = {"noise": noise, "constant": np.broadcast_to(colours, noise.shape).copy()}
+    ramps = np.meshgrid(np.linspace(0, 255, height), np.linspace(255, 0, width), indexing="ij")
+    gradient = np.rint(np.repeat(np.stack(ramps)[..., None], channels, axis=-1)).astype(np.uint8)
+    frames = {"noise": noise, "gradient": gradient, "constant": np.broadcast_to(colours, noise.shape).copy()}
     if pictures:
         resized = [np.rint(resize(picture, (width, height))).astype(np.uint8) for picture in pictures]
         frames["pictures"] = np.stack(list(islice(cycle(resized), NUM_PICTURES)))
@@ -166,12 +205,14 @@ def _frames(size: Size, channels: int, pictures: list[Pixels]) -> dict[str, Pict
 
 def _engines(path: Path, backend: str, notes: list[str]) -> Iterator[Backend]:
     """Open the artefact in every engine and precision in turn; one that this CPU does not have becomes a note."""
-    for engine in available_backends() if backend == "auto" else (backend,):
-        for precision in PRECISIONS.get(engine, ("fp32",)):
+    on_gpu = path.suffix.lower() == ENGINE_SUFFIX
+    for engine in (backend,) if on_gpu or backend != "auto" else available_backends():
+        for precision in ("auto",) if on_gpu else PRECISIONS.get(engine, ("fp32",)):
             try:
-                opened = open_backend(path, backend=engine, device="cpu", precision=precision)
+                device = "auto" if on_gpu else "cpu"
+                opened = open_backend(path, backend=engine, device=device, precision=precision)
             except BackendError as error:
-                if precision == "fp32":
+                if precision != "bf16":
                     raise
                 notes.append(f"{engine} in {precision} was left out: {error}")
                 continue
@@ -180,20 +221,34 @@ def _engines(path: Path, backend: str, notes: list[str]) -> Iterator[Backend]:
 
 
 def _gate(kind: str, metadata: ArtefactMetadata, opened: Backend, generator: LoadedGenerator) -> Gate:
+    """Return the gate of the coarser precision; INT8 is judged on what it was calibrated for, real pictures."""
     if kind == "constant" and generator.config.networks.norm == "instance":
         return UNDETERMINED
-    return GATES[metadata.precision if opened.precision == "fp32" else opened.precision]
+    if metadata.precision == "int8":
+        return GATES["int8"] if kind == "pictures" else UNDETERMINED
+    return GATES[opened.precision if opened.precision in ("bf16", "tf32") else metadata.precision]
 
 
-def _compare(opened: Backend, metadata: ArtefactMetadata, case: _Case, batch: int, gate: Gate) -> Comparison:
-    result, finite = _translate(opened, metadata, case.frames, batch)
+def _compare_batches(opened: Backend, metadata: ArtefactMetadata, case: _Case, gate: Gate) -> Iterator[_Outcome]:
+    """Compare a case in batches of every size; each must also equal the engine's own batches of one."""
+    alone: Picture | None = None
+    for batch in BATCHES:
+        result, finite = _translate(opened, metadata, case.frames, batch)
+        alone = result if alone is None else alone
+        yield _Outcome(_compare(opened, case, batch, gate, result, finite, alone), case, result)
+
+
+def _compare(
+    opened: Backend, case: _Case, batch: int, gate: Gate, result: Picture, finite: NDArray[np.bool_], alone: Picture
+) -> Comparison:
     difference = np.abs(result.astype(np.int16) - case.expected)
+    worst_psnr = _worst_psnr(result, case.expected)
     ours, theirs = (torch.from_numpy(frames).permute(0, 3, 1, 2) for frames in (result, case.expected))
-    worst_psnr = float(psnr(ours, theirs).min())
     height, width = case.frames.shape[1:3]
     max_lsb = int(difference.max())
-    psnr_db = worst_psnr if np.isfinite(worst_psnr) else None
+    alone_lsb = int(np.abs(result.astype(np.int16) - alone).max())
     blank_frames = int((~finite | (_is_blank(result) & ~_is_blank(case.expected))).sum())
+    passed = gate.admits(max_lsb, worst_psnr) and gate.admits(alone_lsb, _worst_psnr(result, alone))
     return Comparison(
         engine=opened.name,
         precision=opened.precision,
@@ -202,13 +257,61 @@ def _compare(opened: Backend, metadata: ArtefactMetadata, case: _Case, batch: in
         batch=batch,
         max_lsb=max_lsb,
         mean_lsb=float(difference.mean()),
+        p999_lsb=float(np.percentile(difference, 99.9)),
+        alone_lsb=alone_lsb,
         equal_share=float((difference == 0).all(axis=-1).mean()),
-        psnr_db=psnr_db,
+        psnr_db=worst_psnr,
         ssim=float(ssim(ours, theirs).min()) if min(height, width) >= SSIM_WINDOW else None,
         blank_frames=blank_frames,
         gate=gate,
-        passed=not blank_frames and gate.admits(max_lsb, psnr_db),
+        passed=not blank_frames and passed,
     )
+
+
+def _worst_psnr(result: Picture, truth: Picture) -> float | None:
+    """Return the lowest PSNR of any picture in dB, None where all are identical."""
+    ours, theirs = (torch.from_numpy(frames).permute(0, 3, 1, 2) for frames in (result, truth))
+    worst = float(psnr(ours, theirs).min())
+    return worst if np.isfinite(worst) else None
+
+
+def _badness(outcome: _Outcome) -> tuple[bool, bool, float]:
+    """Order outcomes: those that missed first, real pictures before others, then by PSNR."""
+    row = outcome.comparison
+    return not row.passed, row.gate != UNDETERMINED, -(row.psnr_db or np.inf)
+
+
+def _worst_picture(outcome: _Outcome) -> WorstPicture:
+    """Pick the picture that differs most of the worst outcome."""
+    case, row = outcome.case, outcome.comparison
+    errors = np.square(outcome.result.astype(np.float32) - case.expected).mean(axis=(1, 2, 3))
+    index = int(errors.argmax())
+    return WorstPicture.of(
+        f"{row.engine} {row.precision}", case.kind, case.frames[index], case.expected[index], outcome.result[index]
+    )
+
+
+def _divergences(
+    path: Path, metadata: ArtefactMetadata, generator: LoadedGenerator, found: list[_Outcome]
+) -> tuple[Divergence, ...]:
+    """Name the first layer that differs, of each engine that missed a gate; an engine file shows no layers."""
+    if path.suffix.lower() == ENGINE_SUFFIX:
+        return ()
+    missed: dict[tuple[str, str], _Outcome] = {}
+    for outcome in found:
+        if not outcome.comparison.passed:
+            missed.setdefault((outcome.comparison.engine, outcome.comparison.precision), outcome)
+    return tuple(
+        find_divergence(path, metadata, generator, outcome.case.frames[:1], backend=engine, precision=precision)
+        for (engine, precision), outcome in missed.items()
+    )
+
+
+def _gpu() -> str:
+    try:
+        return gpus()
+    except OSError:
+        return "none"
 
 
 def _translate(

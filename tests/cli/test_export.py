@@ -10,59 +10,17 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from PIL import Image
 
 from cyclegan_edge.cli import main
 from cyclegan_edge.export import onnx_export
 from cyclegan_edge.export.graph import InferenceGenerator
 from cyclegan_edge.runtime.metadata import METADATA_KEY, parse_metadata
-from cyclegan_edge.trainer.checkpoint import save_checkpoint
-from cyclegan_edge.trainer.config import resolve_config
-from cyclegan_edge.trainer.step import CycleGAN
 
 
 def cyclegan(*arguments) -> int:
     with pytest.raises(SystemExit) as end:
         main([str(argument) for argument in arguments])
     return end.value.code
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    for domain in "AB":
-        (root / f"test{domain}").mkdir()
-        for number in range(2):
-            pixels = rng.integers(0, 256, (40, 30, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(root / f"test{domain}" / f"{domain}{number}.png")
-    return root
-
-
-@pytest.fixture(scope="module")
-def make_run(tmp_path_factory):
-    """Return a function that writes an untrained run whose averaged weights are not its raw ones."""
-
-    def make(name: str, dataroot: Path | str = "", **data) -> Path:
-        layer = {
-            "data": {"dataroot": str(dataroot), "load_size": 32, "crop_size": 32} | data,
-            "networks": {"generator": "resnet_1blocks", "ngf": 4, "ndf": 4},
-        }
-        folder = tmp_path_factory.mktemp("runs") / name
-        model = CycleGAN(resolve_config(layer), torch.device("cpu"))
-        for averaged in (model.ema_A, model.ema_B):
-            for weight in averaged.parameters():
-                weight.add_(torch.randn_like(weight), alpha=0.01)
-        progress = {"step": 7, "epoch": 1}
-        save_checkpoint(folder / "checkpoints" / "latest.pt", model.config, progress, model.state_dict())
-        return folder
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def run(make_run, dataset) -> Path:
-    return make_run("t", dataset)
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def test_every_engine_takes_every_input_at_two_sizes_in_two_batches(report):
     assert seen == {
         (*engine, kind, size, batch)
         for engine in engines
-        for kind in ("noise", "constant", "pictures")
+        for kind in ("noise", "gradient", "constant", "pictures")
         for size in ((32, 32), (32, 36))
         for batch in (1, 2)
     }
@@ -129,7 +129,7 @@ def test_every_architecture_passes(make_run, exported, pictures, changes, precis
     generator = load_generator(make_run(**changes), "BtoA")
     report = verify_artefact(exported(generator, precision=precision), generator, pictures)
     assert report.passed
-    assert {row.input for row in report.comparisons} == {"noise", "constant", "pictures"}
+    assert {row.input for row in report.comparisons} == {"noise", "gradient", "constant", "pictures"}
     constant = {row.gate for row in report.comparisons if row.input == "constant" and row.precision == "fp32"}
     instance = generator.config.networks.norm == "instance"
     assert constant == {UNDETERMINED if instance else GATES[precision]}
@@ -206,7 +206,7 @@ def test_a_frame_that_is_black_or_not_finite_fails_even_where_no_number_is_gated
 ):
     tamper_with(monkeypatch, tamper)
     report = verify_artefact(exported(generator, io=io), generator, backend="onnxruntime")
-    assert [row.passed for row in report.comparisons] == [False] * 8
+    assert [row.passed for row in report.comparisons] == [False] * 12
     assert {(row.batch, row.blank_frames) for row in report.comparisons} == {(1, 2), (2, 1)}
 
 
@@ -219,6 +219,7 @@ def test_a_batch_that_mixes_its_pictures_is_caught(generator, exported, monkeypa
     report = verify_artefact(exported(generator), generator, backend="onnxruntime")
     assert {row.batch for row in judged(report) if row.passed} == {1}
     assert {row.batch for row in judged(report) if not row.passed} == {2}
+    assert {row.alone_lsb > 1 for row in judged(report) if row.batch == 2} == {True}
 
 
 @pytest.mark.parametrize(
@@ -243,6 +244,8 @@ def test_the_gates_in_words():
         "fp32": "≤ 1 LSB",
         "fp16": "≥ 40 dB",
         "bf16": "≥ 40 dB",
+        "tf32": "≥ 45 dB",
+        "int8": "≥ 28 dB",
     }
     assert str(UNDETERMINED) == "not blank"
     assert Gate(max_lsb=1).admits(1, 3.0)
@@ -254,12 +257,12 @@ def test_pictures_that_cannot_be_read_are_named_and_none_at_all_is_said(generato
     report = verify_artefact(exported(generator), generator, [broken, pictures[0]], backend="onnxruntime")
     assert report.pictures == (pictures[0].name,)
     assert [str(broken) in note for note in report.notes] == [True]
-    assert {row.input for row in report.comparisons} == {"noise", "constant", "pictures"}
+    assert {row.input for row in report.comparisons} == {"noise", "gradient", "constant", "pictures"}
 
     report = verify_artefact(exported(generator), generator, [broken], backend="onnxruntime")
     assert report.passed
-    assert {row.input for row in report.comparisons} == {"noise", "constant"}
-    assert "no real picture was at hand: compared on noise and constant pictures only" in report.notes
+    assert {row.input for row in report.comparisons} == {"noise", "gradient", "constant"}
+    assert "no real picture was at hand: compared on synthetic pictures only" in report.notes
 
 
 def test_ssim_is_left_out_where_its_window_does_not_fit(generator, exported, tmp_path):
@@ -301,7 +304,9 @@ def test_the_report_is_stored_beside_the_artefact_and_its_summary_inside(generat
     record(report, path)
 
     assert {file.name for file in tmp_path.iterdir()} == {"run-AtoB-fp32.onnx", "run-AtoB-fp32.verify.json"}
-    assert VerificationReport.model_validate_json(report_path(path).read_text()) == report
+    assert VerificationReport.model_validate_json(report_path(path).read_text()) == report.model_copy(
+        update={"worst": None}
+    )
     assert report.artefact_sha256 == compared
     assert report.producer.keys() == {"cyclegan_edge", "torch", "onnxruntime", "openvino"}
     assert report.reference == read_metadata(path).source
@@ -317,9 +322,9 @@ def test_the_table_shows_the_worst_of_each_input_and_where_it_missed(report):
     first = report.comparisons[0]
     worse = first.model_copy(update={"max_lsb": 77, "psnr_db": 12.34, "passed": False, "batch": 2, "size": (32, 36)})
     shown = io.StringIO()
-    Console(width=140, file=shown).print(report_table(report.model_copy(update={"comparisons": (first, worse)})))
+    Console(width=160, file=shown).print(report_table(report.model_copy(update={"comparisons": (first, worse)})))
     (line,) = [line for line in shown.getvalue().splitlines() if "noise" in line]
     cells = [cell.strip() for cell in line.strip("│ ").split("│")]
     assert cells[:3] == [f"{first.engine} {first.precision}", "noise", "77"]
-    assert cells[5] == "12.3"
-    assert cells[8] == "missed at 2x32x36"
+    assert cells[6] == "12.3"
+    assert cells[9] == "missed at 2x32x36"

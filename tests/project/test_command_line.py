@@ -15,11 +15,11 @@ PROMISED = {
         "--name --runs --config --set --resume --device --precision --epochs --epochs-decay --max-steps --batch-size "
         "--size --seed --init-from"
     ),
-    "export": "--direction --precision --size --io --weights --images --output --no-verify",
+    "export": "--direction --to --precision --size --io --weights --calibration --images --output --no-verify",
     "dataset": "check",
     "evaluate": "--size --limit --features --weights --backend --device",
     "export-weights": "--output --weights",
-    "verify": "--reference --images --backend",
+    "verify": "--reference --images --backend --report",
     "translate": (
         "-m -i -o --backend --device --fit --size --scale --tile --policy --codec --crf --preset --no-audio --view "
         "--overlay"

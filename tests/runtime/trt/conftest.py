@@ -1,7 +1,4 @@
-"""The TensorRT backend over a double of the library and of CUDA, which does what is queued only when it is waited for.
-
-A test holds the double, and what the code expects of the library, against the real TensorRT-RTX.
-"""
+"""A double of TensorRT and of CUDA, which does what is queued only when it is waited for."""
 
 import ctypes
 import hashlib
@@ -13,15 +10,11 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from cyclegan_edge.runtime.backends import open_backend, trt_api
+from cyclegan_edge.runtime.backends import cuda_memory
 from cyclegan_edge.runtime.engine_file import EngineFile, Profile, this_system, write_engine
-from cyclegan_edge.runtime.errors import ArtefactError, BackendError
-
-cuda_memory = pytest.importorskip("cyclegan_edge.runtime.backends.cuda_memory", reason="cuda-bindings is not installed")
 
 PLAN = b"a plan"
 FREE = Profile(smallest=(1, 8, 8), commonest=(1, 16, 16), largest=(2, 32, 32))
-FIXED = Profile(smallest=(1, 8, 8), commonest=(1, 8, 8), largest=(1, 8, 8))
 OK = cuda_memory.cudart.cudaError_t.cudaSuccess
 NO_DRIVER = cuda_memory.cudart.cudaError_t.cudaErrorInsufficientDriver
 
@@ -277,134 +270,7 @@ def engine(library, metadata, tmp_path):
     return make
 
 
-def test_pictures_go_through_and_the_caller_owns_the_result(engine, library, noise):
-    backend = open_backend(engine())
-    assert (backend.name, backend.device) == (library.name.replace("_", "-"), "cuda:0")
-    assert str(backend.input) == "image uint8 [?, ?, ?, 3]"
-    results = []
-    for shape in ((1, 8, 8, 3), (2, 32, 32, 3), (1, 16, 8, 3)):
-        batch = noise(*shape)
-        results.append((backend.infer(batch), batch))
-    assert all(np.array_equal(result, 255 - batch) for result, batch in results)
-
-
-@pytest.mark.parametrize("number", [1, 2, 3, 4, 7])
-def test_more_pictures_than_the_engine_takes_go_through_in_parts(engine, noise, number):
-    batch = noise(number, 16, 24, 3)
-    assert np.array_equal(open_backend(engine()).infer(batch), 255 - batch)
-
-
-def test_one_shape_becomes_a_cuda_graph(engine, library, cuda, noise):
-    backend = open_backend(engine(profile=FIXED))
-    for _ in range(3):
-        batch = noise(3, 8, 8, 3)
-        assert np.array_equal(backend.infer(batch), 255 - batch)
-    if library.name == "tensorrt":
-        assert cuda.launches == 7  # of nine parts, each of the two slots records its first
-    else:
-        assert cuda.launches == 0
-        assert library.engine.config.cuda_graph_strategy == "whole"
-
-
-def test_closing_gives_everything_back_and_ends_it(engine, cuda, noise):
-    backend = open_backend(engine())
-    backend.infer(noise(1, 8, 8, 3))
-    backend.infer(noise(2, 32, 32, 3))  # needs larger buffers
-    assert len(cuda.memory) == 8
-    backend.close()
-    backend.close()
-    assert (cuda.memory, cuda.events, cuda.streams) == ({}, set(), 0)
-    with pytest.raises(BackendError, match="was closed"):
-        backend.infer(noise(1, 8, 8, 3))
-
-
-def test_a_size_outside_the_profile_is_refused(engine, noise):
-    with pytest.raises(BackendError, match=r"takes batches of 1x8x8 to 2x32x32 .*, not 1x64x32"):
-        open_backend(engine()).infer(noise(1, 64, 32, 3))
-
-
-def test_a_failing_engine_says_what_it_says(engine, library, noise):
-    backend = open_backend(engine())
-    library.engine.context.broken = True
-    with pytest.raises(BackendError, match=r"failed: Something is on fire$"):
-        backend.infer(noise(1, 8, 8, 3))
-
-
-def test_a_plan_that_does_not_load_is_told(engine, library):
-    library.loads = False
-    with pytest.raises(ArtefactError, match=r"cannot load .*: Wrong magic tag; export it again"):
-        open_backend(engine())
-
-
-def test_another_gpu_version_or_none_is_one_sentence(engine, library, cuda):
-    with pytest.raises(BackendError, match=r"built with .* 0\.9 and this machine has 1\.0"):
-        open_backend(engine(library_version="0.9"))
-    with pytest.raises(BackendError, match=r"there is no cuda:3 here; use cuda:0$"):
-        open_backend(engine(), device="cuda:3")
-    cuda.devices = 0
-    with pytest.raises(BackendError, match=r"there is no NVIDIA GPU to run this on \(cudaErrorInsufficientDriver\)"):
-        open_backend(engine())
-
-
-def test_what_it_was_built_for_is_checked_before_it_is_loaded(engine, library, caplog):
-    if library.name == "tensorrt":
-        with pytest.raises(BackendError, match=r"built on NVIDIA Old \(compute capability 7\.5\) and this is NVIDIA D"):
-            open_backend(engine(gpu="NVIDIA Old", compute_capabilities=("7.5",)))
-        return
-    library.validity = (2, 2 | 4)
-    with pytest.raises(BackendError, match="not built for this GPU, the NVIDIA driver is too old; export it again"):
-        open_backend(engine())
-    library.validity = (1, 0)
-    open_backend(engine())
-    assert "would run faster if it were built for NVIDIA Double" in caplog.text
-
-
-def test_the_precision_is_what_was_built(engine, metadata):
-    assert open_backend(engine()).precision == "fp32"
-    assert open_backend(engine(tf32=True)).precision == "tf32"
-    assert open_backend(engine(artefact=metadata(precision="fp16"))).precision == "fp16"
-    with pytest.raises(BackendError, match="computes in tf32, as it was built"):
-        open_backend(engine(tf32=True), precision="fp32")
-
-
-def test_the_other_tensorrt_does_not_take_it(engine, library):
-    other = {"tensorrt": "tensorrt-rtx", "tensorrt_rtx": "tensorrt"}[library.name]
-    with pytest.raises(BackendError, match=f"was built with .*, not for {other}; leave --backend at auto"):
-        open_backend(engine(), backend=other)
-    with pytest.raises(BackendError, match="does not run on cpu but on cuda"):
-        open_backend(engine(), device="cpu")
-
-
-def members(kind):
-    return {name for name in (*vars(kind), *vars(kind).get("__annotations__", ())) if not name.startswith("_")}
-
-
-@pytest.mark.parametrize("name", trt_api.PROTOCOLS)
-def test_what_is_expected_of_the_library_is_there(name):
-    rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
-    real, expected = getattr(rtx, name), trt_api.PROTOCOLS[name]
-    for member in members(expected):
-        found = getattr(real, member)
-        if callable(found):
-            (*parameters,) = getattr(expected, member).__code__.co_varnames[1:]
-            assert all(f"{parameter}: " in found.__doc__ for parameter in parameters), found.__doc__
-
-
-@pytest.mark.parametrize(("double", "name"), [(Context, "IExecutionContext"), (Engine, "ICudaEngine"), (Library, "")])
-def test_the_double_offers_nothing_that_the_library_does_not(double, name):
-    rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
-    real = getattr(rtx, name) if name else rtx
-    assert members(double) <= set(dir(real))
-
-
-def test_the_double_of_the_diagnostics_is_complete():
-    rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
-    real = {name: int(value) for name, value in rtx.EngineInvalidityDiagnostics.__members__.items()}
-    assert Library.EngineInvalidityDiagnostics.__members__ == real
-
-
-def test_the_double_of_cuda_offers_nothing_that_cuda_does_not():
-    calls = {name for name in members(Cuda) if name.startswith("cuda")}
-    from cuda.bindings import runtime
-
-    assert calls <= set(dir(runtime))
+@pytest.fixture
+def doubles():
+    """The doubles by the name of the class that each stands for; that of the library itself has none."""
+    return {"IExecutionContext": Context, "ICudaEngine": Engine, "": Library, "cuda": Cuda}

@@ -1,0 +1,85 @@
+"""`cyclegan info`."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .commands import training_side
+
+ENGINE_SUFFIX = ".engine"
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
+def info(file: Path, as_json: bool) -> None:
+    """Say what FILE is: an exported model, a checkpoint, or the latest checkpoint of a run folder."""
+    describe = {".onnx": _artefact_facts, ENGINE_SUFFIX: _engine_facts}.get(file.suffix.lower(), _checkpoint_facts)
+    facts = describe(file)
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    lines = list(_flatten(facts))
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        click.echo(f"{name:<{width}}  {', '.join(map(str, value)) if isinstance(value, list) else value}")
+
+
+def _artefact_facts(path: Path) -> dict[str, Any]:
+    """Describe an ONNX file with what the edge install has."""
+    from ..runtime.backends import open_backend
+    from ..runtime.metadata import parse_metadata
+
+    with closing(open_backend(path, device="cpu")) as backend:
+        metadata = parse_metadata(backend.properties, path)
+    facts = {"kind": "artefact" if metadata else "ONNX model of another tool"} | _file_facts(path)
+    facts |= {"input": str(backend.input), "output": str(backend.output)}
+    return facts | (metadata.model_dump(mode="json") if metadata else {})
+
+
+def _engine_facts(path: Path) -> dict[str, Any]:
+    """Describe a TensorRT engine by what lies beside it; neither a GPU nor the library is needed."""
+    from ..runtime.engine_file import read_description, read_plan
+
+    description = read_description(path)
+    read_plan(path, description)
+    return {"kind": "engine"} | _file_facts(path) | description.model_dump(mode="json", exclude={"plan_sha256"})
+
+
+def _checkpoint_facts(source: Path) -> dict[str, Any]:
+    with training_side():
+        from ..trainer.checkpoint import find_checkpoint, load_checkpoint, restored_config
+
+    path = find_checkpoint(source)
+    content = load_checkpoint(path)
+    config = restored_config(content, path)
+    return {
+        "kind": "checkpoint",
+        **_file_facts(path),
+        "schema_version": content["schema_version"],
+        **content["progress"],
+        "networks": config.networks.model_dump(),
+        "crop_size": config.data.crop_size,
+        "dataroot": config.data.dataroot,
+        "averaged_weights": config.optim.ema_halflife > 0,
+    }
+
+
+def _file_facts(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"file": str(path), "bytes": path.stat().st_size, "sha256": sha256}
+
+
+def _flatten(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Give every value with its path, `source.name`; absent ones are left out."""
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}.")
+        elif value is not None:
+            yield prefix + name, value

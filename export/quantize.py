@@ -1,0 +1,162 @@
+"""An FP32 artefact becomes INT8: convolutions between integer steps, measured on the user's own pictures.
+
+Q/DQ pairs stand around Conv and ConvTranspose alone; zero points are 0 and weights have a scale for every channel, as
+TensorRT demands. The first and the last convolution stay in float, where rounding is seen most: they read and write
+pixels. Everything else, InstanceNorm above all, stays in FP32.
+"""
+
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+from ..runtime.backends import open_backend
+from ..runtime.contract import Picture, decode, encode
+from ..runtime.errors import UsageError
+from ..runtime.metadata import IO, ArtefactMetadata
+from .onnx_export import write_onnx
+
+LOGGER = logging.getLogger(__name__)
+
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+METHODS = {"min-max": CalibrationMethod.MinMax, "percentile": CalibrationMethod.Percentile}
+# Pictures that the ranges are measured on; percentiles keep every activation of all of them in memory.
+NUM_CALIBRATION = {"min-max": 32, "percentile": 8}
+NUM_MEASURED = 4  # of them, that a choice is measured on
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """What one convolution alone costs in INT8: the PSNR of the whole network's pictures against FP32."""
+
+    layer: str
+    psnr_db: float
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """How an artefact was quantised: what each method of calibration reached, and what each layer costs."""
+
+    method: str
+    psnr_db: dict[str, float]  # by method, with every layer in INT8 that may be
+    sensitivity: tuple[LayerCost, ...]  # the costliest first
+    kept_float: tuple[str, ...]
+
+
+def quantise(
+    source: Path, target: Path, metadata: ArtefactMetadata, pictures: Picture, *, keep_float: int = 0
+) -> Quantisation:
+    """Write the FP32 artefact `source` to `target` in INT8; `pictures` are uint8 [N, H, W, C] that it takes.
+
+    Min-max and percentile ranges are both tried, and the one nearer to FP32 is taken. `keep_float` leaves so many of
+    the costliest layers in float.
+
+    Raises:
+        UsageError: there are fewer layers to leave in float than asked for.
+        OutputError: the file cannot be written.
+    """
+    layers = quantisable(onnx.load(source))
+    if keep_float > len(layers):
+        raise UsageError(f"--keep-float {keep_float} is more than the {len(layers)} layers that become INT8; give less")
+    measured = pictures[:NUM_MEASURED]
+    truth = run(source, metadata.io, measured)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"), _quiet():
+        trial = _Trial(source, Path(folder), metadata.io, pictures, truth)
+        reached = {method: trial.psnr(method, layers, measured) for method in METHODS}
+        method = max(reached, key=lambda name: reached[name])
+        costs = [LayerCost(layer, trial.psnr(method, [layer], measured)) for layer in layers]
+        costs.sort(key=lambda cost: cost.psnr_db)
+        kept = tuple(cost.layer for cost in costs[:keep_float])
+        model = onnx.load(trial.quantised(method, [layer for layer in layers if layer not in kept]))
+    write_onnx(model, metadata.model_copy(update={"precision": "int8"}), target)
+    return Quantisation(method, reached, tuple(costs), kept)
+
+
+def quantisable(model: onnx.ModelProto) -> list[str]:
+    """Return the names of all convolutions but the first and the last, in the order of the graph."""
+    return [node.name for node in model.graph.node if node.op_type in CONVOLUTIONS][1:-1]
+
+
+def run(path: Path, io: IO, pictures: Picture) -> Picture:
+    """Translate uint8 [N, H, W, C] one by one with ONNX Runtime, which computes what the graph says."""
+    with closing(open_backend(path, backend="onnxruntime", device="cpu")) as backend:
+        parts = np.split(pictures, len(pictures))
+        if io == "uint8":
+            return np.concatenate([backend.infer(part) for part in parts])
+        return np.concatenate([decode(backend.infer(encode(part))) for part in parts])
+
+
+def psnr_db(result: Picture, truth: Picture) -> float:
+    """Peak signal-to-noise ratio over all pixels of all pictures in dB; 100 where they are equal."""
+    error = float(np.square(result.astype(np.float32) - truth).mean())
+    return min(100.0, 10 * float(np.log10(255.0**2 / error))) if error else 100.0
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep ONNX Runtime from printing, and from advising at every trial to prepare a graph that is prepared."""
+    logging.disable(logging.WARNING)
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Quantises again and again with the ranges of each method measured once."""
+
+    source: Path
+    folder: Path
+    io: IO
+    calibration: Picture
+    truth: Picture
+
+    def quantised(self, method: str, layers: list[str]) -> Path:
+        """Quantise some layers; returns a file that the next call overwrites."""
+        target = self.folder / "trial.onnx"
+        quantize_static(
+            self.source,
+            target,
+            _Reader(self.calibration[: NUM_CALIBRATION[method]], self.io),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(CONVOLUTIONS),
+            nodes_to_quantize=layers,
+            per_channel=True,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=METHODS[method],
+            calibration_providers=["CPUExecutionProvider"],
+            # TensorRT takes neither zero points nor INT32 biases.
+            extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
+            calibration_cache_path=self.folder / f"{method}.json",
+        )
+        return target
+
+    def psnr(self, method: str, layers: list[str], pictures: Picture) -> float:
+        """Return how near to FP32 the network comes with these layers in INT8, in dB."""
+        return psnr_db(run(self.quantised(method, layers), self.io, pictures), self.truth)
+
+
+class _Reader:
+    """Gives the calibration one picture after the other, as ONNX Runtime asks for them."""
+
+    def __init__(self, pictures: Picture, io: IO) -> None:
+        parts: Sequence[NDArray[Any]] = np.split(pictures, len(pictures))
+        self._batches: Iterator[NDArray[Any]] = iter(parts if io == "uint8" else [encode(part) for part in parts])
+
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
+        """Return the next input by its name, None after the last."""
+        batch = next(self._batches, None)
+        return None if batch is None else {"image": batch}

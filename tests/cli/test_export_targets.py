@@ -1,0 +1,93 @@
+"""`cyclegan export --to` and `--precision int8`, and the page of `cyclegan verify`, as a user calls them."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from cyclegan_edge.cli import main
+from cyclegan_edge.export.verify import read_metadata
+
+
+def cyclegan(*arguments) -> int:
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    return end.value.code
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_engines_are_built_and_told_to_be_unproven_where_there_is_no_gpu(run, tmp_path, caplog):
+    trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU, so the engine is run")
+    assert cyclegan("export", run, "--to", "tensorrt-rtx", "--size", "32:32x48:48", "--output", tmp_path) == 0
+    name = f"t-AtoB-fp32-rtx{trt.__version__}"
+    assert names(tmp_path) == {f"{name}.engine", f"{name}.engine.json", f"{name}.verify.json"}
+    assert f"{name}.engine was built and not run, its graph was compared instead: there is no NVIDIA GPU" in caplog.text
+    report = json.loads((tmp_path / f"{name}.verify.json").read_text())
+    assert report["passed"]
+    assert "was built and not run" in report["notes"][-1]
+
+
+def test_info_describes_an_engine_without_its_library(run, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
+    options = ["--to", "tensorrt-rtx", "--size", "32", "--no-verify", "--output", tmp_path]
+    assert cyclegan("-q", "export", run, *options) == 0
+    (engine,) = tmp_path.glob("*.engine")
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    capsys.readouterr()
+    assert cyclegan("info", engine, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["kind"], told["library"], told["profile"]["largest"]) == ("engine", "tensorrt_rtx", [1, 32, 32])
+    assert told["artefact"]["architecture"] == "resnet_1blocks"
+    engine.write_bytes(engine.read_bytes()[:-1])
+    assert cyclegan("info", engine) == 4
+    assert "was cut short" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--to", "tensorrt-rtx"], "an engine is built for known sizes; give one with --size 256x256"),
+        (["--precision", "int8"], "int8 needs pictures to measure its ranges on"),
+        (["--keep-float", "2"], "belong to --precision int8"),
+        (["--tf32"], "are for engines; add --to tensorrt-rtx"),
+        (["--to", "tensorflow"], "'tensorflow' is no target"),
+        (["--size", "64:32:16"], "is not in order"),
+        (["--size", "32:64"], "is no size"),
+        (["--to", "tensorrt-rtx", "--size", "30:32:64"], "multiples of 4"),
+        (["--compute-capability", "ada"], "is no compute capability"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(run, tmp_path, capsys, options, message):
+    assert cyclegan("export", run, *options, "--output", tmp_path) == 2
+    assert message in capsys.readouterr().err
+    assert names(tmp_path) == set()
+
+
+def test_fp16_on_a_cpu_is_said_to_be_storage(run, tmp_path, caplog):
+    assert cyclegan("export", run, "--precision", "fp16", "--no-verify", "--output", tmp_path) == 0
+    assert "on a CPU fp16 halves the file and nothing else" in caplog.text
+
+
+def test_int8_prints_what_it_costs_and_json_stays_json(run, dataset, tmp_path, capsys):
+    options = ["--precision", "int8", "--calibration", dataset / "testA", "--keep-float", "2", "--output", tmp_path]
+    cyclegan("-q", "export", run, *options, "--no-verify", "--json")
+    (told,) = json.loads(capsys.readouterr().out)
+    assert told["quantisation"]["psnr_db"].keys() == {"min-max", "percentile"}
+    assert len(told["quantisation"]["kept_float"]) == 2
+    assert read_metadata(tmp_path / "t-AtoB-int8.onnx").precision == "int8"
+
+
+def test_verify_writes_a_page(run, tmp_path):
+    assert cyclegan("-q", "export", run, "--no-verify", "--output", tmp_path) == 0
+    artefact = tmp_path / "t-AtoB-fp32.onnx"
+    page = tmp_path / "report.html"
+    arguments = ["verify", artefact, "--reference", run, "--backend", "onnxruntime", "--report", page]
+    assert cyclegan("-q", *arguments) == 0
+    assert "t-AtoB-fp32.onnx against PyTorch" in page.read_text()

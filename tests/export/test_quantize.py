@@ -1,0 +1,107 @@
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from PIL import Image
+
+from cyclegan_edge.export.quantize import quantisable, quantise, run
+from cyclegan_edge.export.verify import read_metadata, verify_artefact
+from cyclegan_edge.runtime.backends import open_backend
+from cyclegan_edge.runtime.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def pictures(emoji):
+    return sorted((emoji / "trainA").iterdir())[:4]
+
+
+@pytest.fixture(scope="module")
+def calibration(pictures):
+    return np.stack([np.array(Image.open(path).convert("RGB").resize((32, 32))) for path in pictures])
+
+
+@pytest.fixture(scope="module")
+def quantised(generator, exported, calibration, tmp_path_factory):
+    path = tmp_path_factory.mktemp("int8") / "run-AtoB-int8.onnx"
+    found = quantise(exported(generator), path, read_metadata(exported(generator)), calibration, keep_float=1)
+    return path, found
+
+
+def test_only_convolutions_between_the_first_and_last_are_integers_and_symmetric(quantised, generator, exported):
+    path, found = quantised
+    graph = onnx.load(path).graph
+    makers = {output: node for node in graph.node for output in node.output}
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    integer = [
+        node.name for node in graph.node if node.op_type.startswith("Conv") and makers.get(node.input[1]) is not None
+    ]
+    candidates = quantisable(onnx.load(exported(generator)))
+    assert set(integer) == set(candidates) - set(found.kept_float)
+    assert len(found.kept_float) == 1
+    scales = [node for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert all(not values[node.input[2]].any() for node in scales)
+    for node in graph.node:
+        if node.name in integer:
+            weights = makers[node.input[1]]
+            channels = values[weights.input[0]].shape[0 if node.op_type == "Conv" else 1]
+            assert values[weights.input[1]].shape == (channels,)
+            assert values[node.input[2]].dtype == np.float32  # the bias
+
+
+def test_the_method_and_what_stays_float_are_those_that_measured_best(quantised):
+    _, found = quantised
+    assert found.psnr_db.keys() == {"min-max", "percentile"}
+    assert found.psnr_db[found.method] == max(found.psnr_db.values())
+    costs = [cost.psnr_db for cost in found.sensitivity]
+    assert costs == sorted(costs)
+    assert found.kept_float == (found.sensitivity[0].layer,)
+
+
+def test_leaving_all_in_float_is_fp32_again(generator, exported, calibration, tmp_path):
+    source = exported(generator)
+    layers = len(quantisable(onnx.load(source)))
+    path = tmp_path / "a.onnx"
+    with pytest.raises(UsageError, match=f"--keep-float {layers + 1} is more than the {layers} layers"):
+        quantise(source, path, read_metadata(source), calibration, keep_float=layers + 1)
+    assert not path.exists()
+
+
+def test_every_engine_takes_it_and_it_passes_its_gate(quantised, generator, pictures):
+    path, _ = quantised
+    assert read_metadata(path).precision == "int8"
+    report = verify_artefact(path, generator, pictures)
+    assert report.passed
+    assert {row.engine for row in report.comparisons} == {"openvino", "onnxruntime"}
+    judged = [row for row in report.comparisons if row.input == "pictures"]
+    assert all(row.gate.min_psnr_db == 28 and row.psnr_db >= 28 for row in judged)
+
+
+def test_it_is_smaller_in_integers_and_not_the_same_as_fp32(quantised, generator, exported, calibration):
+    path, _ = quantised
+    assert not np.array_equal(run(path, "uint8", calibration), run(exported(generator), "uint8", calibration))
+
+
+def test_tensorrt_rtx_builds_it(quantised):
+    trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
+    from cyclegan_edge.export.engine import EngineOptions, build_plan, parse
+    from cyclegan_edge.runtime.backends.trt_api import new_logger
+    from cyclegan_edge.runtime.engine_file import Profile
+
+    graph = quantised[0].read_bytes()
+    builder = trt.Builder(logger := new_logger(trt))
+    network = parse(trt, graph, logger, builder)
+    kinds = {network.get_layer(index).type.name for index in range(network.num_layers)}
+    assert {"QUANTIZE", "DEQUANTIZE", "CONVOLUTION", "NORMALIZATION"} <= kinds
+    profile = Profile(smallest=(1, 32, 32), commonest=(1, 32, 32), largest=(1, 32, 32))
+    assert len(build_plan(trt, graph, EngineOptions(profile), io="uint8", title="int8")) > 10_000
+
+
+def test_the_float_interface_is_quantised_too(generator, exported, calibration, tmp_path):
+    source = exported(generator, io="float")
+    path = tmp_path / "a.onnx"
+    found = quantise(source, path, read_metadata(source), calibration)
+    assert open_backend(path, backend="onnxruntime").input.dtype == "float32"
+    assert found.psnr_db[found.method] > 25
+    assert json.loads(read_metadata(path).to_text())["precision"] == "int8"
