@@ -78,7 +78,7 @@ def connect(given: str, outputs: Sequence[str], control: Control, show: Show) ->
         for output in outputs:
             if _is_file(output) and Path(output).exists() and not show.overwrite:
                 raise UsageError(f"{output} exists; name another file, or replace it with --overwrite")
-        outlets = [_outlet(output, source.format, control, show) for output in outputs]
+        outlets = _outlets(outputs, source.format, control, show)
         return Wiring(source, outlets, outputs, is_video=True)
     if has_magic(given):
         return _connect_pictures(given, outputs, control, show)
@@ -123,7 +123,7 @@ def _connect_picture(given: Path, outputs: Sequence[str], control: Control, show
             sink = viewed(picture_sink(output.parent, name=output.name), show.view)
             outlets.append(Outlet(sink, str(output)))
         else:
-            outlets.append(_outlet(output, STILL, control, show))
+            outlets += _outlets([output], STILL, control, show)
     pixels, profile = read_whole(given)
     source = SinglePicture(Frame(pixels, given, profile=profile))
     return Wiring(source, outlets, [str(output) for output in todo], skipped)
@@ -134,7 +134,7 @@ def _connect_video(given: Path, outputs: Sequence[str], control: Control, show: 
     if not todo:
         return Wiring(PictureSource(given.parent, ()), (), outputs, skipped)
     source = open_video(given)
-    outlets = [_outlet(str(output), source.format, control, show) for output in todo]
+    outlets = _outlets([str(output) for output in todo], source.format, control, show)
     return Wiring(source, outlets, [str(output) for output in todo], skipped, is_video=True)
 
 
@@ -150,7 +150,7 @@ def _connect_pictures(pattern: str, outputs: Sequence[str], control: Control, sh
     outlets = []
     for output in outputs:
         if not _is_file(output):
-            outlets.append(_outlet(output, STILL, control, show))
+            outlets += _outlets([output], STILL, control, show)
             continue
         if Path(output).suffix and not Path(output).is_dir():
             raise UsageError(f"{pattern} stands for several pictures, so the output must be a folder; {output} is none")
@@ -162,18 +162,28 @@ def _connect_pictures(pattern: str, outputs: Sequence[str], control: Control, sh
     return Wiring(PictureSource(fixed, names), outlets, outputs)
 
 
-def _outlet(output: str, format: VideoFormat, control: Control, show: Show) -> Outlet:  # noqa: A002 - the video's
-    """Make the sink of a moving source."""
-    overlay = Overlay(control.stats) if show.overlay else None
-    if output == "null":
-        return Outlet(nullcontext(lambda frame: None), output)
-    if output == "window":
+def _outlets(outputs: Sequence[str], format: VideoFormat, control: Control, show: Show) -> list[Outlet]:  # noqa: A002
+    """Make the sinks of a moving source; a window brings one more, for what its keys ask to keep."""
+    outlets = []
+    for output in outputs:
+        if output != "window":
+            outlets.append(_outlet(output, format, control, show))
+            continue
         from .sinks.keepsake import Keepsake
         from .sinks.window import Window
 
         keepsake = Keepsake(Path(), format)
         window = Window(control, keepsake, show.view, overlay=show.overlay)
-        return Outlet(window.sink(), output, newest_only=True, in_caller=True, idle=window.serve_keys)
+        outlets.append(Outlet(window.sink(), output, newest_only=True, in_caller=True, idle=window.serve_keys))
+        outlets.append(Outlet(keepsake.sink(), "keepsakes"))
+    return outlets
+
+
+def _outlet(output: str, format: VideoFormat, control: Control, show: Show) -> Outlet:  # noqa: A002 - the video's
+    """Make the sink of a moving source."""
+    overlay = Overlay(control.stats) if show.overlay else None
+    if output == "null":
+        return Outlet(nullcontext(lambda frame: None), output)
     if output.startswith("http://"):
         from .sinks.mjpeg import mjpeg_sink, split_address
 
