@@ -75,7 +75,7 @@ def test_refusals_are_told_apart_and_hide_the_password(status, kind):
 
 
 def test_nobody_there():
-    with pytest.raises(StreamError, match="127.0.0.1:9/a cannot be opened") as refusal:
+    with pytest.raises(StreamError, match=r"127\.0\.0\.1:9/a cannot be opened") as refusal:
         open_stream("http://127.0.0.1:9/a", Event())
     assert refusal.value.kind == "unreachable"
 
