@@ -1,0 +1,265 @@
+"""Every engine beside PyTorch, in one table: how fast, how large, how near to FP32.
+
+    python benchmarks/engines.py [SOURCE] [--quick] [--batches]
+
+SOURCE is what `cyclegan export` takes; without it, an untrained resnet_9blocks shows the speed, and no PSNR worth the
+name. Each row runs in a process of its own: cold is from an engine not yet imported to its first batch, memory the peak
+beyond what the process took before. PSNR is the lowest of four emoji against PyTorch in FP32. --batches compares ways
+to keep a CPU busy: one big batch, or several streams, and numbers of threads. Results go to benchmarks/results/.
+"""
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from time import perf_counter
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from cyclegan_edge.export.graph import InferenceGenerator
+from cyclegan_edge.export.onnx_export import export_onnx
+from cyclegan_edge.export.quantize import psnr_db, quantise
+from cyclegan_edge.runtime.backends import open_backend
+from cyclegan_edge.runtime.contract import Picture
+from cyclegan_edge.runtime.doctor import machine
+from cyclegan_edge.runtime.errors import CycleganError
+from cyclegan_edge.trainer.checkpoint import LoadedGenerator, load_generator
+from cyclegan_edge.trainer.config import resolve_config
+from cyclegan_edge.trainer.networks import build_generator, init_weights
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+SHAPES = ((256, 1), (256, 8), (512, 1), (512, 8))  # side, batch
+# What is run: name of the row → (engine, precision, file).
+ROWS = {
+    "PyTorch eager fp32": ("torch", "fp32", None),
+    "torch.compile fp32": ("compile", "fp32", None),
+    "torch.compile bf16": ("compile", "bf16", None),
+    "ONNX Runtime fp32": ("onnxruntime", "fp32", "fp32"),
+    "ONNX Runtime int8": ("onnxruntime", "auto", "int8"),
+    "OpenVINO fp32": ("openvino", "fp32", "fp32"),
+    "OpenVINO bf16": ("openvino", "bf16", "fp32"),
+    "OpenVINO int8": ("openvino", "auto", "int8"),
+}
+ON_CUDA = {
+    "PyTorch eager fp32, CUDA": ("torch-cuda", "fp32", None),
+    "ONNX Runtime fp32, CUDA": ("onnxruntime-cuda", "fp32", "fp32"),
+    "ONNX Runtime fp16, CUDA": ("onnxruntime-cuda", "auto", "fp16"),
+}
+
+Translate = Callable[[Picture], Picture]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One engine on one size and batch; times are of a batch, frames a second of single pictures."""
+
+    engine: str
+    side: int
+    batch: int
+    cold_ms: float = 0.0
+    p50_ms: float = 0.0
+    p90_ms: float = 0.0
+    p99_ms: float = 0.0
+    fps: float = 0.0
+    memory_mib: float = 0.0
+    file_mib: float | None = None
+    psnr_db: float | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Files:
+    """The generator in every precision, and as it was trained; `None` stands for the untrained one."""
+
+    source: Path | None
+    folder: Path
+
+    def path(self, precision: str) -> Path:
+        """The artefact of a precision."""
+        return self.folder / f"{precision}.onnx"
+
+    def generator(self) -> LoadedGenerator:
+        """Load the generator AtoB, or make an untrained one, always the same."""
+        if self.source:
+            return load_generator(self.source, "AtoB")
+        config = resolve_config({})
+        torch.manual_seed(0)
+        network = build_generator(config.networks, 3, 3)
+        init_weights(network, "normal", 0.02)
+        return LoadedGenerator(network.eval(), config, "AtoB", "raw", "untrained", None, "0" * 64, 3, 3)
+
+
+def emoji(side: int, folder: str = "testA", most: int = 4) -> Picture:
+    """Return emoji, uint8 [N, side, side, 3]."""
+    paths = sorted((ROOT / "examples" / "emoji" / folder).iterdir())[:most]
+    return np.stack([np.asarray(Image.open(path).convert("RGB").resize((side, side))) for path in paths])
+
+
+def memory_mib(what: str) -> float:
+    """Return what Linux says of this process: VmRSS now, VmHWM at most; 0 on other systems."""
+    status = Path("/proc/self/status")
+    found = re.search(rf"^{what}:\s+(\d+) kB", status.read_text(), flags=re.MULTILINE) if status.exists() else None
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def open_engine(name: str, files: Files) -> Translate:
+    """Load an engine by the name of its row."""
+    engine, precision, file = (ROWS | ON_CUDA)[name]
+    if file is not None:
+        library, _, device = engine.partition("-")
+        backend = open_backend(files.path(file), backend=library, device=device or "cpu", precision=precision)  # type: ignore[arg-type]
+        return backend.infer
+    network = InferenceGenerator(files.generator().network).eval()
+    device = "cuda" if engine.endswith("cuda") else "cpu"
+    network.to(device)
+    run = torch.compile(network) if engine == "compile" else network
+
+    def translate(batch: Picture) -> NDArray[np.uint8]:
+        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+            result: NDArray[np.uint8] = run(torch.from_numpy(batch).to(device)).cpu().numpy()
+            return result
+
+    return translate
+
+
+def measure(name: str, side: int, batch: int, files: Files, seconds: float) -> Row:
+    """Measure one row in this process; an engine that is not here becomes its error."""
+    pictures = emoji(side)
+    given = np.concatenate([pictures] * 2)[:batch]
+    memory = memory_mib("VmRSS")
+    start = perf_counter()
+    try:
+        translate = open_engine(name, files)
+        translate(given)
+        cold = perf_counter() - start
+        times: list[float] = []
+        end = perf_counter() + seconds
+        while len(times) < 5 or perf_counter() < end:
+            before = perf_counter()
+            translate(given)
+            times.append(perf_counter() - before)
+        memory = memory_mib("VmHWM") - memory
+        truth = InferenceGenerator(files.generator().network).translate
+        near = min(psnr_db(translate(one[None]), truth(one[None])) for one in pictures) if batch == 1 else None
+    except CycleganError as error:
+        return Row(name, side, batch, error=str(error))
+    p50, p90, p99 = (float(value) for value in np.percentile(times, (50, 90, 99)) * 1000)
+    file = (ROWS | ON_CUDA)[name][2]
+    return Row(
+        engine=name,
+        side=side,
+        batch=batch,
+        cold_ms=cold * 1000,
+        p50_ms=p50,
+        p90_ms=p90,
+        p99_ms=p99,
+        fps=batch * len(times) / sum(times),
+        memory_mib=memory,
+        file_mib=files.path(file).stat().st_size / 2**20 if file else None,
+        psnr_db=near,
+    )
+
+
+def measure_streams(files: Files, side: int, streams: int, threads: int, batch: int, seconds: float) -> Row:
+    """Measure OpenVINO with so many requests in flight, each of a batch; returns frames a second of all together."""
+    import openvino as ov
+
+    core = ov.Core()
+    options = {"NUM_STREAMS": str(streams), "INFERENCE_NUM_THREADS": str(threads)}
+    start = perf_counter()
+    compiled = core.compile_model(core.read_model(files.path("fp32")), "CPU", options)
+    queue = ov.AsyncInferQueue(compiled, streams)
+    given = np.concatenate([emoji(side)] * 2)[:batch]
+    queue.start_async({0: given})
+    queue.wait_all()
+    cold = perf_counter() - start
+    done, begin = 0, perf_counter()
+    while done < 5 * streams or perf_counter() - begin < seconds:
+        queue.start_async({0: given})
+        done += 1
+    queue.wait_all()
+    took = perf_counter() - begin
+    name = f"OpenVINO, {streams} streams, {threads} threads"
+    return Row(name, side, batch, cold_ms=cold * 1000, p50_ms=1000 * took * streams / done, fps=done * batch / took)
+
+
+def apart(work: Callable[..., Row], *arguments: object) -> Row:
+    """Do it in a process of its own."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+def export_all(files: Files, cuda: bool) -> None:
+    """Write the artefacts that the rows read."""
+    generator = files.generator()
+    metadata = export_onnx(generator, files.path("fp32"))
+    quantise(files.path("fp32"), files.path("int8"), metadata, emoji(256, "trainA", 8))
+    if cuda:
+        export_onnx(generator, files.path("fp16"), precision="fp16")
+
+
+def table(rows: list[Row]) -> Iterator[str]:
+    """Lay the rows out as Markdown, each against PyTorch eager at its size and batch."""
+    eager = {(row.side, row.batch): row.p50_ms for row in rows if row.engine == "PyTorch eager fp32"}
+    yield "| engine | size | batch | cold ms | p50 | p90 | p99 | frames/s | x eager | memory MiB | file MiB | PSNR dB |"
+    yield "|---|---|---|---|---|---|---|---|---|---|---|---|"
+    for row in rows:
+        if row.error:
+            yield f"| {row.engine} | {row.side} | {row.batch} | {row.error} |" + " |" * 8
+            continue
+        base = eager.get((row.side, row.batch))
+        cells = (
+            [row.engine, f"{row.side}", f"{row.batch}", f"{row.cold_ms:.0f}"]
+            + [f"{value:.1f}" for value in (row.p50_ms, row.p90_ms, row.p99_ms, row.fps)]
+            + [f"{base / row.p50_ms:.1f}" if base else "-", f"{row.memory_mib:.0f}"]
+            + ["-" if value is None else f"{value:.1f}" for value in (row.file_mib, row.psnr_db)]
+        )
+        yield "| " + " | ".join(cells) + " |"
+
+
+@click.command()
+@click.argument("source", required=False, type=click.Path(path_type=Path))
+@click.option("--quick", is_flag=True, help="256x256 and batch 1 only, a second each.")
+@click.option("--full", is_flag=True, help="512x512 in batches of 8 too, which takes PyTorch minutes.")
+@click.option("--batches", is_flag=True, help="Compare streams, threads and batches in OpenVINO instead.")
+def main(source: Path | None, quick: bool, full: bool, batches: bool) -> None:
+    """Measure, print the table, and store it with what it was measured on."""
+    shapes = SHAPES[:1] if quick else SHAPES if full else SHAPES[:3]
+    seconds = 1.0 if quick else 3.0
+    cores = os.cpu_count() or 1
+    cuda = torch.cuda.is_available()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        files = Files(source, Path(folder))
+        export_all(files, cuda)
+        if batches:
+            ways = sorted({(1, cores), (1, max(1, cores // 2)), (2, cores), (cores, cores), (1, 2 * cores)})
+            plans = [(streams, threads, batch) for streams, threads in ways for batch in ((1,) if quick else (1, 4, 8))]
+            work = [(measure_streams, files, 256, *plan, seconds) for plan in plans]
+        else:
+            names = list(ROWS | (ON_CUDA if cuda else {}))
+            work = [(measure, name, *shape, files, seconds) for shape in shapes for name in names]
+        for step in work:
+            rows.append(apart(*step))
+            click.echo(f"{rows[-1].engine} {rows[-1].side} {rows[-1].batch}: {rows[-1].p50_ms:.1f} ms", err=True)
+    for line in table(rows):
+        click.echo(line)
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"engines{'-batches' if batches else ''}.json"
+    told = {"machine": machine(), "source": str(source or "untrained"), "rows": [asdict(row) for row in rows]}
+    path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    click.echo(f"written to {path}", err=True)
+
+
+if __name__ == "__main__":
+    main()
