@@ -49,7 +49,7 @@ def test_both_directions_are_exported_verified_and_described(run, capsys):
     shown = capsys.readouterr().out
     assert [line for line in shown.splitlines() if line.endswith(".onnx")] == [str(path) for path in artefacts]
     assert shown.count("against PyTorch FP32") == 2
-    assert shown.count("onnxruntime fp16") == 6  # three inputs for each artefact
+    assert shown.count("onnxruntime fp16") == 8  # four inputs for each artefact
     assert "missed" not in shown
     for path, domain in zip(artefacts, "AB", strict=True):
         report = json.loads(path.with_suffix(".verify.json").read_text())

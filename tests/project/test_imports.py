@@ -20,7 +20,7 @@ SOURCES = [ROOT / "__init__.py", ROOT / "cli.py"]
 SOURCES += sorted(path for folder in ("trainer", "export", "runtime") for path in (ROOT / folder).rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-EXTRAS = ("video", "camera", "screen", "virtual-camera", "ray", "web", "tensorrt-rtx")  # of the runtime
+EXTRAS = ("video", "camera", "screen", "virtual-camera", "ray", "tensorrt-rtx", "web")  # of the runtime
 
 # Declared for a library that we import, which imports them itself: the exporter and the writer of torch.
 NEEDED_BY_TORCH = {"onnxscript", "tensorboard"}

@@ -21,7 +21,11 @@ from cyclegan_edge.runtime.sources import read_picture
 MANY = 160
 BRIEF = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
 
-ray = pytest.mark.skipif(find_spec("ray") is None, reason='Ray is not installed: pip install "cyclegan-edge[ray]"')
+# Ray's nodes talk over the machine's own address rather than loopback, so this is for who asks for it.
+ray = pytest.mark.skipif(
+    find_spec("ray") is None or "CYCLEGAN_RAY_TESTS" not in os.environ,
+    reason='needs pip install "cyclegan-edge[ray]", and CYCLEGAN_RAY_TESTS=1 because Ray leaves loopback',
+)
 
 
 def cyclegan(*arguments) -> int:
