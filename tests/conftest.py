@@ -1,5 +1,7 @@
-"""What all tests share: the `gpu` marker and the embedded pictures."""
+"""What all tests share: the `gpu` marker, the embedded pictures, and a log that every test finds as it was."""
 
+import logging
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -24,3 +26,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def emoji() -> Path:
     """The embedded dataset: trainA, trainB, testA and testB."""
     return ROOT / "examples" / "emoji"
+
+
+@pytest.fixture(autouse=True)
+def log_level() -> Iterator[None]:
+    """Undo what a command that ran in this process did to the level of the log."""
+    logger = logging.getLogger("cyclegan_edge")
+    before = logger.level
+    yield
+    logger.setLevel(before)
