@@ -31,6 +31,7 @@ CONFIG: dict[str, dict[str, Any]] = {
     "run": {"log_every": 10, "preview_every": 200, "validate_every_epochs": 1},
 }
 REST_SECONDS = 60.0  # what everything but the training takes on two cores, roughly
+SHARE_OF_STEPS = 0.85  # of the training's time; the rest goes to validations, previews and a machine that is never idle
 MARKER = ".cyclegan-demo"
 
 
@@ -94,7 +95,7 @@ def plan(seconds: float) -> "TrainConfig":
     from ..trainer.loop import seconds_per_step
 
     budget = max(seconds - REST_SECONDS, 0.3 * seconds)
-    steps = max(2 * CONFIG["run"]["log_every"], int(budget / seconds_per_step(resolve_config(CONFIG))))
+    steps = max(2 * CONFIG["run"]["log_every"], int(SHARE_OF_STEPS * budget / seconds_per_step(resolve_config(CONFIG))))
     steps_per_epoch = len(list((EMOJI / "trainA").iterdir())) // CONFIG["data"]["batch_size"]
     epochs = max(2, -(-steps // steps_per_epoch))
     schedule = {"n_epochs": epochs // 2, "n_epochs_decay": epochs - epochs // 2}

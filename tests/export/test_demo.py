@@ -70,7 +70,7 @@ def test_without_the_emoji_the_demo_says_where_they_are(tmp_path, capsys, monkey
 
 
 @pytest.mark.parametrize(
-    ("seconds", "per_step", "steps"), [(300, 0.25, 960), (300, 0.5, 480), (60, 0.25, 72), (12, 9, 20)]
+    ("seconds", "per_step", "steps"), [(300, 0.25, 816), (300, 0.5, 408), (60, 0.25, 61), (12, 9, 20)]
 )
 def test_the_run_is_as_long_as_the_minutes_allow(monkeypatch, seconds, per_step, steps):
     monkeypatch.setattr("cyclegan_edge.trainer.loop.seconds_per_step", lambda config: per_step)
