@@ -53,7 +53,7 @@ def write_report(files: Demo, config: TrainConfig, verification: dict[str, Verif
         "verification": verification,
         "speed": measure_speed(files),
         "config": config,
-        "step": int(losses[-1]["step"]),
+        "step": config.run.max_steps,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "artefacts": {direction: _relative(files.artefact(direction)) for direction in DIRECTIONS},
         "run": _relative(files.run),
