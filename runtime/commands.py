@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("-m", "--model", required=True, type=click.Path(path_type=Path), help="The artefact, an ONNX file.")
+@click.option(
+    "-m",
+    "--model",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The artefact, an ONNX file or a TensorRT engine.",
+)
 @click.option(
     "-i",
     "--input",
@@ -36,7 +42,9 @@ if TYPE_CHECKING:
     help="A folder for a folder (the tree is mirrored); else a file, frames_%05d.png, window, http://127.0.0.1:PORT, "
     "virtual-camera, - (raw frames) or null. May be given several times.",
 )
-@click.option("--backend", default="auto", show_default=True, help="auto, openvino or onnxruntime.")
+@click.option(
+    "--backend", default="auto", show_default=True, help="auto, openvino, onnxruntime, tensorrt or tensorrt-rtx."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
 @click.option(
     "--fit",

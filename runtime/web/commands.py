@@ -45,7 +45,9 @@ def _parse_limits(context: click.Context, parameter: click.Parameter, settings: 
     show_default=True,
     help="Longer side at which cameras are translated; the page can choose another.",
 )
-@click.option("--backend", default="auto", show_default=True, help="auto, openvino or onnxruntime.")
+@click.option(
+    "--backend", default="auto", show_default=True, help="auto, openvino, onnxruntime, tensorrt or tensorrt-rtx."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
 @click.option(
     "--limit",
