@@ -12,7 +12,7 @@ from .config import Precision, TrainConfig, parse_assignment, read_toml, resolve
 
 if TYPE_CHECKING:
     from .checkpoint import Weights
-    from .loop import Run
+    from .loop import Outcome, Run
 
 LOGGER = logging.getLogger(__name__)
 
@@ -88,6 +88,15 @@ def train(
     if resume and init_from:
         raise UsageError("--resume goes on with the run's own weights; leave out --init-from")
     config, prepare = _resumed(folder, layers) if resume else _new(folder, layers, init_from)
+    outcome = _train(config, folder, prepare)
+    LOGGER.info(
+        "%s step %d; the run is in %s", "interrupted after" if outcome.interrupted else "done:", outcome.step, folder
+    )
+    if outcome.interrupted:
+        raise click.Abort
+
+
+def _train(config: TrainConfig, folder: Path, prepare: "Callable[[Run], None]") -> "Outcome":
     from .distributed import joined_world
     from .loop import Run
 
@@ -95,11 +104,8 @@ def train(
         run = Run(config, folder, world)
         prepare(run)
         outcome = run.train()
-    LOGGER.info(
-        "%s step %d; the run is in %s", "interrupted after" if outcome.interrupted else "done:", outcome.step, folder
-    )
-    if outcome.interrupted:
-        raise click.Abort
+        del run  # its networks hold the process group, whose threads must end before the interpreter does
+    return outcome
 
 
 def _new(

@@ -4,6 +4,7 @@ Every process holds all pictures and its own share of every batch, its own histo
 Gradients are averaged by DistributedDataParallel, so the weights stay the same everywhere. The first process writes.
 """
 
+import gc
 import logging
 import os
 import warnings
@@ -90,6 +91,8 @@ def joined_world(device: str) -> Iterator[World]:
         return
     if device.startswith("cuda:"):
         raise UsageError(f"--device {device} is one device for {size} processes; use --device cuda, one for each")
+    import torch.distributed.nn  # imported after the group exists, its functions would hold it for ever
+
     world = World(int(os.environ["RANK"]), size, int(os.environ["LOCAL_RANK"]))
     # What is said between devices goes over NCCL where there are any; small talk goes over the CPU.
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() and device != "cpu" else "gloo")
@@ -104,6 +107,10 @@ def joined_world(device: str) -> Iterator[World]:
             f"process {world.rank} of {size} stopped because another one ended; its own message says why. The latest "
             "checkpoint is whole: start again with --resume"
         ) from error
+    else:
+        # A network in a reference cycle would keep the group's threads alive; they abort the process when they meet
+        # an interpreter that has already ended.
+        gc.collect()
     finally:
         dist.destroy_process_group()
 

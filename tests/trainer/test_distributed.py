@@ -143,6 +143,30 @@ def test_an_interrupt_stops_both_at_the_same_step_and_saves(dataroot, tmp_path):
     assert f"interrupted after step {content['progress']['step']}" in errors
 
 
+LEAVES_A_CYCLE = """
+import os, pathlib
+from torch import nn, ones
+from cyclegan_edge.trainer.distributed import joined_world
+
+def train(world):
+    network = world.wrap(nn.Linear(1, 1))
+    network.itself = [network]
+    network(ones(1, 1)).sum().backward()
+
+with joined_world("cpu") as world:
+    train(world)
+names = [(task / "comm").read_text() for task in pathlib.Path("/proc/self/task").iterdir()]
+assert not [name for name in names if "gloo" in name], names
+"""
+
+
+def test_no_thread_of_the_group_outlives_it_to_meet_an_interpreter_that_has_ended(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(LEAVES_A_CYCLE)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
+    subprocess.run(launcher, check=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
 def test_alone_nothing_is_communicated():
     world = World()
     network = torch.nn.Linear(1, 1)
