@@ -1,7 +1,7 @@
-"""What all tests share: the `gpu` marker, the embedded pictures, and a log that every test finds as it was."""
+"""What all tests share: the `gpu` marker, the embedded pictures, the command, and a log as every test found it."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -26,6 +26,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def emoji() -> Path:
     """The embedded dataset: trainA, trainB, testA and testB."""
     return ROOT / "examples" / "emoji"
+
+
+@pytest.fixture(scope="session")
+def cyclegan() -> Callable[..., int]:
+    """Return the command as a function that runs it in this process and gives its exit code."""
+    from cyclegan_edge.cli import main
+
+    def run(*arguments: object) -> int:
+        with pytest.raises(SystemExit) as end:
+            main([str(argument) for argument in arguments])
+        return end.value.code
+
+    return run
 
 
 @pytest.fixture(autouse=True)

@@ -11,20 +11,13 @@ import onnx
 import pytest
 import torch
 
-from cyclegan_edge.cli import main
 from cyclegan_edge.export import onnx_export
 from cyclegan_edge.export.graph import InferenceGenerator
 from cyclegan_edge.runtime.metadata import METADATA_KEY, parse_metadata
 
 
-def cyclegan(*arguments) -> int:
-    with pytest.raises(SystemExit) as end:
-        main([str(argument) for argument in arguments])
-    return end.value.code
-
-
 @pytest.fixture(scope="module")
-def artefact(run, tmp_path_factory) -> Path:
+def artefact(cyclegan, run, tmp_path_factory) -> Path:
     """A verified FP32 artefact; nobody changes it."""
     folder = tmp_path_factory.mktemp("artefact")
     assert cyclegan("-q", "export", run, "--output", folder) == 0
@@ -40,7 +33,7 @@ def metadata_of(path: Path):
 
 
 @pytest.mark.slow
-def test_both_directions_are_exported_verified_and_described(run, capsys):
+def test_both_directions_are_exported_verified_and_described(cyclegan, run, capsys):
     assert cyclegan("export", run, "--direction", "both", "--precision", "fp16") == 0
     folder = run / "exports"
     artefacts = [folder / f"t-{direction}-fp16.onnx" for direction in ("AtoB", "BtoA")]
@@ -61,7 +54,7 @@ def test_both_directions_are_exported_verified_and_described(run, capsys):
 
 
 @pytest.mark.slow
-def test_names_tell_what_is_unusual_and_an_old_report_goes_with_its_file(run, tmp_path, capsys):
+def test_names_tell_what_is_unusual_and_an_old_report_goes_with_its_file(cyclegan, run, tmp_path, capsys):
     unusual = ["--size", "32x48", "--io", "float", "--weights", "raw", "--no-verify", "--json"]
     stale = tmp_path / "t-BtoA-fp32-32x48-float-raw.verify.json"
     stale.write_text("{}")
@@ -75,7 +68,7 @@ def test_names_tell_what_is_unusual_and_an_old_report_goes_with_its_file(run, tm
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_swapped_folders_is_verified_with_its_own_domain(make_run, dataset, tmp_path, capsys):
+def test_a_checkpoint_of_swapped_folders_is_verified_with_its_own_domain(cyclegan, make_run, dataset, tmp_path, capsys):
     swapped = make_run("swapped", dataset, direction="BtoA") / "checkpoints" / "latest.pt"
     assert cyclegan("export", swapped, "--output", tmp_path, "--json") == 0
     (exported,) = json.loads(capsys.readouterr().out)
@@ -84,7 +77,7 @@ def test_a_checkpoint_of_swapped_folders_is_verified_with_its_own_domain(make_ru
 
 
 @pytest.mark.slow
-def test_official_weights_are_exported_under_their_folders_name(run, tmp_path, capsys):
+def test_official_weights_are_exported_under_their_folders_name(cyclegan, run, tmp_path, capsys):
     networks = torch.load(run / "checkpoints" / "latest.pt", weights_only=True)["state"]["networks"]
     official = tmp_path / "flat2three"
     official.mkdir()
@@ -105,7 +98,7 @@ class SwappedColours(InferenceGenerator):
 
 
 @pytest.mark.slow
-def test_an_artefact_that_misses_its_gate_is_kept_and_the_command_exits_1(run, tmp_path, monkeypatch, capsys):
+def test_an_artefact_that_misses_its_gate_is_kept_and_the_command_exits_1(cyclegan, run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(onnx_export, "InferenceGenerator", SwappedColours)
     assert cyclegan("export", run, "--output", tmp_path) == 1
     assert names(tmp_path) == {"t-AtoB-fp32.onnx", "t-AtoB-fp32.verify.json"}
@@ -116,7 +109,7 @@ def test_an_artefact_that_misses_its_gate_is_kept_and_the_command_exits_1(run, t
     assert not metadata_of(tmp_path / "t-AtoB-fp32.onnx").verification.passed
 
 
-def test_verify_passes_with_the_checkpoint_of_the_artefact_and_writes_nothing(artefact, run, capsys):
+def test_verify_passes_with_the_checkpoint_of_the_artefact_and_writes_nothing(cyclegan, artefact, run, capsys):
     before = {path: path.read_bytes() for path in artefact.parent.iterdir()}
     assert cyclegan("verify", artefact, "--reference", run, "--backend", "onnxruntime", "--json") == 0
     report = json.loads(capsys.readouterr().out)
@@ -126,7 +119,7 @@ def test_verify_passes_with_the_checkpoint_of_the_artefact_and_writes_nothing(ar
     assert {path: path.read_bytes() for path in artefact.parent.iterdir()} == before
 
 
-def test_verify_misses_with_other_weights_and_keeps_the_file(artefact, make_run, dataset, capsys, caplog):
+def test_verify_misses_with_other_weights_and_keeps_the_file(cyclegan, artefact, make_run, dataset, capsys, caplog):
     before = artefact.read_bytes()
     other = make_run("other")
     state = torch.load(other / "checkpoints" / "latest.pt", weights_only=True)
@@ -192,7 +185,9 @@ def bad(tmp_path, artefact, run):
         ("info {bad}/file", 4, "file cannot be read as a checkpoint"),
     ],
 )
-def test_bad_input_ends_in_one_sentence_and_writes_nothing(bad, run, artefact, command, code, message, capsys):
+def test_bad_input_ends_in_one_sentence_and_writes_nothing(
+    cyclegan, bad, run, artefact, command, code, message, capsys
+):
     words = command.format(run=run, bad=bad, artefact=artefact).split()
     if words[0] == "export" and "--output" not in words:
         words += ["--output", str(bad / "out")]
@@ -205,7 +200,7 @@ def test_bad_input_ends_in_one_sentence_and_writes_nothing(bad, run, artefact, c
     assert sorted(bad.rglob("*")) == before
 
 
-def test_info_of_an_artefact(artefact, capsys):
+def test_info_of_an_artefact(cyclegan, artefact, capsys):
     assert cyclegan("info", artefact) == 0
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert lines["kind"] == "artefact"
@@ -221,7 +216,7 @@ def test_info_of_an_artefact(artefact, capsys):
     assert METADATA_KEY not in facts
 
 
-def test_info_of_an_onnx_model_of_another_tool(bad, capsys):
+def test_info_of_an_onnx_model_of_another_tool(cyclegan, bad, capsys):
     assert cyclegan("info", bad / "foreign.onnx") == 0
     shown = capsys.readouterr().out
     assert "ONNX model of another tool" in shown
@@ -229,7 +224,7 @@ def test_info_of_an_onnx_model_of_another_tool(bad, capsys):
 
 
 @pytest.mark.parametrize("part", [".", "checkpoints/latest.pt"])
-def test_info_of_a_run_and_of_its_checkpoint(run, part, capsys):
+def test_info_of_a_run_and_of_its_checkpoint(cyclegan, run, part, capsys):
     assert cyclegan("info", run / part, "--json") == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["kind"] == "checkpoint"

@@ -7,21 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from cyclegan_edge.cli import main
 from cyclegan_edge.export.verify import read_metadata
-
-
-def cyclegan(*arguments) -> int:
-    with pytest.raises(SystemExit) as end:
-        main([str(argument) for argument in arguments])
-    return end.value.code
 
 
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_engines_are_built_and_told_to_be_unproven_where_there_is_no_gpu(run, tmp_path, caplog):
+def test_engines_are_built_and_told_to_be_unproven_where_there_is_no_gpu(cyclegan, run, tmp_path, caplog):
     trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
     if torch.cuda.is_available():
         pytest.skip("there is a GPU, so the engine is run")
@@ -34,7 +27,7 @@ def test_engines_are_built_and_told_to_be_unproven_where_there_is_no_gpu(run, tm
     assert "was built and not run" in report["notes"][-1]
 
 
-def test_info_describes_an_engine_without_its_library(run, tmp_path, capsys, monkeypatch):
+def test_info_describes_an_engine_without_its_library(cyclegan, run, tmp_path, capsys, monkeypatch):
     pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
     options = ["--to", "tensorrt-rtx", "--size", "32", "--no-verify", "--output", tmp_path]
     assert cyclegan("-q", "export", run, *options) == 0
@@ -64,18 +57,18 @@ def test_info_describes_an_engine_without_its_library(run, tmp_path, capsys, mon
         (["--compute-capability", "ada"], "is no compute capability"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(run, tmp_path, capsys, options, message):
+def test_options_that_do_not_go_together_are_refused(cyclegan, run, tmp_path, capsys, options, message):
     assert cyclegan("export", run, *options, "--output", tmp_path) == 2
     assert message in capsys.readouterr().err
     assert names(tmp_path) == set()
 
 
-def test_fp16_on_a_cpu_is_said_to_be_storage(run, tmp_path, caplog):
+def test_fp16_on_a_cpu_is_said_to_be_storage(cyclegan, run, tmp_path, caplog):
     assert cyclegan("export", run, "--precision", "fp16", "--no-verify", "--output", tmp_path) == 0
     assert "on a CPU fp16 halves the file and nothing else" in caplog.text
 
 
-def test_int8_prints_what_it_costs_and_json_stays_json(run, dataset, tmp_path, capsys):
+def test_int8_prints_what_it_costs_and_json_stays_json(cyclegan, run, dataset, tmp_path, capsys):
     options = ["--precision", "int8", "--calibration", dataset / "testA", "--keep-float", "2", "--output", tmp_path]
     cyclegan("-q", "export", run, *options, "--no-verify", "--json")
     (told,) = json.loads(capsys.readouterr().out)
@@ -84,7 +77,7 @@ def test_int8_prints_what_it_costs_and_json_stays_json(run, dataset, tmp_path, c
     assert read_metadata(tmp_path / "t-AtoB-int8.onnx").precision == "int8"
 
 
-def test_verify_writes_a_page(run, tmp_path):
+def test_verify_writes_a_page(cyclegan, run, tmp_path):
     assert cyclegan("-q", "export", run, "--no-verify", "--output", tmp_path) == 0
     artefact = tmp_path / "t-AtoB-fp32.onnx"
     page = tmp_path / "report.html"

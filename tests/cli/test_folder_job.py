@@ -13,19 +13,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from cyclegan_edge.cli import main
 from cyclegan_edge.runtime.manifest import NAME, Manifest
 from cyclegan_edge.runtime.sinks import write_picture
 from cyclegan_edge.runtime.sources import read_picture
 
 COMMAND = [sys.executable, "-c", "from cyclegan_edge.cli import main; main()", "translate"]
 MANY = 400
-
-
-def cyclegan(*arguments) -> int:
-    with pytest.raises(SystemExit) as end:
-        main([str(argument) for argument in arguments])
-    return end.value.code
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +42,7 @@ def negative(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def translate(negative, tmp_path):
+def translate(cyclegan, negative, tmp_path):
     def run(*options) -> int:
         return cyclegan("translate", "-m", negative, "-i", tmp_path / "in", "-o", tmp_path / "out", *options)
 
@@ -147,6 +140,6 @@ def test_names_that_meet_are_told_before_anything_is_written(few, translate, tmp
 
 
 @pytest.mark.parametrize("option", [["--on-error", "stop"], ["--retry-failed"], ["--watch"], ["--format", "png"]])
-def test_a_jobs_options_go_with_a_folder(option, few, negative, tmp_path, capsys):
+def test_a_jobs_options_go_with_a_folder(cyclegan, option, few, negative, tmp_path, capsys):
     assert cyclegan("translate", "-m", negative, "-i", few / "a.png", "-o", tmp_path / "new.png", *option) == 2
     assert "is no folder" in capsys.readouterr().err

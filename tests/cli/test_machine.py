@@ -9,7 +9,6 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from cyclegan_edge.cli import main
 from cyclegan_edge.runtime import doctor
 
 WITHOUT_OPENCV = """
@@ -24,12 +23,6 @@ sys.meta_path.insert(0, Absent())
 from cyclegan_edge.cli import main
 main(sys.argv[1:])
 """
-
-
-def cyclegan(*arguments) -> int:
-    with pytest.raises(SystemExit) as end:
-        main([str(argument) for argument in arguments])
-    return end.value.code
 
 
 @pytest.fixture(scope="module")
@@ -48,21 +41,21 @@ def artefact(tmp_path_factory) -> Path:
 
 
 class TestDoctor:
-    def test_the_page_names_each_part_and_what_to_do(self, capsys):
+    def test_the_page_names_each_part_and_what_to_do(self, cyclegan, capsys):
         assert cyclegan("doctor") == 0
         page = capsys.readouterr().out
         for line in ("engines", "  + openvino: ", "  + onnxruntime: ", "cuda", "opencv", "cameras"):
             assert f"\n{line}" in page
         assert "  → " in page
 
-    def test_a_program_can_read_it(self, capsys):
+    def test_a_program_can_read_it(self, cyclegan, capsys):
         assert cyclegan("doctor", "--json") == 0
         report = json.loads(capsys.readouterr().out)
         assert report["can_run"] is True
         assert report["machine"]["cores"] >= 1
         assert {"part", "name", "status", "detail", "remedy"} == report["findings"][0].keys()
 
-    def test_without_an_engine_it_ends_with_1(self, capsys, monkeypatch):
+    def test_without_an_engine_it_ends_with_1(self, cyclegan, capsys, monkeypatch):
         monkeypatch.setattr(doctor, "ENGINES", ())
         assert cyclegan("doctor") == 1
         assert (
@@ -84,7 +77,7 @@ class TestDoctor:
 
 
 class TestBench:
-    def test_a_row_for_each_engine(self, artefact, capsys):
+    def test_a_row_for_each_engine(self, cyclegan, artefact, capsys):
         assert cyclegan("bench", artefact, "--size", "16x24", "--seconds", "0", "--device", "cpu") == 0
         machine, _, head, *rows = capsys.readouterr().out.splitlines()
         assert "cores" in machine
@@ -92,7 +85,7 @@ class TestBench:
         assert [row.split()[1] for row in rows] == ["openvino", "onnxruntime"]
         assert all("16x24" in row for row in rows)
 
-    def test_a_program_can_read_it(self, artefact, capsys):
+    def test_a_program_can_read_it(self, cyclegan, artefact, capsys):
         arguments = ["--size", "16", "--seconds", "0", "--backend", "onnxruntime", "--device", "cpu", "--json"]
         assert cyclegan("bench", artefact, *arguments) == 0
         [result] = json.loads(capsys.readouterr().out)["results"]
@@ -100,7 +93,7 @@ class TestBench:
         assert result["engine"]["runs"] >= 10
         assert result["end_to_end"]["p99_ms"] > 0
 
-    def test_a_case_that_fails_is_told_and_the_others_are_measured(self, artefact, tmp_path, capsys):
+    def test_a_case_that_fails_is_told_and_the_others_are_measured(self, cyclegan, artefact, tmp_path, capsys):
         (tmp_path / "damaged.onnx").write_bytes(b"damaged")
         arguments = ["--size", "16", "--seconds", "0", "--backend", "onnxruntime", "--device", "cpu"]
         assert cyclegan("bench", tmp_path / "damaged.onnx", artefact, *arguments) == 1
@@ -109,7 +102,7 @@ class TestBench:
         assert ["same.onnx", "onnxruntime", "cpu"] in [line.split()[:3] for line in captured.out.splitlines()]
         assert "cyclegan: 1 of 2 cases failed" in captured.err
 
-    def test_a_missing_artefact_ends_with_4_before_anything_is_measured(self, artefact, tmp_path, capsys):
+    def test_a_missing_artefact_ends_with_4_before_anything_is_measured(self, cyclegan, artefact, tmp_path, capsys):
         assert cyclegan("bench", artefact, tmp_path / "nothing.onnx") == 4
         captured = capsys.readouterr()
         assert captured.out == ""

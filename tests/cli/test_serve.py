@@ -16,8 +16,6 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from cyclegan_edge.cli import main
-
 COMMAND = [sys.executable, "-c", "from cyclegan_edge.cli import main; main()", "serve"]
 TOKEN = "correct-horse-battery-staple"
 
@@ -107,15 +105,17 @@ def test_https(negative, certificate) -> None:
         assert "Secure" in answer.headers["set-cookie"]
 
 
-def refused(capsys, *arguments) -> tuple[int, str]:
-    with pytest.raises(SystemExit) as end:
-        main(["serve", *map(str, arguments)])
-    return end.value.code, capsys.readouterr().err
+@pytest.fixture
+def refused(cyclegan, capsys):
+    def serve(*arguments) -> tuple[int, str]:
+        return cyclegan("serve", *arguments), capsys.readouterr().err
+
+    return serve
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
-def test_another_host_needs_a_token(negative, capsys, host: str) -> None:
-    code, told = refused(capsys, "-m", negative, "--host", host)
+def test_another_host_needs_a_token(negative, refused, host: str) -> None:
+    code, told = refused("-m", negative, "--host", host)
     assert code == 2
     assert "--token" in told
 
@@ -135,35 +135,35 @@ def test_another_host_needs_a_token(negative, capsys, host: str) -> None:
         (["--backend", "onnxruntme"], 2, "did you mean onnxruntime?"),
     ],
 )
-def test_mistakes_end_in_one_sentence(negative, capsys, options, code: int, told: str) -> None:
-    got, text = refused(capsys, "-m", negative, "--port", "0", *options)
+def test_mistakes_end_in_one_sentence(negative, refused, options, code: int, told: str) -> None:
+    got, text = refused("-m", negative, "--port", "0", *options)
     assert got == code, text
     assert told in text
     assert "Traceback" not in text
 
 
-def test_two_models_of_one_name_are_told_apart(negative, tmp_path, capsys) -> None:
+def test_two_models_of_one_name_are_told_apart(negative, tmp_path, refused) -> None:
     (tmp_path / "negative.onnx").write_bytes(negative.read_bytes())
-    code, told = refused(capsys, "-m", negative, "-m", tmp_path / "negative.onnx", "--port", "0")
+    code, told = refused("-m", negative, "-m", tmp_path / "negative.onnx", "--port", "0")
     assert code == 2
     assert "two models are called negative" in told
 
 
-def test_a_missing_model(tmp_path, capsys) -> None:
-    code, told = refused(capsys, "-m", tmp_path / "nothing.onnx", "--port", "0")
+def test_a_missing_model(tmp_path, refused) -> None:
+    code, told = refused("-m", tmp_path / "nothing.onnx", "--port", "0")
     assert code == 4
     assert "nothing.onnx" in told
 
 
-def test_a_port_that_is_taken(negative, capsys) -> None:
+def test_a_port_that_is_taken(negative, refused) -> None:
     with serving(negative) as (_, url):
-        code, told = refused(capsys, "-m", negative, "--port", url.rsplit(":", 1)[1].rstrip("/"))
+        code, told = refused("-m", negative, "--port", url.rsplit(":", 1)[1].rstrip("/"))
     assert code == 2
     assert "--port" in told
 
 
-def test_without_the_extra_it_says_what_to_install(negative, capsys, monkeypatch) -> None:
+def test_without_the_extra_it_says_what_to_install(negative, refused, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "cyclegan_edge.runtime.web.server", None)
-    code, told = refused(capsys, "-m", negative)
+    code, told = refused("-m", negative)
     assert code == 2
     assert 'pip install "cyclegan-edge[web]"' in told

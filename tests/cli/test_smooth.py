@@ -9,15 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from cyclegan_edge.cli import main
 from cyclegan_edge.runtime.sinks import write_picture
 from cyclegan_edge.runtime.sources import read_picture
-
-
-def cyclegan(*arguments) -> int:
-    with pytest.raises(SystemExit) as end:
-        main([str(argument) for argument in arguments])
-    return end.value.code
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +29,7 @@ def same(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def translate(same, tmp_path):
+def translate(cyclegan, same, tmp_path):
     """Translate numbered pictures of a flickering scene; give the brightness of each result."""
     for number, level in enumerate((100, 108, 100, 108, 100)):
         write_picture(tmp_path / f"in/{number:03d}.png", np.full((48, 64, 3), level, np.uint8))
@@ -69,7 +62,7 @@ def test_what_is_similar_is_given_the_translation_before(translate, capsys):
 
 
 @pytest.mark.parametrize("option", [["--smooth", "flow"], ["--skip-similar", "40"]])
-def test_a_folder_is_no_video(option, same, tmp_path, capsys):
+def test_a_folder_is_no_video(cyclegan, option, same, tmp_path, capsys):
     write_picture(tmp_path / "in/a.png", np.zeros((8, 8, 3), np.uint8))
     assert cyclegan("translate", "-m", same, "-i", tmp_path / "in", "-o", tmp_path / "out", *option) == 2
     assert "need frames that follow one another" in capsys.readouterr().err
@@ -77,13 +70,13 @@ def test_a_folder_is_no_video(option, same, tmp_path, capsys):
 
 class TestEvaluateVideo:
     @pytest.fixture
-    def clip(self, same, tmp_path) -> Path:
+    def clip(self, cyclegan, same, tmp_path) -> Path:
         path = tmp_path / "clip.mkv"
         arguments = ["-m", same, "-i", "test:bars?size=160x120&frames=6", "-o", path, "--device", "cpu"]
         assert cyclegan("translate", *arguments) == 0
         return path
 
-    def test_each_smoothing_is_scored_beside_none(self, same, clip, capsys):
+    def test_each_smoothing_is_scored_beside_none(self, cyclegan, same, clip, capsys):
         assert cyclegan("evaluate", same, "--video", clip, "--device", "cpu", "--json") == 0
         scores = json.loads(capsys.readouterr().out.splitlines()[-1])
         assert [score["smoothing"] for score in scores] == ["off", "ema", "gated", "flow"]
@@ -91,17 +84,17 @@ class TestEvaluateVideo:
         assert all(score["psnr_db"] < 100 for score in scores[1:])
         assert all(0 <= score["warping_error"] < 0.1 for score in scores)
 
-    def test_a_table_for_people(self, same, clip, capsys):
+    def test_a_table_for_people(self, cyclegan, same, clip, capsys):
         capsys.readouterr()
         assert cyclegan("evaluate", same, "--video", clip, "--device", "cpu", "--limit", "3") == 0
         head, *rows = capsys.readouterr().out.splitlines()
         assert head.split() == ["smoothing", "warping", "error", "PSNR", "dB", "SSIM"]
         assert [row.split()[0] for row in rows] == ["off", "ema", "gated", "flow"]
 
-    def test_one_frame_is_no_video(self, same, clip, capsys):
+    def test_one_frame_is_no_video(self, cyclegan, same, clip, capsys):
         assert cyclegan("evaluate", same, "--video", clip, "--device", "cpu", "--limit", "1") == 3
         assert "needs two frames" in capsys.readouterr().err
 
-    def test_neither_a_dataset_nor_a_video(self, same, capsys):
+    def test_neither_a_dataset_nor_a_video(self, cyclegan, same, capsys):
         assert cyclegan("evaluate", same) == 2
         assert "or a --video" in capsys.readouterr().err

@@ -2,21 +2,14 @@ import os
 
 import pytest
 
-from cyclegan_edge.cli import main
 from cyclegan_edge.trainer.checkpoint import load_checkpoint
 
 TINY = ["networks.generator=resnet_1blocks", "networks.ngf=4", "networks.ndf=4", "run.log_every=2"]
 TINY = [word for setting in TINY for word in ("--set", setting)]
 
 
-def cyclegan(*arguments) -> int:
-    with pytest.raises(SystemExit) as end:
-        main([str(argument) for argument in arguments])
-    return end.value.code
-
-
 @pytest.fixture
-def train(emoji, tmp_path):
+def train(cyclegan, emoji, tmp_path):
     def run(*options) -> int:
         return cyclegan("train", emoji, "--runs", tmp_path, "--name", "t", "--device", "cpu", *options)
 
@@ -59,7 +52,7 @@ def test_a_wrong_option_ends_in_one_sentence_and_writes_nothing(train, tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_dataset_shows_the_layout(tmp_path, capsys):
+def test_a_missing_dataset_shows_the_layout(cyclegan, tmp_path, capsys):
     assert cyclegan("train", tmp_path / "none", "--runs", tmp_path / "runs") == 3
     errors = capsys.readouterr().err
     assert "there is no folder" in errors
@@ -67,7 +60,7 @@ def test_a_missing_dataset_shows_the_layout(tmp_path, capsys):
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_place_that_cannot_be_written_is_named(emoji, tmp_path, capsys):
+def test_a_place_that_cannot_be_written_is_named(cyclegan, emoji, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     code = cyclegan("train", emoji, "--runs", tmp_path / "file", "--max-steps", 1, "--size", 32, *TINY)
     assert code == 5
@@ -75,7 +68,7 @@ def test_a_place_that_cannot_be_written_is_named(emoji, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_weights_go_out_to_the_official_format_and_start_another_run(train, tmp_path, capsys):
+def test_weights_go_out_to_the_official_format_and_start_another_run(cyclegan, train, tmp_path, capsys):
     official = tmp_path / "checkpoints" / "emoji"
     six = [word.replace("resnet_1blocks", "resnet_6blocks") for word in TINY]
     assert train("--max-steps", 1, "--size", 32, *six) == 0

@@ -15,7 +15,6 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from cyclegan_edge.cli import main
 from cyclegan_edge.runtime.sinks import write_picture
 from cyclegan_edge.runtime.sources import Frame, read_picture
 from cyclegan_edge.runtime.translator import Translator
@@ -23,12 +22,6 @@ from cyclegan_edge.runtime.video import open_video, video_sink
 
 COMMAND = [sys.executable, "-c", "from cyclegan_edge.cli import main; main()", "translate"]
 WITHOUT_PYAV = [sys.executable, "-c", "import sys; sys.modules['av'] = None; " + COMMAND[2], "translate"]
-
-
-def cyclegan(*arguments) -> int:
-    with pytest.raises(SystemExit) as end:
-        main([str(argument) for argument in arguments])
-    return end.value.code
 
 
 def files(folder: Path) -> list[str]:
@@ -58,7 +51,7 @@ def negative(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def translate(negative):
+def translate(cyclegan, negative):
     def run(given, output, *options) -> int:
         return cyclegan("translate", "-m", negative, "-i", given, "-o", output, *options)
 

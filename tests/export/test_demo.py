@@ -6,15 +6,8 @@ import sys
 
 import pytest
 
-from cyclegan_edge.cli import main
 from cyclegan_edge.export import demo as demo_module
 from cyclegan_edge.export.demo import plan
-
-
-def cyclegan(*arguments) -> int:
-    with pytest.raises(SystemExit) as end:
-        main([str(argument) for argument in arguments])
-    return end.value.code
 
 
 @pytest.mark.slow
@@ -50,20 +43,20 @@ def test_the_demo_leaves_everything_the_report_speaks_of(tmp_path):
     assert "imencode" not in done.stderr
 
 
-def test_a_folder_that_is_not_a_demo_is_left_alone(tmp_path, capsys):
+def test_a_folder_that_is_not_a_demo_is_left_alone(cyclegan, tmp_path, capsys):
     (tmp_path / "precious.txt").write_text("mine")
     assert cyclegan("demo", "--output", tmp_path) == 5
     assert "is not empty and holds no earlier demo" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path, capsys):
+def test_a_place_that_cannot_be_written_is_named(cyclegan, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert cyclegan("demo", "--output", tmp_path / "file" / "demo") == 5
     assert "name another folder with --output" in capsys.readouterr().err
 
 
-def test_without_the_emoji_the_demo_says_where_they_are(tmp_path, capsys, monkeypatch):
+def test_without_the_emoji_the_demo_says_where_they_are(cyclegan, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(demo_module, "EMOJI", tmp_path / "none")
     assert cyclegan("demo", "--output", tmp_path / "demo") == 3
     assert "run the demo from a clone" in capsys.readouterr().err

@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 
-from cyclegan_edge.cli import main
 from cyclegan_edge.export.evaluation import run_evaluation
 from cyclegan_edge.runtime.errors import ArtefactError, CheckpointError, DatasetError, UsageError
 from cyclegan_edge.trainer.checkpoint import load_generator
@@ -103,13 +102,7 @@ def test_what_cannot_be_evaluated_is_refused(run_folder, exported, dataroot, ext
         run_evaluation(run_folder, dataroot, features=generator, device="cpu")
 
 
-def cyclegan(*arguments) -> int:
-    with pytest.raises(SystemExit) as end:
-        main([str(argument) for argument in arguments])
-    return end.value.code
-
-
-def test_the_command_prints_a_table_and_says_what_it_is_worth(run_folder, dataroot, capsys):
+def test_the_command_prints_a_table_and_says_what_it_is_worth(cyclegan, run_folder, dataroot, capsys):
     assert cyclegan("evaluate", run_folder, dataroot, "--device", "cpu", "--limit", 3) == 0
     shown = capsys.readouterr().out
     assert "3 + 3 pictures, paired at 32x32" in shown
@@ -117,7 +110,7 @@ def test_the_command_prints_a_table_and_says_what_it_is_worth(run_folder, dataro
     assert "psnr" in shown
 
 
-def test_the_command_gives_json_and_fails_for_a_file_left_out(run_folder, dataroot, tmp_path, capsys):
+def test_the_command_gives_json_and_fails_for_a_file_left_out(cyclegan, run_folder, dataroot, tmp_path, capsys):
     for name in ("testA", "testB"):
         (tmp_path / name).mkdir()
         for path in (dataroot / name).iterdir():

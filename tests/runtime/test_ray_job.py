@@ -13,7 +13,6 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from cyclegan_edge.cli import main
 from cyclegan_edge.runtime.manifest import NAME, Manifest
 from cyclegan_edge.runtime.sinks import write_picture
 from cyclegan_edge.runtime.sources import read_picture
@@ -26,12 +25,6 @@ ray = pytest.mark.skipif(
     find_spec("ray") is None or "CYCLEGAN_RAY_TESTS" not in os.environ,
     reason='needs pip install "cyclegan-edge[ray]", and CYCLEGAN_RAY_TESTS=1 because Ray leaves loopback',
 )
-
-
-def cyclegan(*arguments) -> int:
-    with pytest.raises(SystemExit) as end:
-        main([str(argument) for argument in arguments])
-    return end.value.code
 
 
 @pytest.fixture
@@ -85,7 +78,9 @@ class TestCluster:
         yield cluster
         cluster.shutdown()
 
-    def test_a_node_that_is_killed_in_mid_job_costs_no_file(self, cluster, pictures, model, tmp_path, capfd, caplog):
+    def test_a_node_that_is_killed_in_mid_job_costs_no_file(
+        self, cyclegan, cluster, pictures, model, tmp_path, capfd, caplog
+    ):
         def kill() -> None:
             wait_for(20, tmp_path / "out")
             cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
@@ -101,7 +96,9 @@ class TestCluster:
         assert "bad1.png is damaged" in caplog.text
         assert_every_file_once(pictures, tmp_path / "out")
 
-    def test_a_job_whose_command_was_killed_goes_on_where_it_was(self, cluster, pictures, model, tmp_path, capfd):
+    def test_a_job_whose_command_was_killed_goes_on_where_it_was(
+        self, cyclegan, cluster, pictures, model, tmp_path, capfd
+    ):
         arguments = ["translate", "-m", str(model("invert")), "-i", str(pictures), "-o", str(tmp_path / "out")]
         arguments += ["--ray", cluster.address, "--json"]
         program = "from cyclegan_edge.cli import main; main()"
@@ -116,7 +113,9 @@ class TestCluster:
         assert (summary["skipped"], summary["translated"]) == (done, MANY - done)
         assert_every_file_once(pictures, tmp_path / "out")
 
-    def test_an_engine_that_cannot_be_loaded_ends_the_job_as_it_does_here(self, cluster, pictures, tmp_path, capfd):
+    def test_an_engine_that_cannot_be_loaded_ends_the_job_as_it_does_here(
+        self, cyclegan, cluster, pictures, tmp_path, capfd
+    ):
         (tmp_path / "damaged.onnx").write_bytes(b"damaged")
         arguments = ["-m", tmp_path / "damaged.onnx", "-i", pictures, "-o", tmp_path / "out", "--ray", cluster.address]
         assert cyclegan("translate", *arguments) == 4
@@ -128,13 +127,13 @@ class TestCluster:
 @ray
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_no_cluster_is_told(pictures, model, tmp_path, capsys):
+def test_no_cluster_is_told(cyclegan, pictures, model, tmp_path, capsys):
     arguments = ["-m", model("invert"), "-i", pictures, "-o", tmp_path / "out", "--ray", "127.0.0.1:1"]
     assert cyclegan("translate", *arguments) == 4
     assert "no Ray cluster answers at 127.0.0.1:1; start one with: ray start --head" in capsys.readouterr().err
 
 
-def test_without_ray_the_extra_is_named(pictures, model, tmp_path, capsys, monkeypatch):
+def test_without_ray_the_extra_is_named(cyclegan, pictures, model, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     arguments = ["-m", model("invert"), "-i", pictures, "-o", tmp_path / "out", "--ray", "auto"]
     assert cyclegan("translate", *arguments) == 4

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan_edge.cli import main
 from cyclegan_edge.runtime.errors import DatasetError
 from cyclegan_edge.trainer.contact_sheet import save_contact_sheet
 from cyclegan_edge.trainer.inspect_dataset import inspect_dataset
@@ -137,13 +136,7 @@ def test_a_contact_sheet_shows_every_folder(dataroot, tmp_path):
     assert (places == first.transpose(2, 0, 1)).all(axis=(1, 2, 3)).any()
 
 
-def cyclegan(*arguments) -> int:
-    with pytest.raises(SystemExit) as end:
-        main([str(argument) for argument in arguments])
-    return end.value.code
-
-
-def test_the_command_speaks_draws_and_fails_for_problems(dataroot, tmp_path, capsys):
+def test_the_command_speaks_draws_and_fails_for_problems(cyclegan, dataroot, tmp_path, capsys):
     assert cyclegan("dataset", "check", dataroot, "--sheet", tmp_path / "out" / "sheet.png") == 0
     shown = capsys.readouterr().out
     assert "trainA       6 pictures · from 40x40 over 40x40 to 40x40 · 6 RGB 8 bit" in shown
