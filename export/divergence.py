@@ -15,7 +15,7 @@ from ..runtime.backends.base import Precision
 from ..runtime.contract import Picture, encode
 from ..runtime.metadata import ArtefactMetadata
 from ..trainer.checkpoint import LoadedGenerator
-from ..trainer.networks import InstanceNorm, Tanh
+from ..trainer.layers import InstanceNorm, Tanh
 from .graph import InferenceGenerator
 from .report import Divergence
 

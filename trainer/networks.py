@@ -11,87 +11,10 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..runtime.errors import ConfigError
 from .config import NetworksConfig
-
-NormLayer = Callable[[int], nn.Module]
-
-
-class InstanceNorm(nn.Module):
-    """Instance normalisation without parameters or running statistics, always computed in FP32.
-
-    FP16 overflows on the statistics of a 256x256 plane, so input of lower precision passes through an FP32 island.
-    """
-
-    eps = 1e-5
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise every plane of [B, C, H, W]; the result has the input's type."""
-        with torch.autocast(x.device.type, enabled=False):
-            return F.instance_norm(x.float(), eps=self.eps).to(x.dtype)
-
-
-class Tanh(nn.Module):
-    """Hyperbolic tangent in FP32: the last step of every generator, whatever the precision before it."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map any float tensor to FP32 in [-1, 1]."""
-        return torch.tanh(x.float())
-
-
-def norm_layer(norm: str) -> NormLayer:
-    """Return what makes the normalisation layer for a number of channels."""
-    makers: dict[str, NormLayer] = {
-        "instance": lambda channels: InstanceNorm(),
-        "batch": nn.BatchNorm2d,
-        "none": lambda channels: nn.Identity(),
-    }
-    return makers[norm]
-
-
-class ResizeConv2d(nn.Conv2d):
-    """Doubles both sides: nearest neighbours, then a 3x3 convolution, so that every output pixel sees equally much.
-
-    Odena et al., "Deconvolution and Checkerboard Artifacts" (Distill, 2016).
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, bias: bool) -> None:
-        super().__init__(in_channels, out_channels, 3, padding=1, bias=bias, padding_mode="reflect")
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] → [B, C', 2H, 2W]."""
-        return super().forward(F.interpolate(x, scale_factor=2.0))
-
-
-def upsampling(kind: str, in_channels: int, out_channels: int, kernel: int, bias: bool) -> nn.Module:
-    """Return the layer that doubles both sides; "deconv" is the official transposed convolution, "resize" ours."""
-    if kind == "resize":
-        return ResizeConv2d(in_channels, out_channels, bias)
-    return nn.ConvTranspose2d(in_channels, out_channels, kernel, 2, padding=1, output_padding=kernel % 2, bias=bias)
-
-
-class ResnetBlock(nn.Module):
-    """Two 3x3 convolutions around a skip connection, with no activation after the sum."""
-
-    def __init__(self, channels: int, norm: str, dropout: bool) -> None:
-        super().__init__()
-        make_norm = norm_layer(norm)
-
-        def convolution() -> list[nn.Module]:
-            return [
-                nn.ReflectionPad2d(1),
-                nn.Conv2d(channels, channels, 3, bias=norm == "instance"),
-                make_norm(channels),
-            ]
-
-        middle = [nn.ReLU(True), nn.Dropout(0.5)] if dropout else [nn.ReLU(True)]
-        self.conv_block = nn.Sequential(*convolution(), *middle, *convolution())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Keep the shape [B, C, H, W]."""
-        return x + self.conv_block(x)  # type: ignore[no-any-return]
+from .layers import ResnetBlock, Tanh, norm_layer, upsampling
 
 
 class ResnetGenerator(nn.Module):

@@ -4,13 +4,8 @@ from torch import nn
 
 from cyclegan_edge.runtime.errors import ConfigError
 from cyclegan_edge.trainer.config import NetworksConfig
-from cyclegan_edge.trainer.networks import (
-    InstanceNorm,
-    build_discriminator,
-    build_generator,
-    init_weights,
-    upsampling,
-)
+from cyclegan_edge.trainer.layers import InstanceNorm, upsampling
+from cyclegan_edge.trainer.networks import build_discriminator, build_generator, init_weights
 
 
 def count(network: nn.Module) -> int:
