@@ -1,8 +1,8 @@
 """`cyclegan translate` on a folder of pictures: plan the job, do it here or on a Ray cluster, and count."""
 
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ from typing import Any
 from .contract import PICTURE_SUFFIXES
 from .control import Control
 from .errors import UsageError
+from .interrupt import stop_on_signals
 from .jobs import FolderJob, OnError, Recipe, plan, watch
+from .leftovers import remove_leftovers
 from .manifest import NAME, Manifest
 from .pipeline import run
 from .ray_job import run_on_ray
@@ -87,13 +89,16 @@ def translate_folder(
 
     Raises:
         UsageError: the output is no folder, or names collide; nothing is written then.
-        InputError, ModelError, OutputError: the job cannot go on.
+        InputError, ModelError, OutputError: the job cannot go on, or another one is writing into the same folder.
+        KeyboardInterrupt: a signal ended it.
     """
     control = control or Control()
     _check(given, output, options)
     pixels = {name: value for name, value in settings.items() if name not in ("backend", "device")}
     recipe = Recipe.of(model, pixels | {"format": options.picture_format})
     with Manifest(output / NAME) as manifest:
+        manifest.claim()
+        remove_leftovers(output)
 
         def plan_again(overwrite: bool = False) -> FolderJob:
             return plan(
@@ -115,7 +120,7 @@ def translate_folder(
             with progress(total) as show:
                 stats = run_on_ray(job, options.ray, model, settings, watch=show)
             return FolderResult(job, stats, "ray", options.ray, "")
-        with load(model, **settings) as translator, progress(total) as show:
+        with load(model, **settings) as translator, progress(total) as show, _ended_by_signals(control, options):
 
             def translate(source: Any, sink: Any, one_by_one: bool) -> Stats:
                 size = 1 if one_by_one else batch_size
@@ -144,14 +149,20 @@ def _tell(job: FolderJob) -> None:
         LOGGER.warning("failed before and left alone: %d (--retry-failed tries them again)", job.failed_before)
 
 
+@contextmanager
+def _ended_by_signals(control: Control, options: FolderOptions) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the job after the files that are under way; that is how a watch ends well."""
+    with suppress(KeyboardInterrupt) if options.watch else nullcontext(), stop_on_signals(control):
+        yield
+
+
 def _watch(plan_again: Callable[[], FolderJob], translate: Any, control: Control) -> Stats:
-    """Add the rounds up; to be told to stop is how a watch ends, and no interruption."""
+    """Add the rounds up."""
     total = Stats()
-    with suppress(KeyboardInterrupt):
-        for stats in watch(plan_again, translate, control.stop):
-            LOGGER.info("translated %d, failed %d", stats.frames, stats.failed)
-            total.read += stats.read
-            total.frames += stats.frames
-            total.failed += stats.failed
-            total.seconds += stats.seconds
+    for stats in watch(plan_again, translate, control.stop):
+        LOGGER.info("translated %d, failed %d", stats.frames, stats.failed)
+        total.read += stats.read
+        total.frames += stats.frames
+        total.failed += stats.failed
+        total.seconds += stats.seconds
     return total

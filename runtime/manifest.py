@@ -1,18 +1,28 @@
 """What became of each file of a folder job: one line of JSON each, appended as it happens.
 
 The last line about a file counts. A line that a kill cut short is passed by: the file it spoke of is done again.
+While a job writes it, it is locked (but on Windows), so that two jobs never meet in one folder; the system lifts the
+lock of a process that is gone.
 """
 
 import json
+import logging
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from io import TextIOWrapper
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Literal, Self
+from typing import BinaryIO, Literal, Self
 
 from .errors import OutputError
+
+if sys.platform != "win32":
+    import fcntl
+
+LOGGER = logging.getLogger(__name__)
 
 NAME = ".cyclegan-manifest.jsonl"  # in the job's output folder; hidden, so that it is no picture of anybody's
 
@@ -50,6 +60,18 @@ class Manifest:
         self._file: TextIOWrapper | None = None
         self._lock = Lock()
 
+    def claim(self) -> None:
+        """Keep other jobs away until it is closed, and read what there is; a new one is claimed by its first record.
+
+        Raises:
+            OutputError: another job has claimed it, or it cannot be written.
+        """
+        if self.path is None or not self.path.exists():
+            return
+        with self._lock:
+            self._open(self.path)
+            self._records = {record.work.path: record for record in _read(self.path)}
+
     def get(self, path: str) -> Record | None:
         """Return the last record about a file."""
         return self._records.get(path)
@@ -58,7 +80,7 @@ class Manifest:
         """Append a record; it survives the process from here on.
 
         Raises:
-            OutputError: the manifest cannot be written.
+            OutputError: the manifest cannot be written, or another job has claimed it.
         """
         with self._lock:
             if self.path is not None:
@@ -73,7 +95,8 @@ class Manifest:
         """Close the file; adding opens it again."""
         with self._lock:
             if self._file is not None:
-                self._file.close()
+                with suppress(OSError):  # of a full disk `add` has told
+                    self._file.close()
                 self._file = None
 
     def __enter__(self) -> Self:
@@ -85,15 +108,23 @@ class Manifest:
         self.close()
 
     def _write(self, path: Path, record: Record) -> None:
+        file = self._file or self._open(path)
         try:
-            if self._file is None:
-                self._file = _open_to_append(path)
-            self._file.write(to_line(record) + "\n")
-            self._file.flush()
+            file.write(to_line(record) + "\n")
+            file.flush()
         except OSError as error:
+            raise _cannot_write(path, error) from error
+
+    def _open(self, path: Path) -> TextIOWrapper:
+        try:
+            self._file = _open_to_append(path)
+        except BlockingIOError:
             raise OutputError(
-                f"cannot write {path}: {error.strerror or error}; choose a place that can be written"
-            ) from error
+                f"another job is writing into {path.parent}; wait for its end, or name another folder"
+            ) from None
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        return self._file
 
 
 def to_line(record: Record) -> str:
@@ -124,10 +155,31 @@ def _read(path: Path) -> Iterator[Record]:
 
 
 def _open_to_append(path: Path) -> TextIOWrapper:
+    """Open and lock a file; a `BlockingIOError` says that another has locked it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+b")
-    if file.tell():
-        file.seek(-1, 2)
-        if file.read(1) != b"\n":  # a kill cut the last line short
-            file.write(b"\n")
+    try:
+        _lock(file)
+        if file.tell():
+            file.seek(-1, 2)
+            if file.read(1) != b"\n":  # a kill cut the last line short
+                file.write(b"\n")
+    except OSError:
+        file.close()
+        raise
     return TextIOWrapper(file, encoding="utf-8")
+
+
+def _lock(file: BinaryIO) -> None:
+    if sys.platform == "win32":
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError as error:  # a file system without locks
+        LOGGER.debug("%s cannot be locked: %s", file.name, error)
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"cannot write {path}: {error.strerror or error}; choose a place that can be written")

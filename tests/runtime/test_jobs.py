@@ -69,6 +69,7 @@ def planned(root, output):
     with ExitStack() as manifests:
 
         def make(recipe=RECIPE, **options) -> FolderJob:
+            manifests.close()  # that process is gone
             return plan(root, output, recipe, manifests.enter_context(Manifest(output / NAME)), **options)
 
         yield make

@@ -1,5 +1,7 @@
 """The manifest of a folder job: nothing that was written is lost, whatever happened to its end."""
 
+import errno
+import fcntl
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -87,3 +89,40 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(OutputError, match="choose a place that can be written"):
         Manifest(tmp_path / "out" / "manifest.jsonl").add(Record(WORK, "done"))
+
+
+class TestClaims:
+    def test_two_jobs_never_meet(self, path):
+        write(path, Record(WORK, "done"))
+        with Manifest(path) as first, Manifest(path) as second:
+            first.claim()
+            for attempt in (second.claim, lambda: second.add(Record(WORK, "done"))):
+                with pytest.raises(OutputError, match=r"another job is writing into .*out; wait for its end"):
+                    attempt()
+            first.close()
+            second.claim()
+
+    def test_the_first_record_of_a_new_one_claims_it(self, path):
+        with Manifest(path) as first, Manifest(path) as second:
+            first.claim()
+            assert not path.parent.exists()
+            first.add(Record(WORK, "started"))
+            with pytest.raises(OutputError, match="another job"):
+                second.add(Record(WORK, "started"))
+
+    def test_what_was_added_meanwhile_is_known(self, path):
+        write(path, Record(WORK, "started"))
+        with Manifest(path) as manifest:
+            write(path, Record(WORK, "done"))
+            manifest.claim()
+            assert manifest.get(WORK.path).status == "done"
+
+    def test_where_there_are_no_locks_the_work_goes_on(self, path, monkeypatch):
+        def flock(file, operation):
+            raise OSError(errno.ENOTSUP, "Operation not supported")
+
+        write(path, Record(WORK, "done"))
+        monkeypatch.setattr(fcntl, "flock", flock)
+        with Manifest(path) as manifest:
+            manifest.claim()
+            manifest.add(Record(WORK, "done"))
