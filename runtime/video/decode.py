@@ -20,6 +20,7 @@ FALLBACK_RATE = Fraction(25)
 # H.273's numbers → libswscale's; all that it does not know is close to BT.601.
 _SWS_MATRICES = {BT709: 1, 4: 4, BT601: 5, 7: 7, BT2020: 9, 10: 9}
 _FULL_RANGE = 2  # of FFmpeg's colour ranges; limited is 1
+_PREDICTED = frozenset({"h264", "hevc"})  # whose decoders pass in silence over frames that refer to one that is lost
 
 
 class PyAvVideo:
@@ -58,6 +59,7 @@ class PyAvVideo:
         )
         self.total: int | None = stream.frames or self._estimate()
         self._reached = Fraction(0)  # where the last packet of any stream ends, in seconds
+        self._ledger = _Ledger(context.name in _PREDICTED)
         if self.format.colour.transfer in (PQ, HLG):
             LOGGER.warning("%s is of high dynamic range, which models do not know: colours may look dull", name)
 
@@ -74,11 +76,11 @@ class PyAvVideo:
                 yield item
             if last is None:
                 raise InputError(f"{self.name} holds no frame that can be decoded")
-            missing = self._missing_after(last)
+            lost = self._lost(last)
         finally:
             self._container.close()
-        if missing:
-            yield LostFramesError(f"{self.name} ends {missing} frames before its header says", missing)
+        if lost:
+            yield LostFramesError(f"{self.name} holds {lost} frames more that cannot be decoded or are cut off", lost)
 
     def _decode(self) -> Iterator[Frame | InputError]:
         """Decode packet by packet: one that is damaged costs its own frame only."""
@@ -88,6 +90,7 @@ class PyAvVideo:
             try:
                 packet = next(packets, None)
             except av.FFmpegError as error:
+                self._ledger.errors += 1
                 yield InputError(f"{self.name} cannot be read further: {reason(error)}")
                 return
             if packet is None:
@@ -96,12 +99,15 @@ class PyAvVideo:
                 self._reached = max(self._reached, (packet.pts + (packet.duration or 0)) * exact(packet.time_base))
             if packet.stream_index != self._stream.index:
                 continue
+            self._ledger.send(packet)
             try:
                 decoded = packet.decode()
             except av.FFmpegError as error:
+                self._ledger.errors += 1
                 yield InputError(f"{self.name}: a frame cannot be decoded ({reason(error)})")
                 continue
             for frame in decoded:
+                self._ledger.receive(frame)
                 yield self._frame(frame, number)
                 number += 1
 
@@ -119,6 +125,14 @@ class PyAvVideo:
         length = self._container.duration
         return round(Fraction(length, av.time_base) * self.format.rate) if length else None
 
+    def _lost(self, last: Frame) -> int:
+        """Return how many frames there should have been beside those that came and the errors."""
+        ledger = self._ledger
+        if self._container.format.name == "avi" and self._stream.frames:
+            return max(0, int(self._stream.frames) - ledger.frames - ledger.errors)
+        inside, after = ledger.passed_over()
+        return max(0, inside + max(after, self._missing_after(last)) - ledger.errors)
+
     def _missing_after(self, last: Frame) -> int:
         """Return how many frames the header promises after the last one; 0 where it makes no sure promise."""
         if self._stream.duration and last.time is not None:
@@ -131,6 +145,41 @@ class PyAvVideo:
         else:
             return 0
         return max(0, round((promised - reached) * self.format.rate))
+
+
+class _Ledger:
+    """Compares the frames that a decoder gives with the packets that it was sent.
+
+    Packets before the first frame do not count: a recording may begin between two keyframes.
+    """
+
+    def __init__(self, exact: bool) -> None:
+        """`exact`: each packet should give a frame of its own time stamp."""
+        self.errors = self.frames = 0
+        self._exact = exact
+        self._waiting: set[int] = set()  # time stamps of packets that gave nothing yet
+        self._first = self._last = 0
+
+    def send(self, packet: Any) -> None:
+        """Note a packet that goes into the decoder."""
+        if self._exact and packet.size and packet.pts is not None and not packet.is_discard:
+            self._waiting.add(packet.pts)
+
+    def receive(self, frame: Any) -> None:
+        """Note a frame that comes out."""
+        self._exact = self._exact and frame.pts is not None and not frame.interlaced_frame  # fields may be packets
+        if self._exact:
+            self._first = min(self._first, frame.pts) if self.frames else frame.pts
+            self._last = max(self._last, frame.pts) if self.frames else frame.pts
+            self._waiting.discard(frame.pts)
+        self.frames += 1
+
+    def passed_over(self) -> tuple[int, int]:
+        """Return how many packets gave no frame: between the first and the last that came, and after it."""
+        if not self._exact:
+            return 0, 0
+        inside = sum(self._first < stamp < self._last for stamp in self._waiting)
+        return inside, sum(stamp > self._last for stamp in self._waiting)
 
 
 def to_rgb(decoded: Any, colour: Colour) -> Picture:

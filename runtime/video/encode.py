@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -125,10 +125,10 @@ class _Writer:
         if self._stream is None:
             return
         try:
-            self._mux(self._stream.encode, None)
-            if self._companions:
-                self._companions.copy_until(None if complete else self._end * self._tick)
-            self._container.close()
+            with closing(self._container):
+                self._mux(self._stream.encode, None)
+                if self._companions:
+                    self._companions.copy_until(None if complete else self._end * self._tick)
         except (av.FFmpegError, OSError, OutputError) as error:
             if complete:
                 raise _cannot_write(self._path, error) from error
