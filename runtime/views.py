@@ -10,18 +10,19 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from .contract import Picture
+from .contract import Picture, to_8_bits
 from .frame import Frame, Sink, Write
 from .stats import Stats
 
 View = Literal["translated", "side-by-side", "split"]
 
 RATE_WINDOW = 2.0  # seconds over which the overlay's rate is taken
-_LINE = np.array([255, 255, 255], np.uint8)  # between the halves
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_SHADE = 0.35  # of the light that is left behind the overlay's text
 
 
 def compose(frame: Frame, view: View, split: float = 0.5) -> Picture:
-    """Return the picture to show, uint8 [H, W, 3]; side by side it is twice as wide.
+    """Return the picture to show, of the translation's depth, [H, W, C]; side by side it is twice as wide.
 
     `split` in [0, 1] is where the view "split" changes from the original on the left to the translation.
     """
@@ -29,15 +30,25 @@ def compose(frame: Frame, view: View, split: float = 0.5) -> Picture:
     if view == "translated" or original is None:
         return translated
     height, width = translated.shape[:2]
+    if translated.dtype == np.uint8:
+        original = to_8_bits(original)
     if original.shape[:2] != (height, width):
-        original = np.asarray(cv2.resize(original, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        original = np.asarray(cv2.resize(original, (width, height), interpolation=cv2.INTER_AREA), original.dtype)
     if view == "side-by-side":
         return np.concatenate([original[..., :3], translated[..., :3]], axis=1)
     border = round(min(max(split, 0.0), 1.0) * width)
     picture = translated.copy()
     picture[:, :border] = original[:, :border, : picture.shape[2]]
-    picture[:, max(0, border - 1) : border + 1, :3] = _LINE
+    if 0 < border < width:
+        _draw_border(picture, border)
     return picture
+
+
+def _draw_border(picture: Picture, border: int) -> None:
+    """Draw a white line with black edges, to be seen on any ground."""
+    half = max(1, picture.shape[1] // 640)
+    for reach, level in ((2 * half, 0), (half, _white(picture))):
+        picture[:, max(0, border - reach) : border + reach, :3] = level
 
 
 class Overlay:
@@ -48,7 +59,7 @@ class Overlay:
         self._shown: deque[float] = deque()  # when the last frames were
 
     def draw(self, frame: Frame, picture: Picture) -> Picture:
-        """Return a copy of uint8 [H, W, 3] with the line in it."""
+        """Return a copy of [H, W, C] with the counts in it."""
         now = perf_counter()
         self._shown.append(now)
         while now - self._shown[0] > RATE_WINDOW:
@@ -56,16 +67,35 @@ class Overlay:
         span = now - self._shown[0]
         rate = (len(self._shown) - 1) / span if span else 0.0
         latency = 1000 * (now - frame.captured)
-        return _write_line(picture, f"{rate:.1f} fps | {latency:.0f} ms | {self._stats.dropped.total()} dropped")
+        counts = [f"{rate:.1f} fps", f"{latency:.0f} ms", f"{self._stats.dropped.total()} dropped"]
+        return _write(np.ascontiguousarray(picture).copy(), counts)
 
 
-def _write_line(picture: Picture, text: str) -> Picture:
-    picture = np.ascontiguousarray(picture).copy()
-    scale = max(0.4, picture.shape[0] / 900)
-    place, font = (round(16 * scale), round(36 * scale)), cv2.FONT_HERSHEY_SIMPLEX
-    for colour, thickness in (((0, 0, 0), 4 * scale), ((255, 255, 255), 1.5 * scale)):  # readable on any ground
-        cv2.putText(picture, text, place, font, scale, colour, max(1, round(thickness)), cv2.LINE_AA)
+def _write(picture: Picture, parts: list[str]) -> Picture:
+    """Write parts in one line, or where they are too long in one each, in a size that fits, on a shade."""
+    height, width = picture.shape[:2]
+    scale = max(0.4, height / 900)
+    if _extent("   ".join(parts), scale)[0] <= width:
+        parts = ["   ".join(parts)]
+    scale *= min(1.0, width / max(_extent(part, scale)[0] for part in parts))
+    row = _extent("", scale)[1]
+    box = picture[: row * len(parts), : max(_extent(part, scale)[0] for part in parts), :3]
+    box[:] = box * _SHADE
+    colour = (float(_white(picture)),) * 4
+    for number, part in enumerate(parts):
+        place = round(12 * scale), round(row * (number + 0.72))
+        cv2.putText(picture, part, place, _FONT, scale, colour, max(1, round(1.5 * scale)), cv2.LINE_AA)
     return picture
+
+
+def _extent(text: str, scale: float) -> tuple[int, int]:
+    """Return the width and height in pixels that a line needs, with a margin."""
+    width = cv2.getTextSize(text, _FONT, scale, max(1, round(1.5 * scale)))[0][0]
+    return width + round(24 * scale), round(40 * scale)
+
+
+def _white(picture: Picture) -> int:
+    return int(np.iinfo(picture.dtype).max)
 
 
 @contextmanager

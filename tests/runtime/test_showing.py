@@ -47,8 +47,10 @@ class TestViews:
     def test_split(self, split):
         picture = compose(frame(), "split", split)
         border = round(min(max(split, 0), 1) * 60)
-        assert (picture[:, : max(0, border - 1)] == 50).all()
-        assert (picture[:, border + 1 :] == 200).all()
+        assert (picture[:, : max(0, border - 2)] == 50).all()
+        assert (picture[:, border + 2 :] == 200).all()
+        at_border = picture[0, max(0, border - 2) : border + 2, 0].tolist()
+        assert at_border == ([0, 255, 255, 0] if 0 < border < 60 else [200 if border == 0 else 50] * 2)
 
     def test_the_overlay_writes_into_a_copy(self):
         stats = Stats()
