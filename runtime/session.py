@@ -49,7 +49,7 @@ def translate_stream(
     if wiring.skipped:
         LOGGER.info("finished before and left alone: %d (--overwrite makes them anew)", wiring.skipped)
     interrupted = False
-    with load(model, **settings) as translator:
+    with load(model, **settings, live=wiring.source.live) as translator:
         try:
             with status_line(wiring.source.total) as watch, stop_on_signals(control):
                 run(

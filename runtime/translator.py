@@ -41,6 +41,7 @@ def load(
     size: tuple[int, int] | None = None,
     scale: float | None = None,
     tile: int | None = None,
+    live: bool = False,
 ) -> "Translator":
     """Load an exported model, of ours or any other ONNX model with one image in and one of the same size out.
 
@@ -53,13 +54,15 @@ def load(
         size: (height, width) for all but "native"; where the artefact pins its size, it can be left out.
         scale: between 0 and 1: translate a smaller copy, and bring it back along the picture's edges; see `guided`.
         tile: side in pixels of the tiles that larger pictures are translated in; see `tiles` for what that costs.
+        live: for a camera or stream: between two frames the engine's threads leave the processor to its capture.
 
     Raises:
         UsageError: an unknown name, or a size, scale or tile that does not go with the model or the fit.
         ArtefactError: the file is missing, damaged, of a newer schema, or no image-to-image model.
         BackendError: the engine is not installed, or cannot run on that device.
     """
-    opened = open_backend(path, backend=backend, device=device)
+    opened = open_backend(path, backend=backend, device=device, live=live)
+    LOGGER.info("%s runs in %s on %s, precision %s", Path(path).name, opened.name, opened.device, opened.precision)
     return Translator(opened, Path(path), fit=fit, size=size, scale=scale, tile=tile)
 
 

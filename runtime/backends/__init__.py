@@ -26,6 +26,7 @@ class Engine:
     library: str  # what that module imports
     suffixes: frozenset[str]  # of the files that it reads
     extras: Mapping[str, str]  # kind of device → the extra of cyclegan-edge that brings it; the default device first
+    spins: bool = False  # its threads wait in busy loops, unless it is opened as `live`
 
     def reads(self, path: Path) -> bool:
         """Whether it runs this file; which of the two TensorRTs runs an engine, the file beside it tells.
@@ -47,7 +48,7 @@ _ONNX = frozenset({".onnx"})
 _ENGINE = frozenset({ENGINE_SUFFIX})
 ENGINES = (
     Engine("openvino", "ov:OpenVinoBackend", "openvino", _ONNX, {"cpu": "cpu"}),
-    Engine("onnxruntime", "ort:OnnxRuntimeBackend", "onnxruntime", _ONNX, {"cpu": "cpu", "cuda": "cuda"}),
+    Engine("onnxruntime", "ort:OnnxRuntimeBackend", "onnxruntime", _ONNX, {"cpu": "cpu", "cuda": "cuda"}, spins=True),
     Engine("tensorrt", "trt:TensorRtBackend", "tensorrt", _ENGINE, {"cuda": "tensorrt"}),
     Engine("tensorrt-rtx", "trt:TensorRtRtxBackend", "tensorrt_rtx", _ENGINE, {"cuda": "tensorrt-rtx"}),
 )
@@ -59,7 +60,12 @@ def available_backends(suffix: str = ".onnx") -> tuple[str, ...]:
 
 
 def open_backend(
-    path: str | Path, *, backend: str = "auto", device: str = "auto", precision: Precision = "auto"
+    path: str | Path,
+    *,
+    backend: str = "auto",
+    device: str = "auto",
+    precision: Precision = "auto",
+    live: bool = False,
 ) -> Backend:
     """Load an exported model into an engine.
 
@@ -68,6 +74,7 @@ def open_backend(
         backend: "auto" or a name of the table.
         device: "auto", "cpu", "cuda" or "cuda:1"; a device that is named is never replaced by another.
         precision: "auto" leaves the engine its choice, "fp32" forbids bf16 and TF32, "bf16" asks for bfloat16.
+        live: the engine's threads leave the processor to others, such as the one that captures, while they wait.
 
     Raises:
         UsageError: no engine, device or precision has that name.
@@ -84,8 +91,9 @@ def open_backend(
         load = getattr(import_module(f".{module}", __name__), attribute)
     except ImportError as error:
         raise BackendError(f"{engine.name} is installed but broken ({error}); install it again") from error
-    opened: Backend = load(path, place, precision)
-    LOGGER.info("%s runs in %s on %s, precision %s", path.name, opened.name, opened.device, opened.precision)
+    demands = {"live": live} if engine.spins else {}
+    opened: Backend = load(path, place, precision, **demands)
+    LOGGER.debug("%s runs in %s on %s, precision %s", path.name, opened.name, opened.device, opened.precision)
     return opened
 
 

@@ -25,11 +25,15 @@ class OnnxRuntimeBackend:
 
     name = "onnxruntime"
 
-    def __init__(self, path: Path, device: str, precision: Precision) -> None:
+    def __init__(self, path: Path, device: str, precision: Precision, *, live: bool = False) -> None:
         if precision == "bf16":
             raise BackendError("onnxruntime computes in the types of the file; for bf16 use the backend openvino")
         ort.set_default_logger_severity(_FATAL)  # what it has to say also comes as an exception
-        self._session = self._open_on_cpu(path) if device == "cpu" else self._open_on_cuda(path, device, precision)
+        options = _options(live)
+        if device == "cpu":
+            self._session = _session(path, options, ["CPUExecutionProvider"])
+        else:
+            self._session = _session_on_cuda(path, options, device, precision)
         self.device = device if device != "cuda" else "cuda:0"
         self.input = only_one(_specs(self._session.get_inputs()), path, "input")
         self.output = only_one(_specs(self._session.get_outputs()), path, "output")
@@ -52,30 +56,35 @@ class OnnxRuntimeBackend:
         """Free the session."""
         self._session = None
 
-    def _open_on_cpu(self, path: Path) -> Any:
-        return _session(path, ["CPUExecutionProvider"])
 
-    def _open_on_cuda(self, path: Path, device: str, precision: Precision) -> Any:
-        provider = "CUDAExecutionProvider"
-        if provider in ort.get_available_providers():
-            if hasattr(ort, "preload_dlls"):  # from 1.21 on: the CUDA libraries that pip installed
-                with redirect_stdout(io.StringIO()) as complaints:
-                    ort.preload_dlls()
-                LOGGER.debug(complaints.getvalue())
-            options = {"device_id": device.partition(":")[2] or "0", "use_tf32": str(int(precision != "fp32"))}
-            session = _session(path, [(provider, options), "CPUExecutionProvider"])
-            # Where CUDA cannot start, ONNX Runtime goes on with the CPU and only logs it.
-            if session.get_providers()[0] == provider:
-                return session
-        raise BackendError(
-            f"onnxruntime cannot use {device} here; it needs an NVIDIA driver and, in place of onnxruntime: "
-            'pip install "cyclegan-edge[cuda]"'
-        )
-
-
-def _session(path: Path, providers: list[Any]) -> Any:
+def _options(live: bool) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL
+    if live:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    return options
+
+
+def _session_on_cuda(path: Path, options: ort.SessionOptions, device: str, precision: Precision) -> Any:
+    provider = "CUDAExecutionProvider"
+    if provider in ort.get_available_providers():
+        if hasattr(ort, "preload_dlls"):  # from 1.21 on: the CUDA libraries that pip installed
+            with redirect_stdout(io.StringIO()) as complaints:
+                ort.preload_dlls()
+            LOGGER.debug(complaints.getvalue())
+        settings = {"device_id": device.partition(":")[2] or "0", "use_tf32": str(int(precision != "fp32"))}
+        session = _session(path, options, [(provider, settings), "CPUExecutionProvider"])
+        # Where CUDA cannot start, ONNX Runtime goes on with the CPU and only logs it.
+        if session.get_providers()[0] == provider:
+            return session
+    raise BackendError(
+        f"onnxruntime cannot use {device} here; it needs an NVIDIA driver and, in place of onnxruntime: "
+        'pip install "cyclegan-edge[cuda]"'
+    )
+
+
+def _session(path: Path, options: ort.SessionOptions, providers: list[Any]) -> Any:
     try:
         session = ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime's errors share no class of their own

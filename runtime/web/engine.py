@@ -1,5 +1,6 @@
 """The loaded models, and one thread that runs them for everybody."""
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from ..metadata import ArtefactMetadata, parse_metadata
 from ..translator import Translator
 from .limits import RefusedError
 from .metrics import Metrics
+
+LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,8 @@ class Engine:
         if path.stem in self.models:
             raise UsageError(f"two models are called {path.stem}; rename one of the files, or leave one out")
         # In the thread that will run it: an engine may tie a device's context to its thread.
-        opened = self._line.submit(open_backend, path, backend=backend, device=device).result()
+        opened = self._line.submit(open_backend, path, backend=backend, device=device, live=True).result()
+        LOGGER.info("%s runs in %s on %s, precision %s", path.name, opened.name, opened.device, opened.precision)
         metadata = parse_metadata(opened.properties, path)
         interface = read_interface(opened, metadata, path)
         self.models[path.stem] = Model(path.stem, path, opened, interface, metadata)

@@ -3,14 +3,18 @@
 import logging
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from onnxruntime import SessionOptions
 
+from cyclegan_edge.runtime import translator
 from cyclegan_edge.runtime.backends import ENGINES, available_backends, open_backend
 from cyclegan_edge.runtime.backends.base import TensorSpec
 from cyclegan_edge.runtime.errors import ArtefactError, BackendError, UsageError
 from cyclegan_edge.runtime.metadata import parse_metadata
+from cyclegan_edge.runtime.translator import load
 
 NAMES = [engine.name for engine in ENGINES if ".onnx" in engine.suffixes]
 
@@ -132,6 +136,32 @@ class TestEveryBackend:
         assert name not in available_backends()
 
 
+class TestLive:
+    @pytest.mark.parametrize(("live", "spinning"), [(True, {"0"}), (False, {None})])
+    def test_onnxruntime_waits_without_spinning(self, live, spinning, model):
+        options = open_backend(model("invert"), backend="onnxruntime", live=live)._session.get_session_options()
+        assert {setting(options, f"session.{kind}_op.allow_spinning") for kind in ("intra", "inter")} == spinning
+
+    @pytest.mark.parametrize("live", [True, False])
+    def test_the_result_is_the_same(self, name, live, model, noise):
+        batch = noise(1, 8, 8, 3)
+        assert np.array_equal(open_backend(model("invert"), backend=name, live=live).infer(batch), 255 - batch)
+
+    @pytest.mark.parametrize(("given", "live"), [("test:bars?frames=2&live=yes", True), ("test:bars?frames=2", False)])
+    def test_a_stream_is_live_where_its_source_is(self, given, live, cyclegan, model, monkeypatch):
+        opened = Mock(wraps=open_backend)
+        monkeypatch.setattr(translator, "open_backend", opened)
+        assert cyclegan("translate", "-m", model("invert"), "-i", given, "-o", "null", "--device", "cpu") == 0
+        assert opened.call_args.kwargs["live"] is live
+
+
+def setting(options: SessionOptions, name: str) -> str | None:
+    try:
+        return options.get_session_config_entry(name)
+    except RuntimeError:  # it was not set
+        return None
+
+
 class TestPrecision:
     def test_openvino_tells_what_it_computes_in(self, model):
         assert open_backend(model("half"), backend="openvino", precision="fp32").precision == "fp32"
@@ -154,10 +184,15 @@ class TestPrecision:
 
 
 class TestChoice:
-    def test_openvino_is_first_on_a_cpu_and_the_choice_is_told(self, model, caplog):
-        caplog.set_level(logging.INFO, "cyclegan_edge")
+    def test_openvino_is_first_on_a_cpu(self, model):
         assert available_backends() == ("openvino", "onnxruntime")
         assert open_backend(model("invert")).name == "openvino"
+
+    def test_the_choice_is_told_by_who_opens_a_translator(self, model, caplog):
+        caplog.set_level(logging.INFO, "cyclegan_edge")
+        open_backend(model("invert"))
+        assert caplog.text == ""
+        load(model("invert"))
         assert "invert.onnx runs in openvino on cpu, precision " in caplog.text
 
     def test_onnxruntime_is_taken_where_openvino_is_missing(self, model, monkeypatch):
