@@ -7,14 +7,108 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .errors import CycleganError, UsageError
-from .options import parse_size
+from .options import backend_option, device_option, json_option, parse_size, together
 
 if TYPE_CHECKING:
-    from .jobs import OnError
-    from .pipeline import Policy
-    from .temporal import Smoothing
-    from .translator import Fit
-    from .views import View
+    from .wiring import Show
+
+Values = dict[str, Any]  # of a command's options, by name
+
+_FIT = (
+    click.option(
+        "--fit",
+        type=click.Choice(["native", "stretch", "letterbox", "crop"]),
+        default="native",
+        show_default=True,
+        help="native: at each picture's own size; stretch: resized to --size and back; letterbox: so with its shape "
+        "kept; crop: its middle of the shape of --size, which is what comes out.",
+    ),
+    click.option(
+        "--size", metavar="HxW", callback=parse_size, help="Size of a fit; by default the artefact's pinned one."
+    ),
+    click.option(
+        "--scale",
+        type=float,
+        help="Translate a copy shrunk by this factor, such as 0.5, and bring it back along the picture's edges.",
+    ),
+    click.option("--tile", type=click.IntRange(8), metavar="N", help="Translate in blended tiles of NxN pixels."),
+)
+_FLOW = (
+    click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Pictures run together."),
+    click.option(
+        "--policy",
+        type=click.Choice(["auto", "lossless", "latest"]),
+        default="auto",
+        show_default=True,
+        help="lossless: no frame is lost; latest: none waits, the newest overtakes; auto: latest for live sources.",
+    ),
+    click.option(
+        "--smooth",
+        type=click.Choice(["ema", "gated", "flow"]),
+        help="Of a video: blend with the frames before; everywhere, where the input stands still, or along its motion.",
+    ),
+    click.option(
+        "--smooth-strength",
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.7,
+        show_default=True,
+        help="The largest weight of the past.",
+    ),
+    click.option(
+        "--skip-similar",
+        metavar="DB",
+        type=click.FloatRange(min=0),
+        help="Of a video: frames so similar, in dB PSNR, to the last translated are given its translation; "
+        "40 is noise.",
+    ),
+)
+_ENCODING = (
+    click.option(
+        "--codec", default="auto", show_default=True, help="Of a video: h264, h265, av1, vp9 or FFmpeg's name."
+    ),
+    click.option(
+        "--crf", type=click.IntRange(0, 63), help="Of a video: constant quality, lower is better; by default 18."
+    ),
+    click.option(
+        "--preset", help="Of a video: the encoder's speed, for h264 ultrafast to veryslow; by default veryfast."
+    ),
+    click.option(
+        "--no-audio",
+        "companions",
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        help="Of a video: leave out sound and subtitles.",
+    ),
+)
+_SHOWN = (
+    click.option(
+        "--view",
+        type=click.Choice(["translated", "side-by-side", "split"]),
+        default="translated",
+        show_default=True,
+        help="What is shown and written of each frame.",
+    ),
+    click.option("--overlay", is_flag=True, help="Write rate, latency and drops into each frame of a video."),
+)
+_FOLDER = (
+    click.option(
+        "--on-error",
+        type=click.Choice(["skip", "stop"]),
+        default="skip",
+        show_default=True,
+        help="Of a folder: whether a file that fails is passed over or ends the job.",
+    ),
+    click.option("--retry-failed", is_flag=True, help="Of a folder: try those again that failed in an earlier run."),
+    click.option("--watch", is_flag=True, help="Of a folder: go on with new files as they come, until Ctrl-C."),
+    click.option(
+        "--format",
+        "picture_format",
+        type=click.Choice(["png", "jpg", "webp", "tif", "bmp"]),
+        help="Of a folder: write all pictures in this format; by default each keeps its own.",
+    ),
+    click.option("--ray", metavar="auto|ADDRESS", help="Of a folder: work on the Ray cluster at this address."),
+)
 
 
 @click.command()
@@ -42,108 +136,23 @@ if TYPE_CHECKING:
     help="A folder for a folder (the tree is mirrored); else a file, frames_%05d.png, window, http://127.0.0.1:PORT, "
     "virtual-camera, - (raw frames) or null. May be given several times.",
 )
-@click.option(
-    "--backend", default="auto", show_default=True, help="auto, openvino, onnxruntime, tensorrt or tensorrt-rtx."
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
-@click.option(
-    "--fit",
-    type=click.Choice(["native", "stretch", "letterbox", "crop"]),
-    default="native",
-    show_default=True,
-    help="native: at each picture's own size; stretch: resized to --size and back; letterbox: so with its shape kept; "
-    "crop: its middle of the shape of --size, which is what comes out.",
-)
-@click.option("--size", metavar="HxW", callback=parse_size, help="Size of a fit; by default the artefact's pinned one.")
-@click.option(
-    "--scale",
-    type=float,
-    help="Translate a copy shrunk by this factor, such as 0.5, and bring it back along the picture's edges.",
-)
-@click.option("--tile", type=click.IntRange(8), metavar="N", help="Translate in blended tiles of NxN pixels.")
-@click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Pictures run together.")
-@click.option(
-    "--policy",
-    type=click.Choice(["auto", "lossless", "latest"]),
-    default="auto",
-    show_default=True,
-    help="lossless: no frame is lost; latest: none waits, the newest overtakes; auto: latest for live sources.",
-)
-@click.option(
-    "--smooth",
-    type=click.Choice(["ema", "gated", "flow"]),
-    help="Of a video: blend with the frames before; everywhere, where the input stands still, or along its motion.",
-)
-@click.option(
-    "--smooth-strength",
-    type=click.FloatRange(0, 1, max_open=True),
-    default=0.7,
-    show_default=True,
-    help="The largest weight of the past.",
-)
-@click.option(
-    "--skip-similar",
-    metavar="DB",
-    type=click.FloatRange(min=0),
-    help="Of a video: frames so similar, in dB PSNR, to the last translated are given its translation; 40 is noise.",
-)
-@click.option("--codec", default="auto", show_default=True, help="Of a video: h264, h265, av1, vp9 or FFmpeg's name.")
-@click.option("--crf", type=click.IntRange(0, 63), help="Of a video: constant quality, lower is better; by default 18.")
-@click.option("--preset", help="Of a video: the encoder's speed, for h264 ultrafast to veryslow; by default veryfast.")
-@click.option("--no-audio", is_flag=True, help="Of a video: leave out sound and subtitles.")
-@click.option(
-    "--view",
-    type=click.Choice(["translated", "side-by-side", "split"]),
-    default="translated",
-    show_default=True,
-    help="What is shown and written of each frame.",
-)
-@click.option("--overlay", is_flag=True, help="Write rate, latency and drops into each frame of a video.")
+@together("settings", backend_option, device_option, *_FIT)
+@together("flow", *_FLOW)
+@together("encoding", *_ENCODING)
+@together("shown", *_SHOWN)
 @click.option("--overwrite", is_flag=True, help="Make files anew that were finished before.")
-@click.option(
-    "--on-error",
-    type=click.Choice(["skip", "stop"]),
-    default="skip",
-    show_default=True,
-    help="Of a folder: whether a file that fails is passed over or ends the job.",
-)
-@click.option("--retry-failed", is_flag=True, help="Of a folder: try those again that failed in an earlier run.")
-@click.option("--watch", "watched", is_flag=True, help="Of a folder: go on with new files as they come, until Ctrl-C.")
-@click.option(
-    "--format",
-    "picture_format",
-    type=click.Choice(["png", "jpg", "webp", "tif", "bmp"]),
-    help="Of a folder: write all pictures in this format; by default each keeps its own.",
-)
-@click.option("--ray", metavar="auto|ADDRESS", help="Of a folder: work on the Ray cluster at this address.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
+@together("folder", *_FOLDER)
+@json_option
 def translate(
     model: Path,
     given: str,
     outputs: tuple[str, ...],
-    backend: str,
-    device: str,
-    fit: "Fit",
-    size: tuple[int, int] | None,
-    scale: float | None,
-    tile: int | None,
-    batch_size: int,
-    policy: "Policy",
-    smooth: "Smoothing | None",
-    smooth_strength: float,
-    skip_similar: float | None,
-    codec: str,
-    crf: int | None,
-    preset: str | None,
-    no_audio: bool,
-    view: "View",
-    overlay: bool,
+    settings: Values,
+    flow: Values,
+    encoding: Values,
+    shown: Values,
     overwrite: bool,
-    on_error: "OnError",
-    retry_failed: bool,
-    watched: bool,
-    picture_format: str | None,
-    ray: str | None,
+    folder: Values,
     as_json: bool,
 ) -> None:
     """Translate a picture, a folder, a video or a camera; everything comes out at the size it came in.
@@ -152,44 +161,16 @@ def translate(
     manifest in the output folder, so that a job that was killed goes on where it was. A video keeps its time
     stamps, sound and subtitles; while it is written it is called NAME.partial.SUFFIX and can be played up to there.
     """
-    settings: dict[str, Any] = {
-        "backend": backend,
-        "device": device,
-        "fit": fit,
-        "size": size,
-        "scale": scale,
-        "tile": tile,
-    }
     is_folder = Path(given).is_dir()
-    interrupted = False
     if is_folder:
-        from .console import status_line
-        from .folder import FolderOptions, translate_folder
-
-        if len(outputs) > 1:
-            raise UsageError(f"{given} is a folder, which goes to one other; name one output")
-        if smooth or skip_similar is not None:
-            raise UsageError("--smooth and --skip-similar need frames that follow one another, as frames_%05d.png do")
-        options = FolderOptions(overwrite, retry_failed, picture_format, on_error, watched, ray)
-        summary = translate_folder(
-            Path(given), Path(outputs[0]), model, settings, options, batch_size=batch_size, progress=status_line
-        ).summary()
+        summary = _translate_folder(model, given, outputs, settings, flow, folder | {"overwrite": overwrite})
+        interrupted = False
     else:
-        from .session import Flow, translate_stream
-        from .temporal import SimilarFrames, Smoother
         from .video import Encoding
         from .wiring import Show
 
-        if on_error != "skip" or retry_failed or watched or picture_format or ray:
-            raise UsageError(f"{given} is no folder: leave out --on-error, --retry-failed, --watch, --format and --ray")
-        show = Show(Encoding(codec, crf, preset, companions=not no_audio), view, overlay, overwrite)
-        flow = Flow(
-            policy,
-            batch_size,
-            smooth=Smoother(smooth, smooth_strength) if smooth else None,
-            skip=SimilarFrames(skip_similar).skips if skip_similar is not None else None,
-        )
-        summary, interrupted = translate_stream(given, outputs, model, settings, show, flow)
+        show = Show(Encoding(**encoding), **shown, overwrite=overwrite)
+        summary, interrupted = _translate_stream(model, given, outputs, settings, flow, show, folder)
     click.echo(json.dumps(summary) if as_json else _sentence(summary), err="-" in outputs)  # stdout is the frames'
     if interrupted:
         raise click.Abort
@@ -199,7 +180,47 @@ def translate(
         )
 
 
-def _sentence(summary: dict[str, Any]) -> str:
+def _translate_folder(
+    model: Path, given: str, outputs: tuple[str, ...], settings: Values, flow: Values, folder: Values
+) -> Values:
+    from .console import status_line
+    from .folder import FolderOptions, translate_folder
+
+    if len(outputs) > 1:
+        raise UsageError(f"{given} is a folder, which goes to one other; name one output")
+    if flow["smooth"] or flow["skip_similar"] is not None:
+        raise UsageError("--smooth and --skip-similar need frames that follow one another, as frames_%05d.png do")
+    return translate_folder(
+        Path(given),
+        Path(outputs[0]),
+        model,
+        settings,
+        FolderOptions(**folder),
+        batch_size=flow["batch_size"],
+        progress=status_line,
+    ).summary()
+
+
+def _translate_stream(
+    model: Path, given: str, outputs: tuple[str, ...], settings: Values, flow: Values, show: "Show", folder: Values
+) -> tuple[Values, bool]:
+    from .folder import FolderOptions
+    from .session import Flow, translate_stream
+    from .temporal import SimilarFrames, Smoother
+
+    if FolderOptions(**folder) != FolderOptions():
+        raise UsageError(f"{given} is no folder: leave out --on-error, --retry-failed, --watch, --format and --ray")
+    smooth, skip_similar = flow["smooth"], flow["skip_similar"]
+    stages = Flow(
+        flow["policy"],
+        flow["batch_size"],
+        smooth=Smoother(smooth, flow["smooth_strength"]) if smooth else None,
+        skip=SimilarFrames(skip_similar).skips if skip_similar is not None else None,
+    )
+    return translate_stream(given, outputs, model, settings, show, stages)
+
+
+def _sentence(summary: Values) -> str:
     return (
         "translated {translated}, skipped {skipped}, failed {failed} · {frames} frames, {fps} a second · "
         "{engine} on {device}, precision {precision} · {output}"
@@ -207,7 +228,7 @@ def _sentence(summary: dict[str, Any]) -> str:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@json_option
 def cameras(as_json: bool) -> None:
     """List the cameras that the system knows, each with what to give to -i."""
     from dataclasses import asdict

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .errors import CycleganError
-from .options import parse_size
+from .options import json_option, parse_size
 
 if TYPE_CHECKING:
     from .bench import Result
@@ -19,7 +19,7 @@ _MARKS = {"ok": "+", "missing": "-", "broken": "!"}
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
+@json_option
 def doctor(as_json: bool) -> None:
     """Say what this machine can run, show, read and write, and how to mend what it cannot.
 
@@ -53,7 +53,7 @@ def doctor(as_json: bool) -> None:
     show_default=True,
     help="How long each measurement lasts; at least ten pictures.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the numbers as one JSON object.")
+@json_option
 def bench(
     artefacts: tuple[Path, ...], backend: str, device: str, size: tuple[int, int] | None, seconds: float, as_json: bool
 ) -> None:

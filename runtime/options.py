@@ -1,8 +1,13 @@
-"""Values that options of several commands take."""
+"""Options that several commands take, and how a command takes many of them as one argument."""
 
 import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def parse_size(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
@@ -17,3 +22,27 @@ def parse_size(context: click.Context, parameter: click.Parameter, text: str | N
     if match is None:
         raise click.BadParameter(f"{text!r} is no size; write height x width, such as 256x512, or one number")
     return int(match[1]), int(match[2] or match[1])
+
+
+def together(name: str, *options: Decorator) -> Decorator:
+    """Give a command several of click's options as one argument `name`, a dictionary of their values."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def gather(**values: Any) -> Any:
+            return command(**{name: {key: values.pop(key) for key in keys}}, **values)
+
+        others = len(getattr(gather, "__click_params__", ()))
+        for option in reversed(options):
+            option(gather)
+        keys = [parameter.name for parameter in getattr(gather, "__click_params__", ())[others:]]
+        return gather
+
+    return decorate
+
+
+backend_option = click.option(
+    "--backend", default="auto", show_default=True, help="auto, openvino, onnxruntime, tensorrt or tensorrt-rtx."
+)
+device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON, for programs.")

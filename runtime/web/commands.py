@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..errors import UsageError
+from ..options import backend_option, device_option
 
 LOGGER = logging.getLogger(__name__)
 
@@ -45,10 +46,8 @@ def _parse_limits(context: click.Context, parameter: click.Parameter, settings: 
     show_default=True,
     help="Longer side at which cameras are translated; the page can choose another.",
 )
-@click.option(
-    "--backend", default="auto", show_default=True, help="auto, openvino, onnxruntime, tensorrt or tensorrt-rtx."
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+@backend_option
+@device_option
 @click.option(
     "--limit",
     "limits",
