@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from importlib import import_module
 from importlib.metadata import packages_distributions
 from itertools import product
@@ -44,6 +45,9 @@ def names(*groups: str) -> set[str]:
     return {requirement.name for requirement in requirements(*groups)}
 
 
+distributions = cache(packages_distributions)  # by what can be imported of them; it reads every package's files
+
+
 def imported_distributions(path: Path) -> set[str]:
     """Return the distributions that own what a file imports anywhere in it."""
     modules = set()
@@ -52,7 +56,7 @@ def imported_distributions(path: Path) -> set[str]:
             modules.update(alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             modules.add(node.module.partition(".")[0])
-    owners = packages_distributions()
+    owners = distributions()
     foreign = modules - sys.stdlib_module_names - {"cyclegan_edge"}
     found = {owners.get(module, [module])[0].lower().replace("_", "-") for module in foreign}
     return {re.sub(r"^onnxruntime-gpu$", "onnxruntime", name) for name in found}
