@@ -83,9 +83,11 @@ class HealthMonitor:
         self._told: set[tuple[str, str]] = set()
 
     def judge_losses(self, step: int, losses: dict[str, float]) -> list[str]:
-        """Return the advice that `losses` with `D_A_accuracy` and `D_B_accuracy` give rise to at `step`."""
+        """Return the advice that `D_A_accuracy` and `D_B_accuracy`, as far as there are any, give rise to at `step`."""
         advice = []
         for which, generator in (("D_A", "G_A"), ("D_B", "G_B")):
+            if f"{which}_accuracy" not in losses:  # one direction alone is learnt
+                continue
             recent = self._accuracy[which]
             recent.append(losses[f"{which}_accuracy"])
             accuracy = fmean(recent)

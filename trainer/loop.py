@@ -24,7 +24,7 @@ from .health import HealthMonitor, LastGood, compare
 from .objective import Losses
 from .preview import COLUMNS, preview_grid, translate_examples
 from .recorder import Recorder
-from .schedule import build_scheduler, cycle_weight_factor
+from .schedule import build_scheduler
 from .step import CycleGAN
 from .validation import build_validation
 from .writer import snapshot
@@ -110,12 +110,6 @@ class Run:
         steps = self.config.schedule.total_epochs * self.batches.steps_per_epoch
         return min(steps, self.config.run.max_steps or steps)
 
-    @property
-    def translators(self) -> tuple[torch.nn.Module, torch.nn.Module]:
-        """The generators that are shown, measured and exported: the averaged ones, where they are kept."""
-        model = self.model
-        return (model.ema_A, model.ema_B) if self.config.optim.ema_halflife else (model.G_A, model.G_B)
-
     def train(self) -> Outcome:
         """Train until the end of the schedule, `max_steps` or a signal; every end leaves a checkpoint.
 
@@ -140,7 +134,7 @@ class Run:
         started, before = time.monotonic(), self.step
         while self.step < self.total_steps and not (self._stopping or self.stopped_early):
             epoch = self.batches.epoch_of(self.step)
-            self.model.objective.cycle_weight.fill_(cycle_weight_factor(self.config.schedule, epoch))
+            self.model.begin(epoch)
             losses = self.model.step(*self.batches.batch(self.step))
             self.step += 1
             self._stopping = self.world.any(stop.received)
@@ -240,7 +234,7 @@ class Run:
         values, best = None, False
         if self.validation is not None and epoch % run.validate_every_epochs == 0:
             if self._recorder:
-                values = self.validation.measure(self.translators, self.device)
+                values = self.validation.measure(self.model.translators, self.device)
                 self._recorder.record("validation", self.step, epoch, values)
                 LOGGER.info("epoch %d: %s", epoch, _brief(values))
             values = self.world.share(values)
@@ -249,17 +243,19 @@ class Run:
             if not isinstance(scheduler, ReduceLROnPlateau):
                 scheduler.step()
             elif values is not None:
-                scheduler.step(values["cycle_l1"])
+                watched = "cycle_l1" if "cycle_l1" in values else f"swd_{self.model.directions[0]}"
+                scheduler.step(values[watched])
         if best:
             self._save("best")
         if epoch % run.keep_every_epochs == 0:
             self._save(f"epoch-{epoch:04d}")
 
     def _preview(self, epoch: int, recorder: Recorder) -> None:
-        rows = translate_examples(self.translators, self.shown, self.device)
+        rows = translate_examples(self.model.translators, self.model.teachers, self.shown, self.device)
         recorder.preview(self.step, preview_grid(rows))
-        for direction, real in (("AtoB", 0), ("BtoA", 3)):
-            signs = compare(rows[real], rows[real + 1])
+        for number, direction in enumerate(self.model.directions):
+            real, fake, _ = rows[3 * number : 3 * number + 3]
+            signs = compare(real, fake)
             _warn(self._health.judge_pictures(self.step, direction, signs))
             named = {f"{name}_{direction}": value for name, value in signs.items()}
             recorder.record("health", self.step, epoch, named)

@@ -1,10 +1,12 @@
-"""What generators and discriminators descend on: the CycleGAN objective over a batch, from pictures to one number.
+"""What generators and discriminators descend on: an objective over a batch, from pictures to one number.
 
 Zhu et al. (ICCV 2017), section 3. Everything here is forward computation on the device, and can be compiled whole.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +17,13 @@ from .losses import accuracy, discriminator_adversarial, generator_adversarial, 
 
 Losses = dict[str, Tensor]
 Draws = tuple[Tensor | None, ...]
+Pictures = dict[str, Tensor]  # a batch by its domain, float [B, C, H, W] in [-1, 1]
+
+JUDGED = {"D_A": "B", "D_B": "A"}  # the domain that a discriminator judges
 
 
-class Objective:
-    """The two sides of the game; `cycle_weight` is the share of lambda_A and lambda_B that counts now."""
+class Objective(ABC):
+    """The two sides of the game; what generators descend on is up to whoever inherits."""
 
     def __init__(
         self,
@@ -34,7 +39,7 @@ class Objective:
         self._called = called
         self._autocast = autocast
         self._rng = rng
-        self.cycle_weight = torch.ones(())
+        self._discriminators = tuple(name for name in JUDGED if name in networks)
         # Without batch statistics and dropout every picture of a batch is treated alone, so calls can be joined.
         self.stateless = config.networks.norm != "batch" and not config.networks.dropout
 
@@ -44,47 +49,33 @@ class Objective:
         if self._config.gan_mode != "wgangp":  # its penalty differentiates twice, which cannot be compiled
             self.discriminators = torch.compile(self.discriminators, dynamic=False, mode=mode)  # type: ignore[method-assign]
 
-    def generators(self, real_A: Tensor, real_B: Tensor, draws: Draws) -> tuple[Tensor, Losses, Tensor, Tensor]:
-        """Return what the generators descend on, its terms, and the fakes of both domains.
+    @abstractmethod
+    def generators(self, real: Pictures, draws: Draws) -> tuple[Tensor, Losses, Pictures]:
+        """Return what the generators descend on, its terms, and the fakes by domain.
 
-        The pictures are float [B, C, H, W] in [-1, 1]; the two `draws` change what D_A and D_B see.
+        Of the `draws`, which change what it sees, each discriminator has one.
         """
-        config, G_A, G_B = self._config, self._called["G_A"], self._called["G_B"]
-        D_A, D_B = self._networks["D_A"], self._networks["D_B"]  # which do not learn now
-        idt_A = idt_B = None
-        with self._autocast():
-            if config.lambda_identity:
-                fake_B, idt_A = self._together(G_A, real_A, real_B)
-                fake_A, idt_B = self._together(G_B, real_B, real_A)
-            else:
-                fake_B, fake_A = G_A(real_A), G_B(real_B)
-            rec_A, rec_B = G_B(fake_B), G_A(fake_A)
-            judgement_A, judgement_B = D_A(_seen(fake_B, draws[0])), D_B(_seen(fake_A, draws[1]))
-        losses = {
-            "G_A": generator_adversarial(judgement_A, config.gan_mode),
-            "G_B": generator_adversarial(judgement_B, config.gan_mode),
-            "cycle_A": reconstruction(rec_A, real_A),
-            "cycle_B": reconstruction(rec_B, real_B),
-        }
-        cycle = config.lambda_A * losses["cycle_A"] + config.lambda_B * losses["cycle_B"]
-        total = losses["G_A"] + losses["G_B"] + self.cycle_weight * cycle
-        if idt_A is not None and idt_B is not None:
-            losses["idt_A"] = reconstruction(idt_A, real_B)
-            losses["idt_B"] = reconstruction(idt_B, real_A)
-            identity = config.lambda_B * losses["idt_A"] + config.lambda_A * losses["idt_B"]
-            total = total + config.lambda_identity * identity
-        return total, {name: loss.detach() for name, loss in losses.items()}, fake_A, fake_B
 
-    def discriminators(
-        self, real_A: Tensor, real_B: Tensor, fake_A: Tensor, fake_B: Tensor, draws: Draws
-    ) -> tuple[Tensor, Losses]:
+    def discriminators(self, real: Pictures, fakes: Pictures, draws: Draws) -> tuple[Tensor, Losses]:
         """Return what the discriminators descend on, and its terms with what they say of their judgement.
 
-        The pictures are float [B, C, H, W] in [-1, 1]; the four `draws` change real B, fake B, real A and fake A.
+        Of the `draws` each discriminator has two: for real pictures, and for fakes.
         """
-        loss_A, terms_A = self._judge("D_A", _seen(real_B, draws[0]), _seen(fake_B, draws[1]))
-        loss_B, terms_B = self._judge("D_B", _seen(real_A, draws[2]), _seen(fake_A, draws[3]))
-        return loss_A + loss_B, terms_A | terms_B
+        losses: list[Tensor] = []
+        terms: Losses = {}
+        for number, name in enumerate(self._discriminators):
+            domain = JUDGED[name]
+            shown = [_seen(batch[domain], draws[2 * number + place]) for place, batch in enumerate((real, fakes))]
+            loss, told = self._judge(name, *shown)
+            losses.append(loss)
+            terms |= told
+        return torch.stack(losses).sum(), terms
+
+    def _fooling(self, name: str, fake: Tensor, draw: Tensor | None) -> Tensor:
+        """Return how far a discriminator, which does not learn now, is from taking fakes for real."""
+        with self._autocast():
+            judgement = self._networks[name](_seen(fake, draw))
+        return generator_adversarial(judgement, self._config.gan_mode)
 
     def _judge(self, name: str, real: Tensor, fake: Tensor) -> tuple[Tensor, Losses]:
         config = self._config
@@ -107,6 +98,41 @@ class Objective:
             return network(first), network(second)
         joined = network(torch.cat((first, second.to(first.dtype))))
         return joined[: len(first)], joined[len(first) :]
+
+
+class CycleObjective(Objective):
+    """The CycleGAN objective; `cycle_weight` is the share of lambda_A and lambda_B that counts now."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.cycle_weight = torch.ones(())
+
+    def generators(self, real: Pictures, draws: Draws) -> tuple[Tensor, Losses, Pictures]:
+        """Return the adversarial, cycle and identity terms of both directions."""
+        config, G_A, G_B = self._config, self._called["G_A"], self._called["G_B"]
+        real_A, real_B = real["A"], real["B"]
+        idt_A = idt_B = None
+        with self._autocast():
+            if config.lambda_identity:
+                fake_B, idt_A = self._together(G_A, real_A, real_B)
+                fake_A, idt_B = self._together(G_B, real_B, real_A)
+            else:
+                fake_B, fake_A = G_A(real_A), G_B(real_B)
+            rec_A, rec_B = G_B(fake_B), G_A(fake_A)
+        losses = {
+            "G_A": self._fooling("D_A", fake_B, draws[0]),
+            "G_B": self._fooling("D_B", fake_A, draws[1]),
+            "cycle_A": reconstruction(rec_A, real_A),
+            "cycle_B": reconstruction(rec_B, real_B),
+        }
+        cycle = config.lambda_A * losses["cycle_A"] + config.lambda_B * losses["cycle_B"]
+        total = losses["G_A"] + losses["G_B"] + self.cycle_weight * cycle
+        if idt_A is not None and idt_B is not None:
+            losses["idt_A"] = reconstruction(idt_A, real_B)
+            losses["idt_B"] = reconstruction(idt_B, real_A)
+            identity = config.lambda_B * losses["idt_A"] + config.lambda_A * losses["idt_B"]
+            total = total + config.lambda_identity * identity
+        return total, {name: loss.detach() for name, loss in losses.items()}, {"A": fake_A, "B": fake_B}
 
 
 def _seen(pictures: Tensor, draws: Tensor | None) -> Tensor:

@@ -1,5 +1,6 @@
 """A grid of pictures that shows at a glance what the translators do now."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -8,22 +9,34 @@ from torch import Tensor, nn
 from torchvision.utils import make_grid
 
 from ..runtime.errors import replacing
+from ..runtime.metadata import Direction
 from .data import Domain
+from .evaluate import OPPOSITE
 from .metrics import translate_all
 
 COLUMNS = 8
 
 
 def translate_examples(
-    translators: tuple[nn.Module, nn.Module], domains: tuple[Domain, Domain], device: torch.device
+    translators: Mapping[Direction, nn.Module],
+    teachers: Mapping[Direction, nn.Module],
+    domains: tuple[Domain, Domain],
+    device: torch.device,
 ) -> list[Tensor]:
-    """Return six rows [N, C, H, W], 0 to 255: real A, fake B, reconstructed A, real B, fake A, reconstructed B."""
+    """Return three rows [N, C, H, W], 0 to 255, for each direction: real, translated, and translated back again.
+
+    In the place of the last is the teacher's translation, where the generators have teachers.
+    """
     rows = []
-    for domain, there, back in zip(domains, translators, reversed(translators), strict=True):
+    for direction, translator in translators.items():
+        domain = domains["AB".index(direction[0])]
         spread = torch.linspace(0, len(domain) - 1, min(COLUMNS, len(domain))).long()
         real = domain.stacked[spread]
-        fake = translate_all(there, real, device)
-        rows += [real, fake, translate_all(back, fake, device)]
+        fake = translate_all(translator, real, device)
+        if direction in teachers:
+            rows += [real, fake, translate_all(teachers[direction], real, device)]
+        else:
+            rows += [real, fake, translate_all(translators[OPPOSITE[direction]], fake, device)]
     return rows
 
 

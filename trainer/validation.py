@@ -1,5 +1,6 @@
 """What a run measures of itself on held-out pictures, and what it concludes from that."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from ..runtime.errors import ConfigError
+from ..runtime.metadata import Direction
 from .config import ValidationConfig
 from .data import Domain
 from .evaluate import evaluate
@@ -24,10 +26,12 @@ class Validation:
     extractor: Extractor | None
     selection: Selection
 
-    def measure(self, translators: tuple[nn.Module, nn.Module], device: torch.device) -> dict[str, float]:
-        """Measure G_A and G_B; returns what `evaluate` does."""
-        there, back = (partial(translate_all, network, device=device) for network in translators)
-        return evaluate({"AtoB": there, "BtoA": back}, self.pictures, self.extractor)
+    def measure(self, translators: Mapping[Direction, nn.Module], device: torch.device) -> dict[str, float]:
+        """Measure the generators; returns what `evaluate` does."""
+        called = {
+            direction: partial(translate_all, network, device=device) for direction, network in translators.items()
+        }
+        return evaluate(called, self.pictures, self.extractor)
 
 
 def build_validation(config: ValidationConfig, held_out: tuple[Domain, Domain] | None) -> Validation | None:

@@ -123,7 +123,7 @@ def test_the_discriminators_are_frozen_while_the_generators_learn(make_config):
 def test_the_first_order_shows_the_discriminators_what_the_pool_gives_back(make_config):
     model = CycleGAN(make_config(optim={"pool_size": 2}), CPU)
     model.step(*make_batch(0))
-    assert len(model.pool_A) == len(model.pool_B) == 2
+    assert [len(pool) for pool in model.pools.values()] == [2, 2]
 
 
 def test_the_second_order_updates_discriminators_on_the_history_before_the_generators(make_config):
@@ -136,9 +136,9 @@ def test_the_second_order_updates_discriminators_on_the_history_before_the_gener
     )
     histories = []
 
-    def spy(real_A, real_B, history_A, history_B):
-        histories.append((history_B.clone(), [image.clone() for image in model.pool_B._images]))
-        return update(real_A, real_B, history_A, history_B)
+    def spy(real, history):
+        histories.append((history["B"].clone(), [image.clone() for image in model.pools["B"]._images]))
+        return update(real, history)
 
     model._update_discriminators = spy
     for seed in range(3):
