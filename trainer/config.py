@@ -16,6 +16,7 @@ from ..runtime.metadata import Direction
 
 Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+GENERATORS = "resnet_<N>blocks, mobile_resnet_<N>blocks, edge_resnet_<N>blocks, unet_128 or unet_256"
 
 
 class _Part(BaseModel):
@@ -47,9 +48,9 @@ class DataConfig(_Part):
 class NetworksConfig(_Part):
     """Architecture and initial weights of the four networks."""
 
-    generator: Annotated[str, StringConstraints(pattern=r"^(resnet_[1-9]\d*blocks|unet_128|unet_256)$")] = Field(
-        "resnet_9blocks", description="resnet_<N>blocks, unet_128 or unet_256"
-    )
+    generator: Annotated[
+        str, StringConstraints(pattern=r"^((mobile_|edge_)?resnet_[1-9]\d*blocks|unet_128|unet_256)$")
+    ] = Field("resnet_9blocks", description=GENERATORS)
     discriminator: Literal["basic", "n_layers", "pixel"] = "basic"
     n_layers_D: int = Field(3, ge=1, description="layers of the n_layers discriminator; basic has 3")
     ngf: int = Field(64, ge=1, description="channels of the generators' first convolution")
@@ -61,6 +62,12 @@ class NetworksConfig(_Part):
     dropout: bool = False
     init_type: Literal["normal", "xavier", "kaiming", "orthogonal"] = "normal"
     init_gain: float = Field(0.02, gt=0)
+
+    @model_validator(mode="after")
+    def _upsampling_exists(self) -> Self:
+        if self.upsample == "resize" and self.generator.startswith("edge_"):
+            raise ValueError(f"{self.generator} has no layer that upsample=resize could replace; leave that out")
+        return self
 
     @property
     def size_multiple(self) -> int:
@@ -155,6 +162,21 @@ class ValidationConfig(_Part):
     features: str = Field("", description="TorchScript feature extractor that adds fid and kid")
 
 
+class DistillConfig(_Part):
+    """What a student learns from its teacher; without a teacher a run is a CycleGAN's."""
+
+    teacher: str = Field("", description="run folder, checkpoint or official weights; empty: none")
+    direction: Literal["AtoB", "BtoA", "both"] = Field("AtoB", description="which generators have a student")
+    lambda_output: float = Field(10.0, ge=0, description="weight of the L1 distance to the teacher's output")
+    lambda_features: float = Field(1.0, ge=0, description="weight of the distance to its activations; 0: off")
+    lambda_adversarial: float = Field(1.0, ge=0, description="weight of the discriminator's judgement")
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """The directions that have a student."""
+        return ("AtoB", "BtoA") if self.direction == "both" else (self.direction,)
+
+
 class TrainConfig(_Part):
     """Everything that decides what a run computes; written into the run folder and every checkpoint."""
 
@@ -165,6 +187,17 @@ class TrainConfig(_Part):
     schedule: ScheduleConfig = ScheduleConfig()
     run: RunConfig = RunConfig()
     validation: ValidationConfig = ValidationConfig()
+    distill: DistillConfig = DistillConfig()
+
+    @model_validator(mode="after")
+    def _metric_is_of_what_is_learnt(self) -> Self:
+        metric, direction = self.validation.metric, self.distill.direction
+        if not self.distill.teacher or direction == "both":
+            return self
+        untrained = f"{direction[-1]}to{direction[0]}"
+        if metric.startswith("cycle") or metric.endswith((untrained, f"identity_psnr_{direction[0]}")):
+            raise ValueError(f"validation.metric={metric} cannot be measured where only {direction} is learnt; take ssim")
+        return self
 
     @model_validator(mode="after")
     def _identity_is_possible(self) -> Self:

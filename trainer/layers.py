@@ -4,6 +4,7 @@ Shapes: B batch, C channels, H height, W width.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -66,18 +67,34 @@ def upsampling(kind: str, in_channels: int, out_channels: int, kernel: int, bias
 
 
 class ResnetBlock(nn.Module):
-    """Two 3x3 convolutions around a skip connection, with no activation after the sum."""
+    """Two 3x3 convolutions around a skip connection, with no activation after the sum.
 
-    def __init__(self, channels: int, norm: str, dropout: bool) -> None:
+    `separable` makes each of them a depthwise 3x3 and a pointwise 1x1 convolution, both normalised (Howard et al.,
+    "MobileNets", 2017; Li et al., "GAN Compression", CVPR 2020). `padding` "zeros" is part of a convolution, where
+    "reflect", the official one, is a layer of its own to every engine.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        norm: str,
+        dropout: bool,
+        *,
+        separable: bool = False,
+        padding: Literal["reflect", "zeros"] = "reflect",
+    ) -> None:
         super().__init__()
         make_norm = norm_layer(norm)
+        groups = channels if separable else 1
+        inside = 1 if padding == "zeros" else 0
 
         def convolution() -> list[nn.Module]:
-            return [
-                nn.ReflectionPad2d(1),
-                nn.Conv2d(channels, channels, 3, bias=norm == "instance"),
-                make_norm(channels),
-            ]
+            layers: list[nn.Module] = [] if inside else [nn.ReflectionPad2d(1)]
+            layers += [nn.Conv2d(channels, channels, 3, padding=inside, groups=groups, bias=norm == "instance")]
+            layers += [make_norm(channels)]
+            if separable:
+                layers += [nn.Conv2d(channels, channels, 1, bias=norm == "instance"), make_norm(channels)]
+            return layers
 
         middle = [nn.ReLU(True), nn.Dropout(0.5)] if dropout else [nn.ReLU(True)]
         self.conv_block = nn.Sequential(*convolution(), *middle, *convolution())

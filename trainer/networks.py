@@ -13,12 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from ..runtime.errors import ConfigError
-from .config import NetworksConfig
+from .config import GENERATORS, NetworksConfig
+from .edge_resnet import EdgeResnetGenerator
 from .layers import ResnetBlock, Tanh, norm_layer, upsampling
 
 
 class ResnetGenerator(nn.Module):
-    """Stem, two strided convolutions, residual blocks at a quarter of the size, two transposed convolutions, tail."""
+    """Stem, two strided convolutions, residual blocks at a quarter of the size, two transposed convolutions, tail.
+
+    With 9 blocks and ngf 64 it has 11,378,179 parameters; with separable blocks, as mobile_resnet_9blocks, 1,987,075.
+    """
 
     size_multiple = 4
     size_minimum = 8  # the blocks pad by reflection: a quarter of the side must be at least 2
@@ -32,6 +36,7 @@ class ResnetGenerator(nn.Module):
         norm: str = "instance",
         dropout: bool = False,
         upsample: str = "deconv",
+        separable: bool = False,
     ) -> None:
         super().__init__()
         make_norm, bias = norm_layer(norm), norm == "instance"
@@ -40,7 +45,7 @@ class ResnetGenerator(nn.Module):
         for channels in (ngf, 2 * ngf):  # [B, ngf, H, W] → [B, 4·ngf, H/4, W/4]
             layers += [nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias)]
             layers += [make_norm(2 * channels), nn.ReLU(True)]
-        layers += [ResnetBlock(4 * ngf, norm, dropout) for _ in range(n_blocks)]
+        layers += [ResnetBlock(4 * ngf, norm, dropout, separable=separable) for _ in range(n_blocks)]
         for channels in (4 * ngf, 2 * ngf):  # [B, 4·ngf, H/4, W/4] → [B, ngf, H, W]
             layers += [upsampling(upsample, channels, channels // 2, 3, bias)]
             layers += [make_norm(channels // 2), nn.ReLU(True)]
@@ -161,7 +166,7 @@ class PixelDiscriminator(nn.Module):
         return self.net(x)  # type: ignore[no-any-return]
 
 
-Generator = ResnetGenerator | UnetGenerator
+Generator = ResnetGenerator | EdgeResnetGenerator | UnetGenerator
 
 
 def build_generator(config: NetworksConfig, input_nc: int, output_nc: int) -> Generator:
@@ -170,14 +175,17 @@ def build_generator(config: NetworksConfig, input_nc: int, output_nc: int) -> Ge
     Raises:
         ConfigError: no architecture has that name.
     """
-    if blocks := re.fullmatch(r"resnet_(\d+)blocks", config.generator):
-        return ResnetGenerator(
-            input_nc, output_nc, config.ngf, int(blocks[1]), config.norm, config.dropout, config.upsample
-        )
+    ngf, norm, dropout, upsample = config.ngf, config.norm, config.dropout, config.upsample
+    if resnet := re.fullmatch(r"(mobile_|edge_)?resnet_(\d+)blocks", config.generator):
+        kind, n_blocks = resnet[1], int(resnet[2])
+        if kind == "edge_":
+            return EdgeResnetGenerator(input_nc, output_nc, ngf, n_blocks, norm, dropout)
+        separable = kind == "mobile_"
+        return ResnetGenerator(input_nc, output_nc, ngf, n_blocks, norm, dropout, upsample, separable)
     if size := re.fullmatch(r"unet_(128|256)", config.generator):
         num_downs = int(size[1]).bit_length() - 1
-        return UnetGenerator(input_nc, output_nc, num_downs, config.ngf, config.norm, config.dropout, config.upsample)
-    raise ConfigError(f"no generator is called {config.generator!r}; use resnet_<N>blocks, unet_128 or unet_256")
+        return UnetGenerator(input_nc, output_nc, num_downs, ngf, norm, dropout, upsample)
+    raise ConfigError(f"no generator is called {config.generator!r}; use {GENERATORS}")
 
 
 def build_discriminator(config: NetworksConfig, input_nc: int) -> nn.Module:
