@@ -3,9 +3,10 @@
     python benchmarks/engines.py [SOURCE] [--quick] [--batches]
 
 SOURCE is what `cyclegan export` takes; without it, an untrained resnet_9blocks shows the speed, and no PSNR worth the
-name. Each row runs in a process of its own: cold is from an engine not yet imported to its first batch, memory the peak
-beyond what the process took before. PSNR is the lowest of four emoji against PyTorch in FP32. --batches compares ways
-to keep a CPU busy: one big batch, or several streams, and numbers of threads. Results go to benchmarks/results/.
+name. Each row runs in a process of its own: cold is from an engine not yet opened to its first batch, compiling
+included; memory the peak beyond what the process took before. PSNR is the lowest of four emoji against PyTorch in FP32.
+--batches compares ways to keep a CPU busy: one big batch, or several streams, and numbers of threads. Results go to
+benchmarks/results/, as JSON and as Markdown.
 """
 
 import json
@@ -18,6 +19,7 @@ from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import click
 import numpy as np
@@ -39,6 +41,7 @@ from cyclegan_edge.trainer.networks import build_generator, init_weights
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 SHAPES = ((256, 1), (256, 8), (512, 1), (512, 8))  # side, batch
+FEWEST = 3  # batches that a row measures, however long they take
 # What is run: name of the row → (engine, precision, file).
 ROWS = {
     "PyTorch eager fp32": ("torch", "fp32", None),
@@ -57,6 +60,7 @@ ON_CUDA = {
 }
 
 Translate = Callable[[Picture], Picture]
+Step = tuple[Any, ...]  # a function that measures a row, and its arguments
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,16 @@ class Files:
     def path(self, precision: str) -> Path:
         """The artefact of a precision."""
         return self.folder / f"{precision}.onnx"
+
+    def write_truth(self, side: int) -> None:
+        """Translate the emoji of a size with PyTorch in FP32, once for all rows."""
+        translate = InferenceGenerator(self.generator().network).translate
+        np.save(self.folder / f"{side}.npy", np.concatenate([translate(picture[None]) for picture in emoji(side)]))
+
+    def worst_psnr_db(self, translate: Translate, side: int) -> float:
+        """Compare the emoji one by one with that translation."""
+        truth = np.load(self.folder / f"{side}.npy")
+        return min(psnr_db(translate(one[None]), true[None]) for one, true in zip(emoji(side), truth, strict=True))
 
     def generator(self) -> LoadedGenerator:
         """Load the generator AtoB, or make an untrained one, always the same."""
@@ -136,6 +150,7 @@ def measure(name: str, side: int, batch: int, files: Files, seconds: float) -> R
     """Measure one row in this process; an engine that is not here becomes its error."""
     pictures = emoji(side)
     given = np.concatenate([pictures] * 2)[:batch]
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(files.folder / name)  # nothing compiled before is at hand
     memory = memory_mib("VmRSS")
     start = perf_counter()
     try:
@@ -144,13 +159,12 @@ def measure(name: str, side: int, batch: int, files: Files, seconds: float) -> R
         cold = perf_counter() - start
         times: list[float] = []
         end = perf_counter() + seconds
-        while len(times) < 5 or perf_counter() < end:
+        while len(times) < FEWEST or perf_counter() < end:
             before = perf_counter()
             translate(given)
             times.append(perf_counter() - before)
         memory = memory_mib("VmHWM") - memory
-        truth = InferenceGenerator(files.generator().network).translate
-        near = min(psnr_db(translate(one[None]), truth(one[None])) for one in pictures) if batch == 1 else None
+        near = files.worst_psnr_db(translate, side) if batch == 1 else None
     except CycleganError as error:
         return Row(name, side, batch, error=str(error))
     p50, p90, p99 = (float(value) for value in np.percentile(times, (50, 90, 99)) * 1000)
@@ -184,7 +198,7 @@ def measure_streams(files: Files, side: int, streams: int, threads: int, batch: 
     queue.wait_all()
     cold = perf_counter() - start
     done, begin = 0, perf_counter()
-    while done < 5 * streams or perf_counter() - begin < seconds:
+    while done < FEWEST * streams or perf_counter() - begin < seconds:
         queue.start_async({0: given})
         done += 1
     queue.wait_all()
@@ -193,8 +207,51 @@ def measure_streams(files: Files, side: int, streams: int, threads: int, batch: 
     return Row(name, side, batch, cold_ms=cold * 1000, p50_ms=1000 * took * streams / done, fps=done * batch / took)
 
 
+def measure_threads(files: Files, side: int, threads: int, batch: int, seconds: float) -> Row:
+    """Measure ONNX Runtime on so many threads."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    start = perf_counter()
+    session = ort.InferenceSession(str(files.path("fp32")), options, providers=["CPUExecutionProvider"])
+    given = {session.get_inputs()[0].name: np.concatenate([emoji(side)] * 2)[:batch]}
+    session.run(None, given)
+    cold = perf_counter() - start
+    done, begin = 0, perf_counter()
+    while done < FEWEST or perf_counter() - begin < seconds:
+        session.run(None, given)
+        done += 1
+    took = perf_counter() - begin
+    name = f"ONNX Runtime, {threads} threads"
+    return Row(name, side, batch, cold_ms=cold * 1000, p50_ms=1000 * took / done, fps=done * batch / took)
+
+
+def plan_batches(files: Files, batches: tuple[int, ...], seconds: float) -> list[Step]:
+    """List what compares streams, threads and batches."""
+    cores = os.cpu_count() or 1
+    ways = sorted({(1, cores), (1, max(1, cores // 2)), (2, cores), (cores, cores), (1, 2 * cores)})
+    threads = sorted({threads for _, threads in ways})
+    return [(measure_streams, files, 256, *way, batch, seconds) for way in ways for batch in batches] + [
+        (measure_threads, files, 256, number, batch, seconds) for number in threads for batch in batches
+    ]
+
+
+def plan_engines(files: Files, shapes: tuple[tuple[int, int], ...], seconds: float, full: bool) -> list[Step]:
+    """List every engine at every shape, but for compiling, which takes a minute each, at single pictures."""
+    names = list(ROWS | (ON_CUDA if torch.cuda.is_available() else {}))
+    for side in {side for side, _ in shapes}:
+        files.write_truth(side)
+    return [
+        (measure, name, side, batch, files, seconds)
+        for side, batch in shapes
+        for name in names
+        if full or batch == 1 or "compile" not in name
+    ]
+
+
 def apart(work: Callable[..., Row], *arguments: object) -> Row:
-    """Do it in a process of its own."""
+    """Measure in a process of its own."""
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()
 
@@ -208,8 +265,10 @@ def export_all(files: Files, cuda: bool) -> None:
         export_onnx(generator, files.path("fp16"), precision="fp16")
 
 
-def table(rows: list[Row]) -> Iterator[str]:
+def table(rows: list[Row], source: str) -> Iterator[str]:
     """Lay the rows out as Markdown, each against PyTorch eager at its size and batch."""
+    yield " · ".join(f"{key} {value}" for key, value in machine().items()) + f" · {source}"
+    yield ""
     eager = {(row.side, row.batch): row.p50_ms for row in rows if row.engine == "PyTorch eager fp32"}
     yield "| engine | size | batch | cold ms | p50 | p90 | p99 | frames/s | x eager | memory MiB | file MiB | PSNR dB |"
     yield "|---|---|---|---|---|---|---|---|---|---|---|---|"
@@ -220,7 +279,7 @@ def table(rows: list[Row]) -> Iterator[str]:
         base = eager.get((row.side, row.batch))
         cells = (
             [row.engine, f"{row.side}", f"{row.batch}", f"{row.cold_ms:.0f}"]
-            + [f"{value:.1f}" for value in (row.p50_ms, row.p90_ms, row.p99_ms, row.fps)]
+            + [f"{value:.1f}" if value else "-" for value in (row.p50_ms, row.p90_ms, row.p99_ms, row.fps)]
             + [f"{base / row.p50_ms:.1f}" if base else "-", f"{row.memory_mib:.0f}"]
             + ["-" if value is None else f"{value:.1f}" for value in (row.file_mib, row.psnr_db)]
         )
@@ -230,35 +289,32 @@ def table(rows: list[Row]) -> Iterator[str]:
 @click.command()
 @click.argument("source", required=False, type=click.Path(path_type=Path))
 @click.option("--quick", is_flag=True, help="256x256 and batch 1 only, a second each.")
-@click.option("--full", is_flag=True, help="512x512 in batches of 8 too, which takes PyTorch minutes.")
-@click.option("--batches", is_flag=True, help="Compare streams, threads and batches in OpenVINO instead.")
-def main(source: Path | None, quick: bool, full: bool, batches: bool) -> None:
+@click.option("--full", is_flag=True, help="Batches of 8 compiled, and of 512x512, too, which takes PyTorch minutes.")
+@click.option("--batches", is_flag=True, help="Compare streams, threads and batches instead.")
+@click.option("--output", default=RESULTS, type=click.Path(path_type=Path), help="Folder for the results.")
+def main(source: Path | None, quick: bool, full: bool, batches: bool, output: Path) -> None:
     """Measure, print the table, and store it with what it was measured on."""
-    shapes = SHAPES[:1] if quick else SHAPES if full else SHAPES[:3]
-    seconds = 1.0 if quick else 3.0
-    cores = os.cpu_count() or 1
-    cuda = torch.cuda.is_available()
+    seconds = 1.0 if quick else 2.0
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         files = Files(source, Path(folder))
-        export_all(files, cuda)
+        export_all(files, torch.cuda.is_available())
         if batches:
-            ways = sorted({(1, cores), (1, max(1, cores // 2)), (2, cores), (cores, cores), (1, 2 * cores)})
-            plans = [(streams, threads, batch) for streams, threads in ways for batch in ((1,) if quick else (1, 4, 8))]
-            work = [(measure_streams, files, 256, *plan, seconds) for plan in plans]
+            steps = plan_batches(files, (1,) if quick else (1, 4, 8), seconds)
         else:
-            names = list(ROWS | (ON_CUDA if cuda else {}))
-            work = [(measure, name, *shape, files, seconds) for shape in shapes for name in names]
-        for step in work:
+            steps = plan_engines(files, SHAPES[:1] if quick else SHAPES if full else SHAPES[:3], seconds, full)
+        for step in steps:
             rows.append(apart(*step))
             click.echo(f"{rows[-1].engine} {rows[-1].side} {rows[-1].batch}: {rows[-1].p50_ms:.1f} ms", err=True)
-    for line in table(rows):
-        click.echo(line)
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"engines{'-batches' if batches else ''}.json"
-    told = {"machine": machine(), "source": str(source or "untrained"), "rows": [asdict(row) for row in rows]}
-    path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    click.echo(f"written to {path}", err=True)
+    name = str(source or "untrained")
+    lines = "\n".join(table(rows, name))
+    click.echo(lines)
+    output.mkdir(parents=True, exist_ok=True)
+    stem = f"engines{'-batches' if batches else ''}{'-quick' if quick else ''}"
+    told = {"machine": machine(), "source": name, "rows": [asdict(row) for row in rows]}
+    (output / f"{stem}.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    (output / f"{stem}.md").write_text(lines + "\n", encoding="utf-8")
+    click.echo(f"written to {output / stem}.json and .md", err=True)
 
 
 if __name__ == "__main__":

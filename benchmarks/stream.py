@@ -9,7 +9,7 @@ benchmarks/results/stream.json and stream.md.
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
@@ -251,7 +251,7 @@ def plain_openvino(artefact: Path) -> Callable[[NDArray[Any]], NDArray[Any]]:
 PLAIN = {"onnxruntime": plain_onnxruntime, "openvino": plain_openvino}
 
 
-def _opencv_frames(clip: Path) -> Iterator[NDArray[Any]]:
+def _opencv_frames(clip: Path) -> Generator[NDArray[Any]]:
     capture = cv2.VideoCapture(str(clip))
     while (decoded := capture.read())[0]:
         yield decoded[1]

@@ -23,15 +23,18 @@ def engines():
 def test_every_engine_gives_a_row_near_to_pytorch(engines, run_folder, tmp_path):
     files = engines.Files(run_folder, tmp_path)
     engines.export_all(files, cuda=False)
+    files.write_truth(64)
     names = [name for name in engines.ROWS if "compile" not in name]
     rows = [engines.measure(name, 64, 1, files, 0.0) for name in names]
     rows.append(engines.measure_streams(files, 64, 2, 2, 2, 0.0))
+    rows.append(engines.measure_threads(files, 64, 1, 2, 0.0))
     assert all(row.error == "" or "bf16" in row.error for row in rows)
     assert all(row.fps > 0 for row in rows if not row.error)
     near = {row.engine: row.psnr_db for row in rows}
     assert near["PyTorch eager fp32"] == 100
     assert near["ONNX Runtime fp32"] > 60
     assert near["ONNX Runtime int8"] > 25
-    lines = list(engines.table(rows))
+    described, _, *lines = engines.table(rows, "tiny")
+    assert "processor" in described
     assert len(lines) == len(rows) + 2
-    assert all(line.count("|") == lines[0].count("|") for line in lines)
+    assert {line.count("|") for line in lines} == {13}
