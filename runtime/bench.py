@@ -1,7 +1,7 @@
 """How fast the engines of this machine run an artefact: from a cold start, alone, and from picture to picture."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -34,17 +34,18 @@ class Case:
     device: str  # "cpu", "cuda", "cuda:1"
     size: tuple[int, int] | None  # (height, width) of the pictures; None: the artefact's own, else `DEFAULT_SIZE`
     seconds: float  # that each of the two measurements lasts
+    batch_size: int = 1  # pictures that run together
 
 
 @dataclass(frozen=True)
 class Latency:
-    """The times of many runs, one picture each."""
+    """The times of many runs, each of one batch."""
 
     runs: int
     p50_ms: float
     p90_ms: float
     p99_ms: float
-    fps: float  # runs a second, one after the other
+    fps: float  # pictures a second, one run after the other
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Result:
     device: str
     precision: str = ""
     size: tuple[int, int] | None = None  # (height, width) of the pictures
+    batch_size: int = 1
     cold_ms: float = 0.0  # from an engine not yet imported to the first translated picture
     engine: Latency | None = None  # the engine alone, on a picture that is prepared already
     end_to_end: Latency | None = None  # from an RGB picture to its translation: prepare, engine, finish
@@ -63,7 +65,13 @@ class Result:
 
 
 def find_cases(
-    artefact: Path, *, backend: str, device: str, size: tuple[int, int] | None, seconds: float
+    artefact: Path,
+    *,
+    backend: str,
+    device: str,
+    size: tuple[int, int] | None,
+    seconds: float,
+    batch_sizes: Sequence[int] = (1,),
 ) -> list[Case]:
     """List the engines installed here that read an artefact, on each of their devices that is present.
 
@@ -72,11 +80,12 @@ def find_cases(
     """
     kinds = {"cpu"} | ({"cuda"} if has_gpu() else set())
     cases = [
-        Case(artefact, engine.name, kind if device == "auto" else device, size, seconds)
+        Case(artefact, engine.name, kind if device == "auto" else device, size, seconds, batch_size)
         for engine in ENGINES
         if engine.installed and artefact.is_file() and engine.reads(artefact) and backend in ("auto", engine.name)
         for kind in engine.extras
         if (kind in kinds if device == "auto" else kind == device.partition(":")[0])
+        for batch_size in batch_sizes
     ]
     if not cases or not artefact.is_file():
         open_backend(artefact, backend=backend, device=device).close()
@@ -114,21 +123,23 @@ def _measure(case: Case) -> Result:
     with translator:
         translator(picture)
         cold = perf_counter() - start
-        prepared: Picture = translator.prepare(picture)[None]
+        pictures: Picture = np.stack([picture] * case.batch_size)
+        prepared: Picture = np.stack([translator.prepare(picture)] * case.batch_size)
         return Result(
             artefact=case.artefact.name,
             backend=translator.backend.name,
             device=translator.backend.device,
             precision=translator.backend.precision,
             size=size,
+            batch_size=case.batch_size,
             cold_ms=cold * 1000,
-            engine=timed(lambda: translator.infer(prepared), case.seconds),
-            end_to_end=timed(lambda: translator(picture), case.seconds),
+            engine=timed(lambda: translator.infer(prepared), case.seconds, case.batch_size),
+            end_to_end=timed(lambda: translator.translate_batch(pictures), case.seconds, case.batch_size),
         )
 
 
-def timed(run: Callable[[], object], seconds: float) -> Latency:
-    """Call `run` again and again for so many seconds, and at least `FEWEST` times after `WARM_UP` uncounted ones."""
+def timed(run: Callable[[], object], seconds: float, pictures: int = 1) -> Latency:
+    """Call `run`, on so many pictures each time, for some seconds; at least `FEWEST` times, and `WARM_UP` before."""
     for _ in range(WARM_UP):
         run()
     times: list[float] = []
@@ -138,4 +149,4 @@ def timed(run: Callable[[], object], seconds: float) -> Latency:
         run()
         times.append(perf_counter() - start)
     p50, p90, p99 = np.percentile(times, (50, 90, 99)) * 1000
-    return Latency(len(times), float(p50), float(p90), float(p99), len(times) / sum(times))
+    return Latency(len(times), float(p50), float(p90), float(p99), pictures * len(times) / sum(times))

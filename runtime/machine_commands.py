@@ -51,16 +51,32 @@ def doctor(as_json: bool) -> None:
     type=click.FloatRange(min=0),
     default=3.0,
     show_default=True,
-    help="How long each measurement lasts; at least ten pictures.",
+    help="How long each measurement lasts; at least ten batches.",
+)
+@click.option(
+    "--batch-size",
+    "batch_sizes",
+    type=click.IntRange(1),
+    multiple=True,
+    default=(1,),
+    show_default=True,
+    help="Pictures run together; give it several times to compare.",
 )
 @json_option
 def bench(
-    artefacts: tuple[Path, ...], backend: str, device: str, size: tuple[int, int] | None, seconds: float, as_json: bool
+    artefacts: tuple[Path, ...],
+    backend: str,
+    device: str,
+    size: tuple[int, int] | None,
+    seconds: float,
+    batch_sizes: tuple[int, ...],
+    as_json: bool,
 ) -> None:
-    """Measure artefacts in every engine that is installed here, one picture at a time.
+    """Measure artefacts in every engine that is installed here, one picture at a time unless told otherwise.
 
     Cold: from an engine that is not yet imported to the first picture. Engine: the engine alone. End to end: from a
-    picture to its translation. A case that fails is told in its row, and the command ends with exit code 1.
+    picture to its translation. Times are a batch's, fps counts pictures. A case that fails is told in its row, and
+    the command ends with exit code 1.
     """
     from .bench import bench, find_cases
     from .doctor import machine
@@ -68,7 +84,9 @@ def bench(
     cases = [
         case
         for artefact in artefacts
-        for case in find_cases(artefact, backend=backend, device=device, size=size, seconds=seconds)
+        for case in find_cases(
+            artefact, backend=backend, device=device, size=size, seconds=seconds, batch_sizes=batch_sizes
+        )
     ]
     results = list(bench(cases))
     if as_json:
@@ -84,12 +102,13 @@ def bench(
 def _table(results: "list[Result]") -> str:
     """Lay the results out in columns, times in milliseconds."""
     measured = ["p50", "p90", "p99", "fps"]
-    rows = [["", "", "", "", "", "", "engine", "", "", "", "end to end"]]
-    rows.append(["artefact", "engine", "device", "precision", "size", "cold", *measured, *measured])
+    rows = [["", "", "", "", "", "", "", "engine", "", "", "", "end to end"]]
+    rows.append(["artefact", "engine", "device", "precision", "size", "batch", "cold", *measured, *measured])
     for result in results:
         row = [result.artefact, result.backend, result.device]
         if result.engine and result.end_to_end and result.size:
-            row += [result.precision, f"{result.size[0]}x{result.size[1]}", f"{result.cold_ms:.0f}"]
+            height, width = result.size
+            row += [result.precision, f"{height}x{width}", f"{result.batch_size}", f"{result.cold_ms:.0f}"]
             for latency in (result.engine, result.end_to_end):
                 row += [f"{value:.1f}" for value in (latency.p50_ms, latency.p90_ms, latency.p99_ms, latency.fps)]
         rows.append(row)

@@ -81,7 +81,7 @@ class TestBench:
         assert cyclegan("bench", artefact, "--size", "16x24", "--seconds", "0", "--device", "cpu") == 0
         machine, _, head, *rows = capsys.readouterr().out.splitlines()
         assert "cores" in machine
-        assert head.split()[:7] == ["artefact", "engine", "device", "precision", "size", "cold", "p50"]
+        assert head.split()[:7] == ["artefact", "engine", "device", "precision", "size", "batch", "cold"]
         assert [row.split()[1] for row in rows] == ["openvino", "onnxruntime"]
         assert all("16x24" in row for row in rows)
 

@@ -52,6 +52,15 @@ def test_the_size_is_the_users_the_artefacts_or_256(name, size, measured, model)
     assert measure(case).size == measured
 
 
+def test_several_batches_are_compared(model):
+    results = [measure(case) for case in cases(model("invert"), backend="onnxruntime", size=(8, 8), batch_sizes=(1, 4))]
+    assert [result.batch_size for result in results] == [1, 4]
+    for result in results:
+        for latency in (result.engine, result.end_to_end):
+            mean = result.batch_size / latency.fps  # seconds of a batch
+            assert 0.2 * latency.p50_ms < 1000 * mean < 1.2 * latency.p99_ms
+
+
 def test_the_numbers_agree_with_one_another(model):
     result = measure(cases(model("invert"), size=(32, 32))[0])
     assert (result.error, result.backend, result.device) == ("", "openvino", "cpu")
