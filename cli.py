@@ -25,6 +25,7 @@ COMMANDS = {
     "serve": ("runtime.web.commands:serve", "Show translators in a browser: camera, pictures and videos."),
     "info": ("export.info_command:info", "Say what a checkpoint or an artefact is."),
     "bench": ("runtime.machine_commands:bench", "Measure artefacts in every engine that is installed here."),
+    "profile": ("export.profile_command:profile", "Say in which layers an artefact's time goes."),
     "doctor": ("runtime.machine_commands:doctor", "Say what this machine can run, and how to mend what it cannot."),
     "demo": ("export.demo:demo", "Train, export, verify and translate the embedded emoji; write a report."),
 }

@@ -28,6 +28,7 @@ PROMISED = {
     "serve": "-m -i --host --port --token --size --limit",
     "info": "",
     "bench": "--backend --device --size --json",
+    "profile": "--backend --precision --size --output --json",
     "doctor": "--json",
     "demo": "--minutes --output",
 }

@@ -1,0 +1,111 @@
+"""`cyclegan profile`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..runtime.errors import replacing
+from ..runtime.options import json_option, parse_size
+from .commands import spinner, training_side
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..runtime.backends.base import Precision
+    from .profile import Layer, Profile
+
+SHOWN = 0.005  # share of the time below which a layer is not listed by itself
+
+
+@click.command()
+@click.argument("artefact", type=click.Path(path_type=Path))
+@click.option(
+    "--backend", default="auto", show_default=True, help="openvino or onnxruntime; auto: the one that would translate."
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="What openvino computes in; auto leaves it the choice.",
+)
+@click.option(
+    "--size", metavar="HxW", callback=parse_size, help="Size of the picture; by default the artefact's, else 256x256."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder for NAME.profile.json and the chart NAME.profile.svg.",
+)
+@json_option
+def profile(
+    artefact: Path,
+    backend: str,
+    precision: "Precision",
+    size: tuple[int, int] | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Say where the time of ARTEFACT goes: every layer as an engine executes it on this CPU.
+
+    MACs are multiplications with their additions, of convolutions and matrix products alone. Memory traffic is what the
+    layers read and write, weights included, by the shapes in the graph.
+    """
+    with training_side():
+        from .profile import profile as measure
+        from .profile_chart import save_chart
+
+    with spinner(f"profiling {artefact.name}"):
+        found = measure(artefact, backend=backend, precision=precision, size=size)
+    if output:
+        with replacing(output / f"{artefact.stem}.profile.json") as partial:
+            partial.write_text(json.dumps(found.as_dict(), indent=1) + "\n", encoding="utf-8")
+        save_chart(found, output / f"{artefact.stem}.profile.svg")
+    if as_json:
+        click.echo(json.dumps(found.as_dict()))
+        return
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 120).print(profile_table(found))
+
+
+def profile_table(found: "Profile") -> "Table":
+    """Lay a profile out, a line for each layer that takes a share worth showing."""
+    from rich.table import Table
+
+    height, width = found.size
+    title = f"{found.artefact} in {found.backend}, {found.precision}, {height}x{width}: "
+    title += f"{found.ms:.2f} ms a picture, median of {found.runs}"
+    kinds = ", ".join(f"{kind} {ms / found.layers_ms:.0%}" for kind, ms in found.by_kind().items())
+    table = Table(title=title, caption=f"by kind: {kinds}", title_justify="left", caption_justify="left")
+    table.add_column("part")
+    table.add_column("layer")
+    for heading in ("ms", "share", "MMAC", "GMAC/s", "parameters", "traffic MB"):
+        table.add_column(heading, justify="right")
+    shown = [layer for layer in found.layers if layer.ms >= SHOWN * found.layers_ms]
+    for layer in shown:
+        table.add_row(layer.part, layer.layer, *_numbers([layer], found))
+    hidden = [layer for layer in found.layers if layer not in shown]
+    if hidden:
+        table.add_row("", f"{len(hidden)} layers below {SHOWN:.1%} each", *_numbers(hidden, found))
+    table.add_section()
+    total = [f"{found.layers_ms:.2f}", "", f"{found.macs / 1e6:,.0f}", f"{found.macs / found.layers_ms / 1e6:.1f}"]
+    table.add_row("all", f"{len(found.layers)} layers", *total, f"{found.parameters:,}", f"{found.traffic / 1e6:,.0f}")
+    return table
+
+
+def _numbers(layers: "list[Layer]", found: "Profile") -> list[str]:
+    ms, macs = sum(layer.ms for layer in layers), sum(layer.macs for layer in layers)
+    parameters, traffic = sum(layer.parameters for layer in layers), sum(layer.traffic for layer in layers)
+    return [
+        f"{ms:.2f}",
+        f"{ms / found.layers_ms:.1%}",
+        f"{macs / 1e6:,.0f}" if macs else "",
+        f"{macs / ms / 1e6:.1f}" if macs and ms else "",
+        f"{parameters:,}" if parameters else "",
+        f"{traffic / 1e6:.1f}" if traffic else "",
+    ]
