@@ -39,7 +39,7 @@ DIRECTIONS: dict[str, tuple["Direction", ...]] = {"AtoB": ("AtoB",), "BtoA": ("B
     default="onnx",
     show_default=True,
     callback=parse_targets,
-    help="onnx, tensorrt, tensorrt-rtx, or several with commas.",
+    help="onnx, tensorrt, tensorrt-rtx, triton, or several with commas.",
 )
 @click.option(
     "--precision",
@@ -80,7 +80,9 @@ DIRECTIONS: dict[str, tuple["Direction", ...]] = {"AtoB": ("AtoB",), "BtoA": ("B
     help="Leave so many of the layers that int8 costs most in float.",
 )
 @click.option(
-    "--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Largest batch of an engine."
+    "--batch-size",
+    type=click.IntRange(min=1),
+    help="Largest batch of an engine, and that Triton puts together.  [default: 1; with triton 8]",
 )
 @click.option("--tf32", is_flag=True, help="Let an FP32 engine round its factors to 10 bits: faster, less exact.")
 @click.option("--workspace", type=click.IntRange(min=1), metavar="MIB", help="Memory that an engine's layers may use.")
@@ -110,7 +112,7 @@ def export(
     weights: "Weights",
     calibration: Path | None,
     keep_float: int,
-    batch_size: int,
+    batch_size: int | None,
     tf32: bool,
     workspace: int | None,
     compute_capability: tuple[str, ...],
@@ -122,8 +124,9 @@ def export(
     """Turn the generators of SOURCE into ONNX files or TensorRT engines, and compare those with PyTorch.
 
     SOURCE is a run folder, a checkpoint, or official weights (a folder of latest_net_G_A.pth files, or one of them).
-    Each file takes the place of an older one; the comparison is stored beside it as NAME.verify.json. A file that
-    misses its gate is kept, and the command exits 1. An engine that cannot run here is told to be unproven.
+    Each file takes the place of an older one; the comparison is stored beside it as NAME.verify.json and as a page,
+    NAME.verify.html. A file that misses its gate is kept, and the command exits 1. An engine that cannot run here is
+    told to be unproven. triton writes a model repository, OUTPUT/triton.
     """
     with training_side():
         from ..trainer.checkpoint import load_generator
@@ -137,7 +140,7 @@ def export(
         io=io,
         weights=weights,
         sizes=sizes,
-        largest_batch=batch_size,
+        batch_size=batch_size,
         tf32=tf32,
         workspace_mib=workspace,
         compute_capabilities=compute_capability,

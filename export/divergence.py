@@ -1,7 +1,5 @@
 """The first layer at which an artefact leaves PyTorch, found by comparing what lies between the layers."""
 
-import tempfile
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +8,13 @@ import onnx
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..runtime.backends import open_backend
 from ..runtime.backends.base import Precision
 from ..runtime.contract import Picture, encode
 from ..runtime.metadata import ArtefactMetadata
 from ..trainer.checkpoint import LoadedGenerator
 from ..trainer.layers import InstanceNorm, Tanh
 from .graph import InferenceGenerator
+from .probe import open_at
 from .report import Divergence
 
 OPERATORS: dict[type[nn.Module], str] = {
@@ -128,18 +126,8 @@ def _pair(expected: list[tuple[str, str, Values]], operators: list[str]) -> list
 
 def _probe(model: onnx.ModelProto, output: str, given: NDArray[Any], backend: str, precision: Precision) -> Values:
     """Run the graph up to one of its tensors."""
-    probe = onnx.ModelProto()
-    probe.CopyFrom(model)
-    del probe.graph.output[:]
-    del probe.metadata_props[:]
-    inferred = onnx.shape_inference.infer_shapes(probe, data_prop=True)
-    known = {value.name: value for value in inferred.graph.value_info}
-    probe.graph.output.append(known.get(output, onnx.helper.make_empty_tensor_value_info(output)))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "probe.onnx"
-        onnx.save(probe, path)
-        with closing(open_backend(path, backend=backend, device="cpu", precision=precision)) as opened:
-            values: Values = opened.infer(given).astype(np.float32)
+    with open_at(model, output, backend=backend, precision=precision) as opened:
+        values: Values = opened.infer(given).astype(np.float32)
     return values
 
 

@@ -5,13 +5,14 @@ and what lies between them in half, InstanceNorm, tanh and the whole way from an
 """
 
 import copy
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..runtime.contract import Picture, denormalise, normalise
+from ..runtime.contract import denormalise, normalise
 from ..runtime.metadata import IO
 from ..trainer.networks import Generator
 
@@ -45,10 +46,10 @@ class InferenceGenerator(nn.Module):
             return translated
         return denormalise(translated.permute(0, 2, 3, 1)).round().clamp(0, 255).to(torch.uint8)
 
-    def translate(self, pictures: Picture) -> Picture:
-        """Run io "uint8" on NumPy arrays, uint8 [N, H, W, C] to the same: the reference that engines are held to."""
+    def translate(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Run on NumPy arrays, of what `io` takes to what it gives: the reference that engines are held to."""
         with torch.inference_mode():
-            return self(torch.from_numpy(pictures)).numpy()  # type: ignore[no-any-return]
+            return self(torch.from_numpy(batch)).numpy()  # type: ignore[no-any-return]
 
 
 def _fold_batch_norms(network: nn.Module) -> None:

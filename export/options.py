@@ -9,7 +9,7 @@ from ..runtime.options import parse_size
 Size = tuple[int, int]  # height, width
 SizeRange = tuple[Size, Size, Size]  # smallest, commonest, largest
 
-TARGETS = ("onnx", "tensorrt", "tensorrt-rtx")
+TARGETS = ("onnx", "tensorrt", "tensorrt-rtx", "triton")
 
 
 def parse_size_range(context: click.Context, parameter: click.Parameter, text: str | None) -> SizeRange | None:

@@ -4,9 +4,10 @@ import base64
 import io
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 from rich.table import Table
@@ -53,11 +54,29 @@ GATES = {
 UNDETERMINED = Gate()
 
 
+class TanhDifference(BaseModel):
+    """How far what tanh gives, in [-1, 1], is from PyTorch's; one LSB of a pixel is 2/255 of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    max: float
+    mean: float
+    p999: float
+
+    @classmethod
+    def of(cls, difference: NDArray[np.floating[Any]]) -> "TanhDifference":
+        """Measure absolute differences of any shape."""
+        return cls(
+            max=float(difference.max()), mean=float(difference.mean()), p999=float(np.percentile(difference, 99.9))
+        )
+
+
 class Comparison(BaseModel):
     """One engine against PyTorch on one kind of input, size and batch; one LSB is a step of a uint8 pixel.
 
     `p999_lsb` is what 99.9 % of all values stay below or at; `alone_lsb` is how far the engine's batches differ from
-    its own batches of one. PSNR (dB, None where all pictures are identical) and SSIM (None where its window does not
+    its own batches of one. `tanh` is None where it cannot be seen: in an engine whose output are pixels, and in
+    batches of such artefacts. PSNR (dB, None where all pictures are identical) and SSIM (None where its window does not
     fit) are of the worst picture. A blank frame is not finite, or all black or all white where PyTorch's is not.
     """
 
@@ -71,6 +90,7 @@ class Comparison(BaseModel):
     max_lsb: int
     mean_lsb: float
     p999_lsb: float
+    tanh: TanhDifference | None
     alone_lsb: int
     equal_share: float
     psnr_db: float | None
@@ -169,7 +189,7 @@ def report_path(artefact: Path) -> Path:
 
 
 def save_report(report: VerificationReport, path: Path) -> None:
-    """Write the report as JSON.
+    """Write the report to `path`, as JSON.
 
     Raises:
         OutputError: the file cannot be written.
@@ -187,7 +207,7 @@ def report_table(report: VerificationReport) -> Table:
     table.caption = "\n".join(caption) or None
     table.add_column("engine")
     table.add_column("input")
-    for heading in ("max LSB", "p99.9", "mean LSB", "equal", "PSNR dB", "SSIM", "gate"):
+    for heading in ("max LSB", "p99.9", "mean LSB", "max tanh", "equal", "PSNR dB", "SSIM", "gate"):
         table.add_column(heading, justify="right")
     table.add_column("result")
     for engine, of_engine in groupby(report.comparisons, lambda row: f"{row.engine} {row.precision}"):
@@ -207,7 +227,8 @@ def _cells(rows: list[Comparison]) -> tuple[str, ...]:
         str(max(row.max_lsb for row in rows)),
         f"{max(row.p999_lsb for row in rows):.0f}",
         f"{max(row.mean_lsb for row in rows):.4f}",
-        f"{min(row.equal_share for row in rows):.2%}",
+        f"{max(row.tanh.max for row in rows if row.tanh):.0e}" if any(row.tanh for row in rows) else "-",
+        f"{min(row.equal_share for row in rows):.1%}",
         f"{min(ratios):.1f}" if ratios else "identical",
         f"{min(likenesses):.5f}" if likenesses else "-",
         str(rows[0].gate),

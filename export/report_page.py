@@ -5,7 +5,7 @@ from pathlib import Path
 import jinja2
 
 from ..runtime.errors import UsageError, replacing
-from .report import GATES, VerificationReport
+from .report import GATES, VerificationReport, report_path, save_report
 
 
 def save_page(report: VerificationReport, path: Path) -> None:
@@ -23,3 +23,24 @@ def save_page(report: VerificationReport, path: Path) -> None:
     page = environment.get_template("verify.html").render(report=report, gates=GATES)
     with replacing(path) as partial:
         partial.write_text(page, encoding="utf-8")
+
+
+def page_path(artefact: Path) -> Path:
+    """Return where the page of an artefact lies: `NAME.verify.html` beside it."""
+    return artefact.with_suffix(".verify.html")
+
+
+def save_beside(report: VerificationReport, artefact: Path) -> None:
+    """Write the report beside the artefact, for programs and as a page.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    save_report(report, report_path(artefact))
+    save_page(report, page_path(artefact))
+
+
+def forget(artefact: Path) -> None:
+    """Take away what tells of an older file in the artefact's place."""
+    for path in (report_path(artefact), page_path(artefact)):
+        path.unlink(missing_ok=True)

@@ -3,12 +3,13 @@
 import logging
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 
 from ..runtime.backends import open_backend
 from ..runtime.engine_file import LIBRARY_NAMES, Library, Profile
@@ -16,12 +17,15 @@ from ..runtime.errors import BackendError, InputError, UsageError
 from ..runtime.metadata import IO, ArtefactMetadata
 from ..trainer.checkpoint import LoadedGenerator
 from ..trainer.pictures import resize
+from .cases import read_pictures
 from .engine import EngineOptions, build_engine, load_library
 from .graph import Precision
-from .onnx_export import check_size, export_onnx
+from .onnx_export import check_size, export_onnx, write_onnx
 from .options import SizeRange
-from .report import VerificationReport, report_path, save_report
-from .verify import read_pictures, record, verify_artefact
+from .report import VerificationReport
+from .report_page import forget, save_beside
+from .triton import DEFAULT_BATCH, write_model
+from .verify import record, verify_artefact
 
 if TYPE_CHECKING:
     from ..runtime.contract import Picture
@@ -41,7 +45,7 @@ class Request:
     io: IO
     weights: str
     sizes: SizeRange | None
-    largest_batch: int
+    batch_size: int | None
     tf32: bool
     workspace_mib: int | None
     compute_capabilities: tuple[str, ...]
@@ -53,6 +57,11 @@ class Request:
     def libraries(self) -> list[Library]:
         """The libraries that engines are built with."""
         return [LIBRARIES[target] for target in self.targets if target in LIBRARIES]
+
+    @property
+    def largest_batch(self) -> int:
+        """The largest batch of an engine, and the largest that Triton puts together."""
+        return self.batch_size or (DEFAULT_BATCH if "triton" in self.targets else 1)
 
     @property
     def pinned(self) -> tuple[int, int] | None:
@@ -78,7 +87,9 @@ class Request:
             raise UsageError("--calibration and --keep-float belong to --precision int8; leave them out, or add that")
         if not self.libraries and (self.compute_capabilities or self.workspace_mib or self.tf32):
             raise UsageError("--compute-capability, --workspace and --tf32 are for engines; add --to tensorrt-rtx")
-        if self.precision == "fp16" and not self.libraries:
+        if self.batch_size and not self.libraries and "triton" not in self.targets:
+            raise UsageError("--batch-size is for engines and for Triton; an ONNX file takes any batch, leave it out")
+        if self.precision == "fp16" and self.targets == ("onnx",):
             LOGGER.warning("on a CPU fp16 halves the file and nothing else: engines there compute it in FP32")
         for generator in generators:
             for size in self.sizes or ():
@@ -103,25 +114,58 @@ class Product:
     quantisation: "Quantisation | None" = None
 
 
+@dataclass(frozen=True)
+class _Maker:
+    """Makes every target of one generator."""
+
+    generator: LoadedGenerator
+    request: Request
+    folder: Path
+    pictures: list[Path]
+
+    def verify(self, path: Path) -> VerificationReport | None:
+        """Compare an artefact with PyTorch, if that was asked for."""
+        return verify_artefact(path, self.generator, self.pictures) if self.request.verify else None
+
+
+@dataclass
+class _Graph:
+    """An ONNX file, which is compared the first time that somebody asks."""
+
+    path: Path
+    metadata: ArtefactMetadata
+    maker: _Maker
+
+    @cached_property
+    def report(self) -> VerificationReport | None:
+        return self.maker.verify(self.path)
+
+
 def produce(generator: LoadedGenerator, request: Request, folder: Path, pictures: list[Path]) -> Iterator[Product]:
     """Write every target into `folder`, one after the other; each takes the place of an older one.
 
     Raises:
         CycleganError: whatever stands in the way, in one sentence.
     """
-    with _graph_folder(request, folder) as place:
-        path = place / f"{base_name(generator, request)}.onnx"
+    maker = _Maker(generator, request, folder, pictures)
+    with tempfile.TemporaryDirectory() as place:
+        path = (folder if "onnx" in request.targets else Path(place)) / f"{base_name(generator, request)}.onnx"
         metadata, quantisation = _write_graph(generator, request, path)
-        report_path(path).unlink(missing_ok=True)  # it tells of the file that was here before
-        report = None
-        if request.verify:
-            report = verify_artefact(path, generator, pictures)
+        forget(path)
+        graph = _Graph(path, metadata, maker)
         if "onnx" in request.targets:
-            if report:
-                record(report, path)
-            yield Product(path, report, quantisation)
+            if graph.report:
+                record(graph.report, path)
+            yield Product(path, graph.report, quantisation)
+            quantisation = None  # told once
+        engines: dict[Library, Product] = {}
+        of_engines = _mixed(graph, Path(place)) if request.precision == "int8" and request.libraries else graph
         for library in request.libraries:
-            yield _produce_engine(generator, request, path, folder, metadata, library, report, pictures)
+            engines[library] = _produce_engine(maker, of_engines, library, quantisation)
+            yield engines[library]
+            quantisation = None
+        if "triton" in request.targets:
+            yield _produce_triton(maker, graph, engines.get("tensorrt"), quantisation)
 
 
 def base_name(generator: LoadedGenerator, request: Request) -> str:
@@ -131,13 +175,6 @@ def base_name(generator: LoadedGenerator, request: Request) -> str:
     parts += [request.io] if request.io != "uint8" else []
     parts += [request.weights] if request.weights != "ema" else []
     return "-".join(parts)
-
-
-@contextmanager
-def _graph_folder(request: Request, folder: Path) -> Iterator[Path]:
-    """Give the folder itself, or where the graph is only a step on the way, one that goes again."""
-    with nullcontext(folder) if "onnx" in request.targets else tempfile.TemporaryDirectory() as place:
-        yield Path(place)
 
 
 def _write_graph(
@@ -156,6 +193,18 @@ def _write_graph(
     return metadata.model_copy(update={"precision": "int8"}), found
 
 
+def _mixed(graph: _Graph, place: Path) -> _Graph:
+    """Write the INT8 graph that engines are built of: the rest of its chain is FP16, which a CPU would not compute."""
+    from .mixed_int8 import mix
+
+    maker = graph.maker
+    half = place / "half.onnx"
+    export_onnx(maker.generator, half, precision="fp16", io=maker.request.io, size=maker.request.pinned)
+    path = place / f"{graph.path.stem}-fp16.onnx"
+    write_onnx(mix(onnx.load(graph.path), onnx.load(half)), graph.metadata, path)
+    return _Graph(path, graph.metadata, maker)
+
+
 def _calibration_pictures(generator: LoadedGenerator, request: Request) -> "Picture":
     """Read the calibration pictures at the size that the network was trained at, or is pinned to."""
     side = generator.config.data.crop_size
@@ -168,29 +217,40 @@ def _calibration_pictures(generator: LoadedGenerator, request: Request) -> "Pict
     return np.stack([np.rint(resize(picture, (width, height))).astype(np.uint8) for picture in readable.values()])
 
 
-def _produce_engine(
-    generator: LoadedGenerator,
-    request: Request,
-    graph: Path,
-    folder: Path,
-    metadata: ArtefactMetadata,
-    library: Library,
-    of_graph: VerificationReport | None,
-    pictures: list[Path],
-) -> Product:
+def _produce_engine(maker: _Maker, graph: _Graph, library: Library, quantisation: "Quantisation | None") -> Product:
     """Build an engine and compare it; where it cannot run, the graph's comparison stands for it, and it says so."""
-    path, _ = build_engine(graph, folder, metadata, request.engine_options(), library=library)
-    report_path(path).unlink(missing_ok=True)
-    if of_graph is None:
-        return Product(path, None)
+    options = maker.request.engine_options()
+    path, _ = build_engine(graph.path, maker.folder, graph.metadata, options, library=library)
+    forget(path)
+    if not maker.request.verify:
+        return Product(path, None, quantisation)
     try:
         open_backend(path).close()
     except BackendError as error:
         note = f"{path.name} was built and not run, its graph was compared instead: {error}"
         LOGGER.warning("%s", note)
-        report = of_graph.model_copy(update={"notes": (*of_graph.notes, note)})
-        save_report(report, report_path(path))
-        return Product(path, report)
-    report = verify_artefact(path, generator, pictures)
-    record(report, path)
-    return Product(path, report)
+        assert graph.report
+        report = graph.report.model_copy(update={"notes": (*graph.report.notes, note)})
+        save_beside(report, path)
+        return Product(path, report, quantisation)
+    of_engine = maker.verify(path)
+    assert of_engine
+    record(of_engine, path)
+    return Product(path, of_engine, quantisation)
+
+
+def _produce_triton(
+    maker: _Maker, graph: _Graph, engine: Product | None, quantisation: "Quantisation | None"
+) -> Product:
+    """Put the plan of TensorRT into the model repository, or where there is none the graph; its comparison goes too."""
+    side = maker.generator.config.data.crop_size
+    usual = maker.request.sizes[1] if maker.request.sizes else (side, side)
+    artefact, report = (engine.path, engine.report) if engine else (graph.path, graph.report)
+    batch = maker.request.largest_batch
+    path = write_model(artefact, maker.folder, graph.metadata, largest_batch=batch, usual=usual)
+    forget(path)
+    if report and engine is None:
+        record(report, path)
+    elif report:
+        save_beside(report, path)
+    return Product(path, report, quantisation)

@@ -3,52 +3,61 @@
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import packages_distributions, version
-from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from .. import __version__
 from ..runtime.backends import available_backends, open_backend
 from ..runtime.backends.base import Backend, Precision
-from ..runtime.contract import Picture, decode, encode, padded_side
+from ..runtime.contract import Picture, decode, encode
 from ..runtime.doctor import gpus, machine
 from ..runtime.engine_file import ENGINE_SUFFIX, read_description, write_engine
 from ..runtime.errors import ArtefactError, BackendError, UsageError
 from ..runtime.metadata import ArtefactMetadata, parse_metadata
 from ..trainer.checkpoint import LoadedGenerator
 from ..trainer.metrics import psnr, ssim
-from ..trainer.pictures import Pixels, read_pixels, resize
+from .cases import Case, make_cases, read_pictures
 from .divergence import find_divergence
-from .graph import InferenceGenerator
-from .onnx_export import Size, source_of, write_onnx
+from .onnx_export import source_of, write_onnx
+from .probe import last_tanh, open_at
 from .report import (
     GATES,
     UNDETERMINED,
     Comparison,
     Divergence,
     Gate,
+    TanhDifference,
     VerificationReport,
     WorstPicture,
-    report_path,
-    save_report,
 )
+from .report_page import save_beside
 
 LOGGER = logging.getLogger(__name__)
 
 # What each engine is made to compute in; always on the CPU, so that the outcome does not depend on the GPU at hand.
 PRECISIONS: dict[str, tuple[Precision, ...]] = {"onnxruntime": ("fp32",), "openvino": ("fp32", "bf16")}
 BATCHES = (1, 2)
-NUM_PICTURES = 4
 SSIM_WINDOW = 11
+
+Values = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """An artefact in an engine; `view` is its graph cut behind tanh, where pixels hide what that gives."""
+
+    backend: Backend
+    view: Backend | None
 
 
 @dataclass(frozen=True)
@@ -56,17 +65,8 @@ class _Outcome:
     """A comparison, and what was compared."""
 
     comparison: Comparison
-    case: "_Case"
+    case: Case
     result: Picture
-
-
-@dataclass(frozen=True)
-class _Case:
-    """Frames of one kind and size with PyTorch's translation of each, both uint8 [N, H, W, C]."""
-
-    kind: str
-    frames: Picture
-    expected: Picture
 
 
 def verify_artefact(
@@ -89,12 +89,12 @@ def verify_artefact(
         notes.append("no real picture was at hand: compared on synthetic pictures only")
     if metadata.source.sha256 != generator.sha256:
         notes.append(f"{path.name} was made from another checkpoint than this {generator.name}")
-    cases = list(_cases(metadata, generator, list(readable.values())))
+    cases = list(make_cases(metadata, generator, list(readable.values())))
     found = [
         outcome
-        for opened in _engines(path, backend, notes)
+        for opened in _engines(path, metadata, backend, notes)
         for case in cases
-        for outcome in _compare_batches(opened, metadata, case, _gate(case.kind, metadata, opened, generator))
+        for outcome in _compare_batches(opened, metadata, case, _gate(case.kind, metadata, opened.backend, generator))
     ]
     for note in notes:
         LOGGER.warning("%s", note)
@@ -104,7 +104,7 @@ def verify_artefact(
         passed=all(comparison.passed for comparison in comparisons),
         divergences=_divergences(path, metadata, generator, found),
         worst=_worst_picture(worst),
-        machine={"gpu": _gpu()} | {key: str(value) for key, value in machine().items()},
+        machine={"gpu": _gpu(), "TF32": _tf32(path)} | {key: str(value) for key, value in machine().items()},
         artefact=path.name,
         artefact_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         reference=source_of(generator),
@@ -117,7 +117,7 @@ def verify_artefact(
 
 
 def record(report: VerificationReport, path: Path) -> None:
-    """Store the report beside the artefact at `path`, and its summary inside.
+    """Store the report and its page beside the artefact at `path`, and its summary inside.
 
     Raises:
         OutputError: a file cannot be written.
@@ -126,13 +126,13 @@ def record(report: VerificationReport, path: Path) -> None:
         description = read_description(path)
         artefact = description.artefact.model_copy(update={"verification": report.summary()})
         write_engine(path.read_bytes(), description.model_copy(update={"artefact": artefact}), path)
-        save_report(report, report_path(path))
+        save_beside(report, path)
         return
     model = onnx.load(path)
     metadata = parse_metadata({entry.key: entry.value for entry in model.metadata_props}, path)
     assert metadata is not None, "a report is made of our own artefacts only"
     write_onnx(model, metadata.model_copy(update={"verification": report.summary()}), path)
-    save_report(report, report_path(path))
+    save_beside(report, path)
 
 
 def read_metadata(path: Path) -> ArtefactMetadata:
@@ -161,63 +161,26 @@ def _check_same_kind(metadata: ArtefactMetadata, generator: LoadedGenerator, pat
         )
 
 
-def read_pictures(
-    paths: Sequence[Path], channels: int, most: int = NUM_PICTURES
-) -> tuple[dict[str, Pixels], list[str]]:
-    """Read the first pictures that can be read; returns them by file name, and what must be said about the others."""
-    readable: dict[str, Pixels] = {}
-    notes: list[str] = []
-    for path in paths:
-        if len(readable) == most:
-            break
-        try:
-            readable[path.name] = read_pixels(path, channels)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            notes.append(f"{path} is no readable picture ({error})")
-    return readable, notes
-
-
-def _cases(metadata: ArtefactMetadata, generator: LoadedGenerator, pictures: list[Pixels]) -> Iterator[_Case]:
-    reference = InferenceGenerator(generator.network)
-    side = padded_side(generator.config.data.crop_size, metadata.size_multiple, metadata.size_minimum)
-    sizes = [metadata.size] if metadata.size else [(side, side), (side, side + metadata.size_multiple)]
-    for size in sizes:
-        for kind, frames in _frames(size, metadata.input_channels, pictures).items():
-            with torch.inference_mode():
-                singly = [reference(frame) for frame in torch.split(torch.from_numpy(frames), 1)]
-            yield _Case(kind, frames, torch.cat(singly).numpy())
-
-
-def _frames(size: Size, channels: int, pictures: list[Pixels]) -> dict[str, Picture]:
-    """Make an even number of frames of each kind, uint8 [N, H, W, C]."""
-    height, width = size
-    random = np.random.default_rng(0)
-    noise = random.integers(0, 256, (2, height, width, channels), dtype=np.uint8)
-    colours = random.integers(0, 256, (2, 1, 1, channels), dtype=np.uint8)
-    ramps = np.meshgrid(np.linspace(0, 255, height), np.linspace(255, 0, width), indexing="ij")
-    gradient = np.rint(np.repeat(np.stack(ramps)[..., None], channels, axis=-1)).astype(np.uint8)
-    frames = {"noise": noise, "gradient": gradient, "constant": np.broadcast_to(colours, noise.shape).copy()}
-    if pictures:
-        resized = [np.rint(resize(picture, (width, height))).astype(np.uint8) for picture in pictures]
-        frames["pictures"] = np.stack(list(islice(cycle(resized), NUM_PICTURES)))
-    return frames
-
-
-def _engines(path: Path, backend: str, notes: list[str]) -> Iterator[Backend]:
+def _engines(path: Path, metadata: ArtefactMetadata, backend: str, notes: list[str]) -> Iterator[_Opened]:
     """Open the artefact in every engine and precision in turn; one that this CPU does not have becomes a note."""
-    on_gpu = path.suffix.lower() == ENGINE_SUFFIX
-    for engine in (backend,) if on_gpu or backend != "auto" else available_backends():
-        for precision in ("auto",) if on_gpu else PRECISIONS.get(engine, ("fp32",)):
+    if path.suffix.lower() == ENGINE_SUFFIX:
+        with closing(open_backend(path, backend=backend)) as opened:
+            yield _Opened(opened, None)
+        return
+    model = onnx.load(path)
+    tanh = last_tanh(model) if metadata.io == "uint8" else None
+    for engine in available_backends() if backend == "auto" else (backend,):
+        for precision in PRECISIONS.get(engine, ("fp32",)):
             try:
-                device = "auto" if on_gpu else "cpu"
-                opened = open_backend(path, backend=engine, device=device, precision=precision)
+                opened = open_backend(path, backend=engine, device="cpu", precision=precision)
             except BackendError as error:
                 if precision != "bf16":
                     raise
                 notes.append(f"{engine} in {precision} was left out: {error}")
                 continue
-            with closing(opened):
-                yield opened
+            cut = open_at(model, tanh, backend=engine, precision=precision) if tanh else nullcontext()
+            with closing(opened), cut as view:
+                yield _Opened(opened, view)
 
 
 def _gate(kind: str, metadata: ArtefactMetadata, opened: Backend, generator: LoadedGenerator) -> Gate:
@@ -229,17 +192,17 @@ def _gate(kind: str, metadata: ArtefactMetadata, opened: Backend, generator: Loa
     return GATES[opened.precision if opened.precision in ("bf16", "tf32") else metadata.precision]
 
 
-def _compare_batches(opened: Backend, metadata: ArtefactMetadata, case: _Case, gate: Gate) -> Iterator[_Outcome]:
+def _compare_batches(opened: _Opened, metadata: ArtefactMetadata, case: Case, gate: Gate) -> Iterator[_Outcome]:
     """Compare a case in batches of every size; each must also equal the engine's own batches of one."""
     alone: Picture | None = None
     for batch in BATCHES:
-        result, finite = _translate(opened, metadata, case.frames, batch)
+        result, values = _translate(opened, metadata, case.frames, batch)
         alone = result if alone is None else alone
-        yield _Outcome(_compare(opened, case, batch, gate, result, finite, alone), case, result)
+        yield _Outcome(_compare(opened.backend, case, batch, gate, result, values, alone), case, result)
 
 
 def _compare(
-    opened: Backend, case: _Case, batch: int, gate: Gate, result: Picture, finite: NDArray[np.bool_], alone: Picture
+    backend: Backend, case: Case, batch: int, gate: Gate, result: Picture, values: Values | None, alone: Picture
 ) -> Comparison:
     difference = np.abs(result.astype(np.int16) - case.expected)
     worst_psnr = _worst_psnr(result, case.expected)
@@ -247,24 +210,27 @@ def _compare(
     height, width = case.frames.shape[1:3]
     max_lsb = int(difference.max())
     alone_lsb = int(np.abs(result.astype(np.int16) - alone).max())
-    blank_frames = int((~finite | (_is_blank(result) & ~_is_blank(case.expected))).sum())
+    blank = _is_blank(result) & ~_is_blank(case.expected)
+    if values is not None:
+        blank |= ~np.isfinite(values).all(axis=(1, 2, 3))
     passed = gate.admits(max_lsb, worst_psnr) and gate.admits(alone_lsb, _worst_psnr(result, alone))
     return Comparison(
-        engine=opened.name,
-        precision=opened.precision,
+        engine=backend.name,
+        precision=backend.precision,
         input=case.kind,
         size=(height, width),
         batch=batch,
         max_lsb=max_lsb,
         mean_lsb=float(difference.mean()),
         p999_lsb=float(np.percentile(difference, 99.9)),
+        tanh=None if values is None else TanhDifference.of(np.abs(_finite(values) - case.values)),
         alone_lsb=alone_lsb,
         equal_share=float((difference == 0).all(axis=-1).mean()),
         psnr_db=worst_psnr,
         ssim=float(ssim(ours, theirs).min()) if min(height, width) >= SSIM_WINDOW else None,
-        blank_frames=blank_frames,
+        blank_frames=int(blank.sum()),
         gate=gate,
-        passed=not blank_frames and passed,
+        passed=not blank.any() and passed,
     )
 
 
@@ -307,6 +273,12 @@ def _divergences(
     )
 
 
+def _tf32(path: Path) -> str:
+    """Say whether FP32 may have been rounded to TF32 anywhere; PyTorch and the other engines run on the CPU."""
+    built_with = path.suffix.lower() == ENGINE_SUFFIX and read_description(path).tf32
+    return "on in the engine, as it was built; PyTorch on the CPU, without" if built_with else "off"
+
+
 def _gpu() -> str:
     try:
         return gpus()
@@ -315,14 +287,23 @@ def _gpu() -> str:
 
 
 def _translate(
-    opened: Backend, metadata: ArtefactMetadata, frames: Picture, batch: int
-) -> tuple[Picture, NDArray[np.bool_]]:
-    """Run the frames through an engine in batches; returns the pixels, and for every frame whether it is finite."""
+    opened: _Opened, metadata: ArtefactMetadata, frames: Picture, batch: int
+) -> tuple[Picture, Values | None]:
+    """Run the frames through an engine in batches; returns the pixels, and what tanh gave where that can be seen.
+
+    The graph that is cut for it translates one by one only: batches are held to that in pixels.
+    """
     batches = np.split(frames, len(frames) // batch)
-    if metadata.io == "uint8":
-        return np.concatenate([opened.infer(part) for part in batches]), np.ones(len(frames), np.bool_)
-    values = np.concatenate([opened.infer(encode(part)) for part in batches])
-    return decode(np.nan_to_num(values, nan=-1, posinf=1, neginf=-1)), np.isfinite(values).all(axis=(1, 2, 3))
+    if metadata.io == "float":
+        values = np.concatenate([opened.backend.infer(encode(part)) for part in batches])
+        return decode(_finite(values)), values
+    seen = np.concatenate([opened.view.infer(part) for part in batches]) if opened.view and batch == 1 else None
+    return np.concatenate([opened.backend.infer(part) for part in batches]), seen
+
+
+def _finite(values: Values) -> Values:
+    """Put the value of a black pixel for what is no number, and the nearest end for what is infinite."""
+    return np.nan_to_num(values, nan=-1, posinf=1, neginf=-1)
 
 
 def _is_blank(frames: Picture) -> NDArray[np.bool_]:
@@ -332,8 +313,11 @@ def _is_blank(frames: Picture) -> NDArray[np.bool_]:
     return blank
 
 
+_owners = cache(packages_distributions)  # of modules; it reads every package that is installed
+
+
 def _producer(engines: set[str]) -> dict[str, str]:
     """Return the versions of everything that took part; the library of an engine may come from several packages."""
-    owners = packages_distributions()
-    libraries = {engine: version(owners[engine][0]) for engine in sorted(engines)}
+    owners = _owners()
+    libraries = {engine: version(owners[engine.replace("-", "_")][0]) for engine in sorted(engines)}
     return {"cyclegan_edge": __version__, "torch": version("torch")} | libraries

@@ -37,7 +37,9 @@ def test_both_directions_are_exported_verified_and_described(cyclegan, run, caps
     assert cyclegan("export", run, "--direction", "both", "--precision", "fp16") == 0
     folder = run / "exports"
     artefacts = [folder / f"t-{direction}-fp16.onnx" for direction in ("AtoB", "BtoA")]
-    assert names(folder) == {f"t-{way}-fp16{end}" for way in ("AtoB", "BtoA") for end in (".onnx", ".verify.json")}
+    assert names(folder) == {
+        f"t-{way}-fp16{end}" for way in ("AtoB", "BtoA") for end in (".onnx", ".verify.json", ".verify.html")
+    }
 
     shown = capsys.readouterr().out
     assert [line for line in shown.splitlines() if line.endswith(".onnx")] == [str(path) for path in artefacts]
@@ -101,7 +103,7 @@ class SwappedColours(InferenceGenerator):
 def test_an_artefact_that_misses_its_gate_is_kept_and_the_command_exits_1(cyclegan, run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(onnx_export, "InferenceGenerator", SwappedColours)
     assert cyclegan("export", run, "--output", tmp_path) == 1
-    assert names(tmp_path) == {"t-AtoB-fp32.onnx", "t-AtoB-fp32.verify.json"}
+    assert names(tmp_path) == {"t-AtoB-fp32.onnx", "t-AtoB-fp32.verify.json", "t-AtoB-fp32.verify.html"}
     captured = capsys.readouterr()
     assert captured.out.count("missed") >= 4  # noise and pictures in both engines
     assert "t-AtoB-fp32.onnx: not the same as PyTorch within the gate; the file is kept" in captured.err
@@ -268,7 +270,7 @@ def test_a_real_process_prints_data_and_nothing_else_on_stdout(make_run, tmp_pat
     program = "import sys; from cyclegan_edge.cli import main; main(sys.argv[1:])"
     done = process("export", "u.pt", "--json", program=program, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert names(tmp_path) == {"u.pt", "u-AtoB-fp32.onnx", "u-AtoB-fp32.verify.json"}
+    assert names(tmp_path) == {"u.pt"} | {f"u-AtoB-fp32.{end}" for end in ("onnx", "verify.json", "verify.html")}
     (exported,) = json.loads(done.stdout)
     assert exported["artefact"] == "u-AtoB-fp32.onnx"
     assert exported["verification"]["passed"]

@@ -20,7 +20,9 @@ def test_engines_are_built_and_told_to_be_unproven_where_there_is_no_gpu(cyclega
         pytest.skip("there is a GPU, so the engine is run")
     assert cyclegan("export", run, "--to", "tensorrt-rtx", "--size", "32:32x48:48", "--output", tmp_path) == 0
     name = f"t-AtoB-fp32-rtx{trt.__version__}"
-    assert names(tmp_path) == {f"{name}.engine", f"{name}.engine.json", f"{name}.verify.json"}
+    ends = ("engine", "engine.json", "verify.json", "verify.html")
+    assert names(tmp_path) == {f"{name}.{end}" for end in ends}
+    assert "was built and not run" in (tmp_path / f"{name}.verify.html").read_text()
     assert f"{name}.engine was built and not run, its graph was compared instead: there is no NVIDIA GPU" in caplog.text
     report = json.loads((tmp_path / f"{name}.verify.json").read_text())
     assert report["passed"]
@@ -68,13 +70,21 @@ def test_fp16_on_a_cpu_is_said_to_be_storage(cyclegan, run, tmp_path, caplog):
     assert "on a CPU fp16 halves the file and nothing else" in caplog.text
 
 
-def test_int8_prints_what_it_costs_and_json_stays_json(cyclegan, run, dataset, tmp_path, capsys):
+def test_int8_tells_what_it_costs_and_gives_engines_an_fp16_chain(cyclegan, run, dataset, tmp_path, capsys):
+    trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
     options = ["--precision", "int8", "--calibration", dataset / "testA", "--keep-float", "2", "--output", tmp_path]
-    cyclegan("-q", "export", run, *options, "--no-verify", "--json")
-    (told,) = json.loads(capsys.readouterr().out)
-    assert told["quantisation"]["psnr_db"].keys() == {"min-max", "percentile"}
-    assert len(told["quantisation"]["kept_float"]) == 2
-    assert read_metadata(tmp_path / "t-AtoB-int8.onnx").precision == "int8"
+    options += ["--to", "onnx,tensorrt-rtx", "--size", "32:32:48", "--no-verify", "--json"]
+    assert cyclegan("-q", "export", run, *options) == 0
+    of_graph, of_engine = json.loads(capsys.readouterr().out)
+    assert of_graph["quantisation"]["psnr_db"].keys() == {"min-max", "percentile"}
+    assert len(of_graph["quantisation"]["kept_float"]) == 2
+    assert of_engine == {
+        "artefact": str(tmp_path / f"t-AtoB-int8-fp16-rtx{trt.__version__}.engine"),
+        "verification": None,
+    }
+    for artefact in (of_graph, of_engine):
+        assert read_metadata(Path(artefact["artefact"])).precision == "int8"
+    assert {path.suffix for path in tmp_path.iterdir()} == {".onnx", ".engine", ".json"}
 
 
 def test_verify_writes_a_page(cyclegan, run, tmp_path):

@@ -9,7 +9,9 @@ import onnx
 import pytest
 
 from cyclegan_edge.export import engine as engine_module
+from cyclegan_edge.export import verify
 from cyclegan_edge.export.engine import EngineOptions, build_engine, build_plan, engine_name, load_library, parse
+from cyclegan_edge.export.report import GATES
 from cyclegan_edge.export.verify import read_metadata
 from cyclegan_edge.runtime.backends import open_backend
 from cyclegan_edge.runtime.backends.trt_api import new_logger
@@ -149,6 +151,38 @@ def test_an_engine_without_a_gpu_is_one_sentence(generator, exported, tmp_path):
     path, _ = build(exported(generator), tmp_path)
     with pytest.raises(BackendError, match="there is no NVIDIA GPU to run this on"):
         open_backend(path)
+
+
+class OnAGpu:
+    """What an engine is where it runs: its graph, under the engine's name."""
+
+    name, device, precision = "tensorrt-rtx", "cuda:0", "tf32"
+
+    def __init__(self, graph):
+        self.graph = graph
+
+    def infer(self, batch):
+        return self.graph.infer(batch)
+
+    def close(self):
+        self.graph.close()
+
+
+def test_an_engine_that_runs_is_verified_itself(generator, exported, tmp_path, monkeypatch):
+    graph = exported(generator, size=(32, 48))
+    path, _ = build(graph, tmp_path, EngineOptions(FIXED.profile, tf32=True))
+    monkeypatch.setattr(verify, "open_backend", lambda path, **_: OnAGpu(open_backend(graph, backend="onnxruntime")))
+    report = verify.verify_artefact(path, generator)
+    assert report.passed
+    assert {(row.engine, row.precision) for row in report.comparisons} == {("tensorrt-rtx", "tf32")}
+    assert {row.gate for row in report.comparisons if row.input != "constant"} == {GATES["tf32"]}
+    assert all(row.tanh is None for row in report.comparisons)  # a plan cannot be cut
+    assert report.machine["TF32"].startswith("on in the engine")
+    assert report.producer["tensorrt-rtx"] == trt.__version__
+    verify.record(report, path)
+    told = read_description(path)
+    assert told.artefact.verification == report.summary()
+    assert read_plan(path, told)
 
 
 def test_a_library_that_is_missing_or_broken_is_named(monkeypatch):

@@ -6,7 +6,9 @@ import pytest
 from onnx import numpy_helper
 from PIL import Image
 
-from cyclegan_edge.export.quantize import quantisable, quantise, run
+from cyclegan_edge.export.mixed_int8 import mix
+from cyclegan_edge.export.onnx_export import write_onnx
+from cyclegan_edge.export.quantize import CONVOLUTIONS, quantisable, quantise, run
 from cyclegan_edge.export.verify import read_metadata, verify_artefact
 from cyclegan_edge.runtime.backends import open_backend
 from cyclegan_edge.runtime.errors import UsageError
@@ -83,17 +85,72 @@ def test_it_is_smaller_in_integers_and_not_the_same_as_fp32(quantised, generator
     assert not np.array_equal(run(path, "uint8", calibration), run(exported(generator), "uint8", calibration))
 
 
-def test_tensorrt_rtx_builds_it(quantised):
+@pytest.fixture(scope="module")
+def mixed(quantised, generator, exported, tmp_path_factory):
+    """The same for TensorRT: the rest of its chain is FP16."""
+    path = tmp_path_factory.mktemp("mixed") / "run-AtoB-int8-fp16.onnx"
+    model = mix(onnx.load(quantised[0]), onnx.load(exported(generator, precision="fp16")))
+    write_onnx(model, read_metadata(quantised[0]), path)
+    return path
+
+
+def test_for_tensorrt_the_same_integers_stand_in_an_fp16_chain(quantised, mixed, generator, exported):
+    whole, half = onnx.load(quantised[0]).graph, onnx.load(mixed).graph
+    of_whole, of_half = ({t.name: numpy_helper.to_array(t) for t in graph.initializer} for graph in (whole, half))
+    makers = {output: node for node in half.node for output in node.output}
+    found = [(node, makers[node.input[1]]) for node in half.node if node.input[1:] and node.input[1] in makers]
+    integer = {node.name: weight for node, weight in found if node.op_type in CONVOLUTIONS}
+    expected = {node.name for node in whole.node if node.op_type in CONVOLUTIONS and node.input[1] not in of_whole}
+    assert integer.keys() == expected
+    same = [(of_half[weight.input[0]], of_half[weight.input[1]]) for weight in integer.values()]
+    theirs = {values.tobytes() for name, values in of_whole.items() if name.endswith("_quantized")}
+    assert all(weights.tobytes() in theirs and scale.dtype == np.float16 for weights, scale in same)
+    assert [node.op_type for node in half.node].count("QuantizeLinear") == len(integer)  # none behind a convolution
+    left = {values.dtype.name for name, values in of_half.items() if "weight" in name and values.ndim == 4}
+    assert left == {"int8", "float16"}
+
+
+def test_scales_too_small_for_fp16_grow_and_the_weights_stay_what_they_were(quantised, generator, exported):
+    model = onnx.load(quantised[0])
+    tensor = next(each for each in model.graph.initializer if each.name.endswith("weight_scale"))
+    scale = numpy_helper.to_array(tensor).copy()
+    scale[0] = 2.0**-16
+    tensor.CopyFrom(numpy_helper.from_array(scale, tensor.name))
+    weights = next(each for each in model.graph.initializer if each.name == tensor.name.replace("_scale", "_quantized"))
+    made = {
+        each.name: numpy_helper.to_array(each)
+        for each in mix(model, onnx.load(exported(generator, precision="fp16"))).graph.initializer
+    }
+    user = next(node for node in model.graph.node if tensor.name in node.input)
+    name = next(node.name for node in model.graph.node if user.output[0] in node.input)
+    axis = next(attribute.i for attribute in user.attribute if attribute.name == "axis")
+    before = np.take(numpy_helper.to_array(weights), 0, axis) * np.float64(scale[0])
+    grown = float(made[f"{name}_weight_scale"][0])
+    after = np.take(made[f"{name}_weight_int8"], 0, axis) * grown
+    assert grown == 2.0**-14
+    assert np.abs(after - before).max() <= grown / 2
+
+
+def test_every_engine_takes_the_fp16_chain_too(mixed, generator, pictures):
+    report = verify_artefact(mixed, generator, pictures)
+    assert report.passed
+    assert {row.engine for row in report.comparisons} == {"openvino", "onnxruntime"}
+
+
+@pytest.mark.parametrize(("chain", "dtype"), [("quantised", "FLOAT"), ("mixed", "HALF")])
+def test_tensorrt_rtx_builds_either(request, chain, dtype):
     trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
     from cyclegan_edge.export.engine import EngineOptions, build_plan, parse
     from cyclegan_edge.runtime.backends.trt_api import new_logger
     from cyclegan_edge.runtime.engine_file import Profile
 
-    graph = quantised[0].read_bytes()
+    path = request.getfixturevalue(chain)
+    graph = (path if chain == "mixed" else path[0]).read_bytes()
     builder = trt.Builder(logger := new_logger(trt))
     network = parse(trt, graph, logger, builder)
-    kinds = {network.get_layer(index).type.name for index in range(network.num_layers)}
-    assert {"QUANTIZE", "DEQUANTIZE", "CONVOLUTION", "NORMALIZATION"} <= kinds
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    kinds = {(layer.type.name, layer.get_output(0).dtype.name) for layer in layers}
+    assert kinds >= {("QUANTIZE", "INT8"), ("DEQUANTIZE", dtype), ("CONVOLUTION", dtype), ("NORMALIZATION", "FLOAT")}
     profile = Profile(smallest=(1, 32, 32), commonest=(1, 32, 32), largest=(1, 32, 32))
     assert len(build_plan(trt, graph, EngineOptions(profile), io="uint8", title="int8")) > 10_000
 
