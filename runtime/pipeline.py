@@ -253,7 +253,7 @@ class _Pipeline:
                 yield _Job(jobs[0].frame, last)
                 self._stats.reused += 1
                 continue
-            translated = self._translator.infer(np.stack([job.picture for job in jobs]))
+            translated = self._translator.infer(_stack([job.picture for job in jobs]))
             seconds = (perf_counter() - start) / len(jobs)
             for job, picture in zip(jobs, translated, strict=True):
                 self._stats.observe("engine", seconds)
@@ -317,6 +317,11 @@ def _batches(jobs: Channel[_Job], batch_size: int) -> Iterator[list[_Job]]:
             batch = []
     if ending is not None:
         raise ending
+
+
+def _stack(pictures: list[Picture]) -> Picture:
+    """Make a batch; a single picture is not copied."""
+    return pictures[0][None] if len(pictures) == 1 else np.stack(pictures)
 
 
 def _kind(job: _Job) -> tuple[object, ...]:

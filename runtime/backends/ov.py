@@ -39,7 +39,7 @@ class OpenVinoBackend:
         if self._request is None:
             raise BackendError("this openvino model was closed; load it again")
         try:
-            result: NDArray[Any] = self._request.infer({0: batch}, share_outputs=False)[0]
+            result: NDArray[Any] = self._request.infer({0: batch}, share_inputs=True, share_outputs=False)[0]
         except Exception as error:  # OpenVINO raises RuntimeError, TypeError, ValueError
             raise BackendError(f"openvino failed on a batch of shape {batch.shape}: {_reason(error)}") from error
         return result
