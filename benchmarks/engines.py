@@ -228,7 +228,8 @@ def measure_threads(files: Files, side: int, threads: int, batch: int, seconds: 
 
 
 def plan_batches(files: Files, batches: tuple[int, ...], seconds: float) -> list[Step]:
-    """List what compares streams, threads and batches."""
+    """Export, and list what compares streams, threads and batches."""
+    export_all(files, {"fp32"})
     cores = os.cpu_count() or 1
     ways = sorted({(1, cores), (1, max(1, cores // 2)), (2, cores), (cores, cores), (1, 2 * cores)})
     threads = sorted({threads for _, threads in ways})
@@ -238,14 +239,15 @@ def plan_batches(files: Files, batches: tuple[int, ...], seconds: float) -> list
 
 
 def plan_engines(files: Files, shapes: tuple[tuple[int, int], ...], seconds: float, full: bool) -> list[Step]:
-    """List every engine at every shape, but for compiling, which takes a minute each, at single pictures."""
-    names = list(ROWS | (ON_CUDA if torch.cuda.is_available() else {}))
+    """Export, and list every engine at every shape; compiling takes a minute, so it is measured on single pictures."""
+    rows = ROWS | (ON_CUDA if torch.cuda.is_available() else {})
+    export_all(files, {file for _, _, file in rows.values() if file})
     for side in {side for side, _ in shapes}:
         files.write_truth(side)
     return [
         (measure, name, side, batch, files, seconds)
         for side, batch in shapes
-        for name in names
+        for name in rows
         if full or batch == 1 or "compile" not in name
     ]
 
@@ -256,12 +258,13 @@ def apart(work: Callable[..., Row], *arguments: object) -> Row:
         return pool.submit(work, *arguments).result()
 
 
-def export_all(files: Files, cuda: bool) -> None:
-    """Write the artefacts that the rows read."""
+def export_all(files: Files, precisions: set[str]) -> None:
+    """Write the artefacts that the rows read; FP32, from which INT8 is made, always."""
     generator = files.generator()
     metadata = export_onnx(generator, files.path("fp32"))
-    quantise(files.path("fp32"), files.path("int8"), metadata, emoji(256, "trainA", 8))
-    if cuda:
+    if "int8" in precisions:
+        quantise(files.path("fp32"), files.path("int8"), metadata, emoji(256, "trainA", 8))
+    if "fp16" in precisions:
         export_onnx(generator, files.path("fp16"), precision="fp16")
 
 
@@ -298,7 +301,6 @@ def main(source: Path | None, quick: bool, full: bool, batches: bool, output: Pa
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         files = Files(source, Path(folder))
-        export_all(files, torch.cuda.is_available())
         if batches:
             steps = plan_batches(files, (1,) if quick else (1, 4, 8), seconds)
         else:

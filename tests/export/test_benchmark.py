@@ -22,7 +22,7 @@ def engines():
 @pytest.mark.slow
 def test_every_engine_gives_a_row_near_to_pytorch(engines, run_folder, tmp_path):
     files = engines.Files(run_folder, tmp_path)
-    engines.export_all(files, cuda=False)
+    engines.export_all(files, {"fp32", "int8"})
     files.write_truth(64)
     names = [name for name in engines.ROWS if "compile" not in name]
     rows = [engines.measure(name, 64, 1, files, 0.0) for name in names]
