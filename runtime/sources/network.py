@@ -55,11 +55,13 @@ def open_stream(address: str, stop: Event) -> VideoSource:
 def _open_with_pyav(address: str, name: str, stop: Event) -> VideoSource:
     import av
 
-    from ..video.decode import PyAvVideo, exact, read_colour, to_rgb
+    from ..video.decode import TAGS, PyAvVideo, exact, read_colour, to_rgb
 
     def connect(options: dict[str, str]) -> "av.container.InputContainer":
         try:
-            return av.open(address, options=options, timeout=(OPEN_TIMEOUT, READ_TIMEOUT))
+            timeouts = OPEN_TIMEOUT, READ_TIMEOUT
+            container: av.container.InputContainer = av.open(address, options=options, timeout=timeouts, **TAGS)
+            return container
         except (av.FFmpegError, OSError) as error:
             raise _failure(name, error) from None  # its text holds the address, and that a password
 

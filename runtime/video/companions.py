@@ -7,7 +7,7 @@ from typing import Any
 
 import av
 
-from .decode import exact, reason
+from .decode import TAGS, exact, reason
 
 LOGGER = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ class Companions:
     def __init__(self, origin: str, container: Any) -> None:
         """Add a stream to `container` for each; those that its format cannot hold are told and left out."""
         self._container = container
-        self._input = av.open(origin)
+        self._input = av.open(origin, **TAGS)
         self._copies: dict[int, Any] = {}
         for stream in self._input.streams:
             if stream.type in ("audio", "subtitle"):

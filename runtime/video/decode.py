@@ -1,6 +1,8 @@
 """Videos through PyAV: every frame with its time stamp, upright, in the colours that its tags tell."""
 
 import logging
+import math
+import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +19,8 @@ from .format import BT601, BT709, BT2020, HLG, PQ, UNSPECIFIED, Colour, VideoFor
 LOGGER = logging.getLogger(__name__)
 
 FALLBACK_RATE = Fraction(25)
+# For `av.open`: titles that are not UTF-8 come through byte for byte, as from PyAV 19 on they do by themselves.
+TAGS: dict[str, Any] = {"metadata_errors": "surrogateescape"} if int(av.__version__.split(".")[0]) < 19 else {}
 # H.273's numbers → libswscale's; all that it does not know is close to BT.601.
 _SWS_MATRICES = {BT709: 1, 4: 4, BT601: 5, 7: 7, BT2020: 9, 10: 9}
 _FULL_RANGE = 2  # of FFmpeg's colour ranges; limited is 1
@@ -36,12 +40,14 @@ class PyAvVideo:
         """
         self.name = name
         try:
-            self._container = av.open(address)
+            self._container = av.open(address, **TAGS)
         except (av.FFmpegError, OSError) as error:
             raise InputError(f"{name} is damaged or no video that FFmpeg can read ({reason(error)})") from error
         stream: Any = self._container.streams.best("video")
         if stream is None:
             raise InputError(f"{name} holds no video; name another file")
+        if stream.codec_context is None:
+            raise InputError(f"{name} is coded in a way that is not known here; convert it to H.264 first")
         self._stream = stream
         stream.thread_type = "AUTO"
         stream.codec_context.options = {"flags": "+output_corrupt"}  # what can be seen is not thrown away
@@ -191,8 +197,21 @@ def to_rgb(decoded: Any, colour: Colour) -> Picture:
         src_color_range=_FULL_RANGE if colour.full_range else 1,
         dst_color_range=_FULL_RANGE,
     )
-    turns = round(getattr(decoded, "rotation", 0) / 90) % 4  # counter-clockwise, as np.rot90
-    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else np.asarray(pixels, np.uint8)
+    mirrored, turns = _read_turn(decoded)
+    if mirrored:
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(np.rot90(pixels, turns), np.uint8)
+
+
+def _read_turn(decoded: Any) -> tuple[bool, int]:
+    """Return how a frame is to be shown: whether mirrored left to right, and then by how many quarters to the left."""
+    matrix = next((side for side in decoded.side_data if side.type.name == "DISPLAYMATRIX"), None)
+    if matrix is None:
+        return False, 0
+    a, b, _, c, d, _, _, _, _ = struct.unpack("9i", bytes(matrix))  # (x, y) → (ax + cy, bx + dy), y downwards
+    mirrored = a * d < b * c
+    sign = -1 if mirrored else 1
+    return mirrored, round(-math.atan2(sign * b, sign * a) / (math.pi / 2)) % 4
 
 
 def read_colour(context: Any) -> Colour:

@@ -11,12 +11,13 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from ..contract import Picture
 from ..errors import CycleganError, InputError, OutputError, UsageError
 from ..frame import Frame, Write
 from .companions import Companions
-from .decode import exact, reason
+from .decode import TAGS, exact, reason
 from .format import BT601, BT709, BT2020, Encoding, VideoFormat
 from .partial import growing
 
@@ -102,6 +103,7 @@ class _Writer:
         self._companions: Companions | None = None
         self._shape: tuple[int, ...] = ()
         self._tick = like.time_base or 1 / like.rate
+        self._reformatter = VideoReformatter()
         self._durations: dict[int, int] = {}  # of frames inside the encoder, by their time stamps
         self._first = self._last = self._end = 0  # time stamps, in ticks
         self._frames = 0
@@ -138,20 +140,17 @@ class _Writer:
                 self._companions.close()
 
     def check(self) -> None:
-        """Read the file back: every frame is in it, and it ends when the last frame does.
+        """Read the file back: every frame is in it, and the last one comes when it should.
 
         Raises:
             CycleganError: it is not so.
         """
         if not self._frames:
             return
-        spans = _read_spans(self._partial)
-        if len(spans) != self._frames:
-            raise CycleganError(
-                f"{self._path} holds {len(spans)} of {self._frames} frames; they are in {self._partial}"
-            )
-        ends = max(time + duration for time, duration in spans)
-        drift = abs((ends - min(spans)[0]) - (self._end - self._first) * self._tick)
+        count, span = _measure(self._partial)
+        if count != self._frames:
+            raise CycleganError(f"{self._path} holds {count} of {self._frames} frames; they are in {self._partial}")
+        drift = abs(span - (self._last - self._first) * self._tick)
         if drift > 1 / self._like.rate + Fraction(1, 100):
             raise CycleganError(f"{self._path} is {float(drift):.3f} s off its source's length; see {self._partial}")
 
@@ -166,7 +165,8 @@ class _Writer:
             self._like = replace(self._like, time_base=None)
             self._tick = 1 / self._like.rate
         try:
-            self._container = av.open(str(self._partial.absolute()), "w", format=muxer, container_options=options)
+            place = str(self._partial.absolute())
+            self._container = av.open(place, "w", format=muxer, container_options=options, **TAGS)
             self._stream = self._container.add_stream(self._encoder, rate=self._like.rate, options=self._options())
             self._configure(self._stream.codec_context, width, height, has_b_frames=suffix != ".avi")
             self._stream.codec_context.open()
@@ -221,7 +221,9 @@ class _Writer:
 
     def _picture(self, pixels: Picture) -> Any:
         context = self._stream.codec_context
-        return av.VideoFrame.from_ndarray(_even(pixels), format="rgb24").reformat(
+        shared = av.VideoFrame.from_numpy_buffer(_even(pixels), format="rgb24")  # until the line below has copied it
+        return self._reformatter.reformat(
+            shared,
             format=context.pix_fmt,
             src_color_range=2,
             dst_colorspace=_SWS_MATRICES[context.colorspace],
@@ -240,17 +242,25 @@ class _Writer:
             raise _cannot_write(self._path, error) from error
 
 
-def _read_spans(path: Path) -> list[tuple[Fraction, Fraction]]:
-    """Return when each frame of a video begins and how long it lasts, in seconds."""
-    with av.open(str(path.absolute())) as container:
+def _measure(path: Path) -> tuple[int, Fraction]:
+    """Return how many frames a video holds, and the seconds from the first one's beginning to the last one's.
+
+    When the last one ends an MP4 with reordered frames cannot tell.
+    """
+    count = first = last = 0
+    with av.open(str(path.absolute()), **TAGS) as container:
         stream = container.streams.video[0]
-        base = exact(stream.time_base)
-        return [(p.pts * base, (p.duration or 0) * base) for p in container.demux(stream) if p.pts is not None]
+        for packet in container.demux(stream):
+            if packet.pts is not None:
+                first = min(first, packet.pts) if count else packet.pts
+                last = max(last, packet.pts)
+                count += 1
+        return count, (last - first) * exact(stream.time_base)
 
 
 def _is_playable(path: Path) -> bool:
     try:
-        with av.open(str(path.absolute())) as container:
+        with av.open(str(path.absolute()), **TAGS) as container:
             return next(container.decode(video=0), None) is not None
     except (av.FFmpegError, OSError, IndexError):
         return False

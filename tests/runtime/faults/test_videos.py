@@ -144,6 +144,15 @@ class TestSizes:
         assert (done.code, done.summary["frames"]) == (0, 2 * COUNT)
 
 
+def test_a_codec_that_nobody_knows(translate, tmp_path):
+    path = film(tmp_path / "a.mkv")
+    path.write_bytes(path.read_bytes().replace(b"V_MPEG4/ISO/AVC", b"V_NOBODY/ISO/9X"))
+    done = translate(path, tmp_path / "out.mp4")
+    assert (done.code, done.summary) == (3, {})
+    assert "a.mkv is coded in a way that is not known here; convert it to H.264 first" in done.said
+    assert [left.name for left in tmp_path.iterdir()] == ["a.mkv"]
+
+
 def test_a_video_without_a_frame_leaves_nothing(translate, tmp_path):
     with video_sink(tmp_path / "a.mp4", 25) as write:
         write(Frame(np.zeros((16, 16, 3), np.uint8), Path("a")))

@@ -1,0 +1,182 @@
+"""What a video is beside its frames comes through: orientation, colours, clock, subtitles, pixel shape."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from cyclegan_edge.runtime.frame import Frame
+from cyclegan_edge.runtime.video import Encoding, open_video, video_sink
+
+SHAPE = 48, 64
+BT709, BT601, BT2020 = 1, 6, 9
+LIMITED, FULL = 1, 2
+SWS = {BT709: 1, BT601: 5, BT2020: 9}  # libswscale's numbers for H.273's
+QUARTERS = np.repeat(
+    np.repeat(np.array([[(220, 30, 30), (30, 220, 30)], [(30, 30, 220), (200, 200, 200)]], np.uint8), 24, 0), 32, 1
+)
+
+
+def film(path: Path, picture=QUARTERS, *, stamps=range(6), matrix=BT709, colour_range=LIMITED, tagged=True, turn=None):
+    """A video of one picture, in the given colours, at time stamps of a hundredth of a second."""
+    height, width = picture.shape[:2]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "1"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv444p"
+        context = stream.codec_context
+        context.time_base = Fraction(1, 100)
+        context.color_range = colour_range
+        if tagged:
+            context.colorspace = matrix
+        if turn:
+            stream.set_display_rotation(*turn)
+        for stamp in stamps:
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
+                format="yuv444p", src_color_range=FULL, dst_colorspace=SWS[matrix], dst_color_range=colour_range
+            )
+            frame.pts, frame.time_base = stamp, Fraction(1, 100)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def copy(source: Path, target: Path, **encoding) -> Path:
+    """Write a video again as a run does whose model changes nothing."""
+    video = open_video(source)
+    with video_sink(target, video.format.rate, like=video.format, encoding=Encoding(crf=1, **encoding)) as write:
+        for frame in video:
+            assert isinstance(frame, Frame), frame
+            write(frame)
+    return target
+
+
+def first(path: Path) -> np.ndarray:
+    return next(frame.pixels for frame in open_video(path)).astype(int)
+
+
+def difference(path: Path, picture: np.ndarray) -> float:
+    """The largest difference from a picture in the middle of its quarters: coarser colour blurs their borders."""
+    pixels = first(path)
+    assert pixels.shape == picture.shape
+    height, width = picture.shape[0] // 4, picture.shape[1] // 4
+    return np.abs(pixels - picture)[height :: 2 * height, width :: 2 * width].max()
+
+
+class TestOrientation:
+    """Turned by the display matrix: counter-clockwise degrees, then mirrored left to right or upside down."""
+
+    @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+    @pytest.mark.parametrize("mirrored", [(False, False), (True, False), (False, True)])
+    def test_it_is_applied_once(self, degrees, mirrored, tmp_path):
+        upright = np.rot90(QUARTERS, degrees // 90)
+        upright = upright[:, ::-1] if mirrored[0] else upright[::-1] if mirrored[1] else upright
+        film(tmp_path / "a.mp4", turn=(degrees, *mirrored))
+        assert difference(tmp_path / "a.mp4", upright) < 8
+        copy(tmp_path / "a.mp4", tmp_path / "b.mp4")
+        assert difference(tmp_path / "b.mp4", upright) < 12
+        with av.open(str(tmp_path / "b.mp4")) as container:
+            frame = next(container.decode(video=0))
+            assert (frame.height, frame.width) == upright.shape[:2]
+            assert "DISPLAYMATRIX" not in [side.type.name for side in frame.side_data]
+
+
+class TestColours:
+    @pytest.mark.parametrize("matrix", [BT709, BT601, BT2020])
+    @pytest.mark.parametrize("colour_range", [LIMITED, FULL])
+    def test_the_tagged_matrix_and_range_are_used_and_told(self, matrix, colour_range, tmp_path):
+        film(tmp_path / "a.mkv", matrix=matrix, colour_range=colour_range)
+        assert difference(tmp_path / "a.mkv", QUARTERS) < 6
+        copy(tmp_path / "a.mkv", tmp_path / "b.mkv")
+        assert difference(tmp_path / "b.mkv", QUARTERS) < 8
+        with av.open(str(tmp_path / "b.mkv")) as container:
+            context = container.streams.video[0].codec_context
+            assert (context.colorspace, context.color_range) == (matrix, LIMITED)
+
+    @pytest.mark.parametrize(("height", "matrix"), [(48, BT601), (720, BT709)])
+    def test_without_a_tag_the_height_decides(self, height, matrix, tmp_path):
+        picture = np.repeat(QUARTERS, height // 48, 0)
+        film(tmp_path / "a.mkv", picture, matrix=matrix, tagged=False, stamps=[0])
+        assert difference(tmp_path / "a.mkv", picture) < 6
+
+    def test_black_and_white_stay_so(self, tmp_path):
+        ramp = np.repeat(np.linspace(0, 255, 64).astype(np.uint8)[None, :, None], 48, 0).repeat(3, 2)
+        for colour_range in (LIMITED, FULL):
+            film(tmp_path / "a.mkv", ramp, colour_range=colour_range)
+            copy(tmp_path / "a.mkv", tmp_path / "b.mkv")
+            levels = first(tmp_path / "b.mkv")[24, :, 0]
+            assert (levels[0], levels[-1]) == (pytest.approx(0, abs=3), pytest.approx(255, abs=3))
+            assert np.abs(levels - ramp[24, :, 0]).max() < 8
+
+
+class TestClock:
+    @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".webm"])
+    def test_a_variable_rate_is_kept(self, suffix, tmp_path):
+        stamps = [0, 3, 7, 8, 31, 33, 100, 104]
+        source = film(tmp_path / "a.mkv", stamps=stamps)
+        target = copy(source, tmp_path / f"b{suffix}")
+        assert [frame.time for frame in open_video(target)] == pytest.approx(
+            [stamp / 100 for stamp in stamps], abs=1e-3
+        )
+
+    def test_the_shape_of_pixels_is_kept(self, tmp_path):
+        with av.open(str(tmp_path / "a.mp4"), "w") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            stream.codec_context.sample_aspect_ratio = Fraction(16, 11)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(QUARTERS, format="rgb24")))
+            container.mux(stream.encode())
+        copy(tmp_path / "a.mp4", tmp_path / "b.mkv")
+        assert open_video(tmp_path / "b.mkv").format.pixel_aspect == Fraction(16, 11)
+
+
+class TestSubtitles:
+    TEXTS = (b"One", "Zwei – größer".encode(), b"Three")
+
+    @pytest.fixture
+    def titled(self, tmp_path) -> Path:
+        """A video with three subtitles."""
+        lines = [f"{i + 1}\n00:00:00,{i}00 --> 00:00:00,{i}80\n{text.decode()}\n" for i, text in enumerate(self.TEXTS)]
+        (tmp_path / "a.srt").write_text("\n".join(lines), encoding="utf-8")
+        film(tmp_path / "silent.mkv", stamps=range(0, 40, 4))
+        with (
+            av.open(str(tmp_path / "a.mkv"), "w") as container,
+            av.open(str(tmp_path / "silent.mkv")) as silent,
+            av.open(str(tmp_path / "a.srt")) as titles,
+        ):
+            pairs = [(part, container.add_stream_from_template(part.streams[0])) for part in (silent, titles)]
+            pairs[1][1].metadata.update(language="deu", title="In other words")
+            packets = [(packet, stream) for part, stream in pairs for packet in part.demux() if packet.dts is not None]
+            for packet, stream in sorted(packets, key=lambda pair: pair[0].dts * pair[0].time_base):
+                packet.stream = stream
+                container.mux(packet)
+        return tmp_path / "a.mkv"
+
+    def test_they_are_copied_with_their_times_and_language(self, titled, tmp_path):
+        copy(titled, tmp_path / "b.mkv")
+        seen = []
+        for path in (titled, tmp_path / "b.mkv"):
+            with av.open(str(path)) as container:
+                stream = container.streams.subtitles[0]
+                packets = [(float(p.pts * p.time_base), bytes(p)) for p in container.demux(stream) if p.size]
+                seen.append((stream.language, packets))
+        assert seen[0] == seen[1]
+        assert tuple(text for _, text in seen[1][1]) == self.TEXTS
+        assert seen[1][0] == "deu"
+
+    def test_a_container_that_cannot_hold_them_is_told(self, titled, tmp_path, caplog):
+        copy(titled, tmp_path / "b.mp4")
+        assert "srt subtitle does not go into mp4 and is left out; name the output .mkv" in caplog.text
+        with av.open(str(tmp_path / "b.mp4")) as container:
+            assert [stream.type for stream in container.streams] == ["video"]
+
+    def test_a_title_in_another_encoding_comes_through(self, titled, tmp_path):
+        latin = "Übersetzungen.".encode("latin-1")
+        titled.write_bytes(titled.read_bytes().replace(b"In other words", latin))
+        assert latin in copy(titled, tmp_path / "b.mkv").read_bytes()
+
+    def test_they_can_be_left_out(self, titled, tmp_path):
+        copy(titled, tmp_path / "b.mkv", companions=False)
+        with av.open(str(tmp_path / "b.mkv")) as container:
+            assert [stream.type for stream in container.streams] == ["video"]
