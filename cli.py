@@ -15,6 +15,7 @@ LOGGER = logging.getLogger("cyclegan_edge")
 
 COMMANDS = {
     "train": ("trainer.commands:train", "Train a translator on two folders of unpaired pictures."),
+    "distill": ("export.distill_command:distill", "Train a small translator to do what a large one does."),
     "export": ("export.commands:export", "Turn a checkpoint into verified ONNX files."),
     "verify": ("export.commands:verify", "Compare an artefact with the checkpoint it came from."),
     "export-weights": ("trainer.commands:export_weights", "Write weights that the official implementation loads."),

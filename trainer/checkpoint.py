@@ -105,6 +105,7 @@ class LoadedGenerator:
     sha256: str
     input_nc: int
     output_nc: int
+    frozen_norm: bool = False  # statistics of calibration pictures stand in the weights, in place of every InstanceNorm
 
 
 def load_generator(source: Path, direction: Direction, weights: Weights = "ema") -> LoadedGenerator:
@@ -127,6 +128,8 @@ def load_generator(source: Path, direction: Direction, weights: Weights = "ema")
         config = restored_config(content, path)
         weights = weights if config.optim.ema_halflife else "raw"
         networks = content["state"]["networks"]
+        if f"G_{direction[0]}" not in networks and networks.keys() & {"G_A", "G_B"}:
+            raise CheckpointError(f"{path} holds a student that learnt {config.distill.direction} alone; take that")
         state = networks.get(f"{'ema' if weights == 'ema' else 'G'}_{direction[0]}", {})
         step = content["progress"]["step"]
     input_nc, output_nc = config.data.input_nc, config.data.output_nc

@@ -196,7 +196,7 @@ class TrainConfig(_Part):
             return self
         untrained = f"{direction[-1]}to{direction[0]}"
         if metric.startswith("cycle") or metric.endswith((untrained, f"identity_psnr_{direction[0]}")):
-            raise ValueError(f"validation.metric={metric} cannot be measured where only {direction} is learnt; take ssim")
+            raise ValueError(f"validation.metric={metric} cannot be measured on a student of {direction}; take ssim")
         return self
 
     @model_validator(mode="after")

@@ -9,8 +9,8 @@ import torch
 from ..runtime.errors import CheckpointError, ConfigError, OutputError, replacing
 from .checkpoint import Weights, find_checkpoint, load_checkpoint, read_tensors, restored_config
 from .config import TrainConfig
+from .learner import Learner
 from .official import Layer, StateDict, clean, discriminator_shape, find_files, generator_shape, network_name
-from .step import CycleGAN
 
 LOGGER = logging.getLogger(__name__)
 
@@ -68,8 +68,8 @@ def read_start(source: Path) -> StartingPoint:
     return start
 
 
-def warm_start(model: CycleGAN, start: StartingPoint) -> None:
-    """Put the weights into a fresh model; a network that the source lacks stays as it was initialised.
+def warm_start(model: Learner, start: StartingPoint) -> None:
+    """Put the weights into a fresh model, as far as it has such networks; others stay as they were initialised.
 
     Raises:
         CheckpointError: weights do not fit the networks they are named after.
@@ -78,15 +78,15 @@ def warm_start(model: CycleGAN, start: StartingPoint) -> None:
     for domain in "AB":
         if f"G_{domain}" in states:
             states.setdefault(f"ema_{domain}", states[f"G_{domain}"])
-    for name, state in states.items():
+    for name in sorted(states.keys() & model.networks.keys()):
         try:
-            model.networks[name].load_state_dict(state)
+            model.networks[name].load_state_dict(states[name])
         except RuntimeError as error:
             raise CheckpointError(
                 f"{start.source} holds weights for {name} that no single architecture explains; was the official code "
                 "changed before it wrote them?"
             ) from error
-    fresh = ", ".join(name for name in ("G_A", "G_B", "D_A", "D_B") if name not in states)
+    fresh = ", ".join(name for name in model.networks if name[:2] in ("G_", "D_") and name not in states)
     LOGGER.info("started from %s%s", start.source, f"; fresh: {fresh}" if fresh else "")
 
 
@@ -107,8 +107,9 @@ def export_weights(source: Path, folder: Path, weights: Weights = "ema") -> list
         )
     averaged = weights == "ema" and config.optim.ema_halflife > 0
     states = content["state"]["networks"]
-    chosen = {f"G_{domain}": states[f"{'ema' if averaged else 'G'}_{domain}"] for domain in "AB"}
-    chosen |= {f"D_{domain}": states[f"D_{domain}"] for domain in "AB"}
+    trained = [domain for domain in "AB" if f"G_{domain}" in states]
+    chosen = {f"G_{domain}": states[f"{'ema' if averaged else 'G'}_{domain}"] for domain in trained}
+    chosen |= {f"D_{domain}": states[f"D_{domain}"] for domain in trained}
     targets = {name: folder / f"latest_net_{name}.pth" for name in chosen}
     for target in targets.values():
         if target.exists():

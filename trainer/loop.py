@@ -19,8 +19,10 @@ from .batches import UnpairedBatches
 from .config import TrainConfig
 from .data import load_examples, load_held_out, load_training
 from .device import pick_amp_dtype, pick_device, tune
+from .distillation import Distillation
 from .distributed import World, check_distributable
 from .health import HealthMonitor, LastGood, compare
+from .learner import Learner
 from .objective import Losses
 from .preview import COLUMNS, preview_grid, translate_examples
 from .recorder import Recorder
@@ -77,6 +79,7 @@ class Run:
         Raises:
             DatasetError: the dataset is missing or unusable.
             UsageError: the device or precision is not to be had, or not by several processes.
+            CheckpointError, ConfigError: there is no such teacher, or the student cannot learn from it.
         """
         check_distributable(config, world)
         self.config = config
@@ -90,7 +93,8 @@ class Run:
         self.shown = self.held_out or load_examples(config, COLUMNS)
         self.validation = build_validation(config.validation, self.held_out)
         self.batches = UnpairedBatches(domains, config.data, config.run.seed, self.device, world)
-        self.model = CycleGAN(config, self.device, amp_dtype, world)
+        kind = Distillation if config.distill.teacher else CycleGAN
+        self.model: Learner = kind(config, self.device, amp_dtype, world)
         self.schedulers = [
             build_scheduler(optimizer, config.schedule)
             for optimizer in (self.model.optimizer_G, self.model.optimizer_D)

@@ -52,6 +52,19 @@ def reconstruction(result: Tensor, target: Tensor) -> Tensor:
     return F.l1_loss(result.float(), target.float())
 
 
+def relative_error(activation: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference of [B, C, h, w] relative to the target's own mean square: 0 equal, 1 as bad as zeros.
+
+    Relative, because the scale of activations is up to the architecture. Where the two differ in resolution, both are
+    compared at the smaller: neither is asked for detail that the other cannot hold.
+    """
+    if activation.shape[-2:] != target.shape[-2:]:
+        size = min(activation.shape[-2], target.shape[-2]), min(activation.shape[-1], target.shape[-1])
+        activation, target = (F.adaptive_avg_pool2d(each, size) for each in (activation, target))
+    target = target.float()
+    return (activation.float() - target).square().mean() / target.square().mean().clamp(min=1e-6)
+
+
 def gradient_penalty(
     discriminator: Callable[[Tensor], Tensor] | nn.Module, real: Tensor, fake: Tensor, generator: torch.Generator
 ) -> Tensor:

@@ -17,6 +17,8 @@ MOST_PREVIEWS = 8
 LOSSES = {
     "adversarial, generators": ("G_A", "G_B"),
     "discriminators": ("D_A", "D_B"),
+    "distance to the teacher (L1)": ("output_A", "output_B"),
+    "distance to its activations (relative)": ("features_A", "features_B"),
     "cycle (L1)": ("cycle_A", "cycle_B"),
     "identity (L1)": ("idt_A", "idt_B"),
     "D_A's judgement": ("D_A_real", "D_A_fake"),

@@ -15,6 +15,10 @@ PROMISED = {
         "--name --runs --config --set --resume --device --precision --epochs --epochs-decay --max-steps --batch-size "
         "--size --seed --init-from"
     ),
+    "distill": (
+        "--direction --generator --ngf --name --runs --config --set --resume --device --precision --epochs "
+        "--epochs-decay --max-steps --batch-size --seed"
+    ),
     "export": "--direction --to --precision --size --io --weights --calibration --images --output --no-verify",
     "dataset": "check",
     "evaluate": "--size --limit --features --weights --backend --device",
