@@ -302,7 +302,7 @@ def main(source: Path | None, quick: bool, full: bool, batches: bool, output: Pa
     with tempfile.TemporaryDirectory() as folder:
         files = Files(source, Path(folder))
         if batches:
-            steps = plan_batches(files, (1,) if quick else (1, 4, 8), seconds)
+            steps = plan_batches(files, (1,) if quick else (1, 8), seconds)
         else:
             steps = plan_engines(files, SHAPES[:1] if quick else SHAPES if full else SHAPES[:3], seconds, full)
         for step in steps:

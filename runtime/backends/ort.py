@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..errors import ArtefactError, BackendError
 from ..metadata import parse_metadata
 from .base import Precision, TensorSpec, only_one
+from .ort_graph import GraphRuns
 
 LOGGER = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class OnnxRuntimeBackend:
             self._session = _session(path, options, ["CPUExecutionProvider"])
         else:
             self._session = _session_on_cuda(path, options, device, precision)
+        self._graphs: GraphRuns | None = None
         self.device = device if device != "cuda" else "cuda:0"
         self.input = only_one(_specs(self._session.get_inputs()), path, "input")
         self.output = only_one(_specs(self._session.get_outputs()), path, "output")
@@ -41,12 +43,16 @@ class OnnxRuntimeBackend:
         metadata = parse_metadata(self.properties, path)
         # ONNX Runtime does not tell its types; only an artefact of ours says what it holds.
         self.precision: str = metadata.precision if metadata else "as stored"
+        if device != "cpu" and all(self.input.shape[1:]):
+            self._capture_graphs(path, options, precision)
 
     def infer(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Run the session on [N, …]."""
         if self._session is None:
             raise BackendError("this onnxruntime session was closed; load the model again")
         try:
+            if self._graphs is not None:
+                return self._graphs.infer(batch)
             result: NDArray[Any] = self._session.run([self.output.name], {self.input.name: batch})[0]
         except Exception as error:  # ONNX Runtime's errors share no class of their own
             raise BackendError(f"onnxruntime failed on a batch of shape {batch.shape}: {_reason(error)}") from error
@@ -54,7 +60,16 @@ class OnnxRuntimeBackend:
 
     def close(self) -> None:
         """Free the session."""
-        self._session = None
+        self._session = self._graphs = None
+
+    def _capture_graphs(self, path: Path, options: ort.SessionOptions, precision: Precision) -> None:
+        """Take a session that captures CUDA graphs instead, if all of the model runs on the GPU."""
+        try:
+            session = _session_on_cuda(path, options, self.device, precision, enable_cuda_graph="1")
+        except ArtefactError as error:
+            LOGGER.debug("%s without CUDA graphs: %s", path.name, error)
+            return
+        self._session, self._graphs = session, GraphRuns(session, "cuda", int(self.device.partition(":")[2]))
 
 
 def _options(live: bool) -> ort.SessionOptions:
@@ -66,14 +81,15 @@ def _options(live: bool) -> ort.SessionOptions:
     return options
 
 
-def _session_on_cuda(path: Path, options: ort.SessionOptions, device: str, precision: Precision) -> Any:
+def _session_on_cuda(path: Path, options: ort.SessionOptions, device: str, precision: Precision, **more: str) -> Any:
     provider = "CUDAExecutionProvider"
     if provider in ort.get_available_providers():
         if hasattr(ort, "preload_dlls"):  # from 1.21 on: the CUDA libraries that pip installed
             with redirect_stdout(io.StringIO()) as complaints:
                 ort.preload_dlls()
             LOGGER.debug(complaints.getvalue())
-        settings = {"device_id": device.partition(":")[2] or "0", "use_tf32": str(int(precision != "fp32"))}
+        index = device.partition(":")[2] or "0"
+        settings = {"device_id": index, "use_tf32": str(int(precision != "fp32"))} | more
         session = _session(path, options, [(provider, settings), "CPUExecutionProvider"])
         # Where CUDA cannot start, ONNX Runtime goes on with the CPU and only logs it.
         if session.get_providers()[0] == provider:

@@ -1,0 +1,77 @@
+"""ONNX Runtime on bound memory: on the CPU what a GPU's graphs rest on, on a GPU the graphs themselves."""
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from cyclegan_edge.runtime.backends import open_backend
+from cyclegan_edge.runtime.backends import ort as ort_backend
+from cyclegan_edge.runtime.backends.ort_graph import BoundRun, GraphRuns
+
+
+@pytest.fixture
+def session(model):
+    return onnxruntime.InferenceSession(str(model("invert")), providers=["CPUExecutionProvider"])
+
+
+def test_every_batch_of_a_shape_goes_through_the_same_memory(session, noise):
+    first, second = noise(2, 8, 12, 3), 255 - noise(2, 8, 12, 3)
+    bound = BoundRun(session, first, first, "cpu", 0, "1")
+    results = [bound(first), bound(second)]
+    assert np.array_equal(results[0], 255 - first)  # and was not overwritten by the second
+    assert np.array_equal(results[1], 255 - second)
+
+
+def test_each_shape_is_bound_once_it_was_proven(session, noise):
+    runs = GraphRuns(session, "cpu", 0)
+    for shape in ((1, 8, 8, 3), (1, 8, 8, 3), (2, 8, 8, 3), (1, 8, 8, 3)):
+        assert np.array_equal(runs.infer(noise(*shape)), 255 - noise(*shape))
+    assert [type(run) for run in runs._runs.values()] == [BoundRun, BoundRun]
+
+
+@pytest.mark.parametrize("fault", ["stale", "raises"])
+def test_a_graph_that_is_not_right_is_never_used(fault, session, noise, monkeypatch):
+    def faulty(bound, batch):
+        if fault == "raises":
+            raise RuntimeError("cudaErrorStreamCaptureInvalidated")
+        return np.zeros_like(batch)  # what the graph was captured on, as a replay gives that reads another address
+
+    monkeypatch.setattr(BoundRun, "__call__", faulty)
+    runs = GraphRuns(session, "cpu", 0)
+    for batch in (noise(1, 8, 8, 3), 255 - noise(1, 8, 8, 3)):
+        assert np.array_equal(runs.infer(batch), 255 - batch)
+    assert runs._runs == {(1, 8, 8, 3): None}
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("pinned", [{}, {"enable_cuda_graph": "1"}]), ("invert", [{}])])
+def test_graphs_are_asked_for_where_the_size_is_pinned(name, wanted, model, monkeypatch):
+    asked = []
+
+    def open_session(path, options, device, precision, **more):
+        asked.append(more)
+        return ort_backend._session(path, options, ["CPUExecutionProvider"])
+
+    monkeypatch.setattr(ort_backend, "_session_on_cuda", open_session)
+    open_backend(model(name), backend="onnxruntime", device="cuda")
+    assert asked == wanted
+
+
+def test_a_model_of_which_a_part_stays_on_the_cpu_runs_without_graphs(model, noise, monkeypatch):
+    def open_session(path, options, device, precision, **more):
+        if more:
+            raise ort_backend.ArtefactError("all compute graph nodes have not been partitioned to CUDA")
+        return ort_backend._session(path, options, ["CPUExecutionProvider"])
+
+    monkeypatch.setattr(ort_backend, "_session_on_cuda", open_session)
+    backend = open_backend(model("pinned"), backend="onnxruntime", device="cuda")
+    batch = noise(1, 32, 48, 3)
+    assert np.array_equal(backend.infer(batch), 255 - batch)
+
+
+@pytest.mark.gpu
+def test_a_graph_gives_what_the_cpu_gives(model, noise):
+    backend = open_backend(model("pinned"), backend="onnxruntime", device="cuda")
+    for shape in ((1, 32, 48, 3), (3, 32, 48, 3)):
+        for batch in (noise(*shape), 255 - noise(*shape), noise(*shape)):
+            assert np.array_equal(backend.infer(batch), 255 - batch)
+    assert all(backend._graphs._runs.values())  # proven, and so in use
