@@ -10,21 +10,20 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from cyclegan_edge.runtime.backends import cuda_memory
 from cyclegan_edge.runtime.engine_file import EngineFile, Profile, this_system, write_engine
 
 PLAN = b"a plan"
 FREE = Profile(smallest=(1, 8, 8), commonest=(1, 16, 16), largest=(2, 32, 32))
-OK = cuda_memory.cudart.cudaError_t.cudaSuccess
-NO_DRIVER = cuda_memory.cudart.cudaError_t.cudaErrorInsufficientDriver
+OK = SimpleNamespace(name="cudaSuccess")
+NO_DRIVER = SimpleNamespace(name="cudaErrorInsufficientDriver")
 
 
 class Cuda:
     """CUDA's runtime on ordinary memory: a stream is a list of what is still to be done."""
 
     cudaHostAllocDefault = cudaStreamNonBlocking = cudaEventDisableTiming = 0
-    cudaError_t = cuda_memory.cudart.cudaError_t
-    cudaStreamCaptureMode = cuda_memory.cudart.cudaStreamCaptureMode
+    cudaError_t = SimpleNamespace(cudaSuccess=OK)
+    cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)
 
     def __init__(self, devices=1):
         self.devices = devices
@@ -232,6 +231,9 @@ class Library(ModuleType):
 
 @pytest.fixture
 def cuda(monkeypatch):
+    pytest.importorskip("cuda.bindings", reason="cuda-bindings is not installed; it comes with the extra tensorrt")
+    from cyclegan_edge.runtime.backends import cuda_memory
+
     cuda = Cuda()
     monkeypatch.setattr(cuda_memory, "cudart", cuda)
     return cuda
