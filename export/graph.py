@@ -34,7 +34,7 @@ class InferenceGenerator(nn.Module):
         self.dtype = torch.float32
         if precision == "fp16":
             self.dtype = torch.float16
-            _fold_batch_norms(self.generator)
+            fold_batch_norms(self.generator)
             self.generator.half()
 
     def forward(self, image: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class InferenceGenerator(nn.Module):
             return self(torch.from_numpy(batch)).numpy()  # type: ignore[no-any-return]
 
 
-def _fold_batch_norms(network: nn.Module) -> None:
+def fold_batch_norms(network: nn.Module) -> None:
     """Fold every BatchNorm into the convolution before it, as long as the weights are FP32.
 
     At inference BatchNorm is a fixed scale and shift, so it needs no FP32 island. Left to the exporter, it would be

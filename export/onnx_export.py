@@ -128,6 +128,7 @@ def _describe(generator: LoadedGenerator, precision: Precision, io: IO, size: Si
         direction=generator.direction,
         io=io,
         precision=precision,
+        frozen_norm=generator.frozen_norm,
         input_channels=generator.input_nc,
         output_channels=generator.output_nc,
         size_multiple=generator.network.size_multiple,

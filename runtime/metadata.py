@@ -52,6 +52,7 @@ class ArtefactMetadata(BaseModel):
     direction: Direction
     io: IO
     precision: Literal["fp32", "fp16", "int8"]
+    frozen_norm: bool = Field(False, description="normalised by statistics of calibration pictures, not by its own")
     input_channels: int = Field(ge=1)
     output_channels: int = Field(ge=1)
     size_multiple: int = Field(ge=1)
