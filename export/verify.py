@@ -152,6 +152,12 @@ def read_metadata(path: Path) -> ArtefactMetadata:
 
 
 def _check_same_kind(metadata: ArtefactMetadata, generator: LoadedGenerator, path: Path) -> None:
+    if metadata.frozen_norm and not generator.frozen_norm:
+        raise UsageError(
+            f"the norms of {path} are frozen; name the folder that it was calibrated on with --calibration"
+        )
+    if generator.frozen_norm and not metadata.frozen_norm:
+        raise UsageError(f"the norms of {path} are not frozen; leave --calibration out")
     told = metadata.architecture, metadata.direction
     wanted = generator.config.networks.generator, generator.direction
     if told != wanted:
