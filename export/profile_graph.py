@@ -125,7 +125,7 @@ class _Graph:
 
     def _bytes(self, tensor: str) -> int:
         shape, kind = self._tensors[tensor]
-        return math.prod(shape) * int(helper.tensor_dtype_to_np_dtype(kind or TensorProto.FLOAT).itemsize)
+        return int(math.prod(shape) * helper.tensor_dtype_to_np_dtype(kind or TensorProto.FLOAT).itemsize)
 
 
 _NAMES = {
