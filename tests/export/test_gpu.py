@@ -1,0 +1,55 @@
+"""Artefacts on an NVIDIA GPU, held against PyTorch on the CPU; skipped where there is none."""
+
+import numpy as np
+import pytest
+
+from cyclegan_edge.export.engine import EngineOptions, build_engine
+from cyclegan_edge.export.graph import InferenceGenerator
+from cyclegan_edge.export.quantize import psnr_db
+from cyclegan_edge.export.report import GATES
+from cyclegan_edge.export.verify import read_metadata, verify_artefact
+from cyclegan_edge.runtime.backends import open_backend
+from cyclegan_edge.runtime.engine_file import Profile
+from cyclegan_edge.runtime.errors import BackendError
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return np.random.default_rng(0).integers(0, 256, (4, 32, 48, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def expected(generator, frames):
+    return InferenceGenerator(generator.network).translate(frames)
+
+
+@pytest.mark.parametrize("size", [None, (32, 48)], ids=["free", "pinned"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_onnx_runtime_on_cuda_is_pytorch(generator, exported, frames, expected, precision, size):
+    path = exported(generator, precision=precision, size=size)
+    backend = open_backend(path, backend="onnxruntime", device="cuda", precision="fp32")
+    assert backend.device == "cuda:0"
+    for batch in (1, 2, 1, 4):  # a captured run must not answer for another batch
+        result = np.concatenate([backend.infer(part) for part in np.split(frames, len(frames) // batch)])
+        difference = int(np.abs(result.astype(np.int16) - expected).max())
+        assert GATES[precision].admits(difference, psnr_db(result, expected))
+    backend.close()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("library", ["tensorrt", "tensorrt_rtx"])
+def test_an_engine_is_built_loaded_and_passes_its_gate(generator, exported, tmp_path, library, precision):
+    pytest.importorskip(library, reason=f"{library} is not installed")
+    graph = exported(generator, precision=precision)
+    profile = Profile(smallest=(1, 32, 32), commonest=(1, 32, 32), largest=(2, 64, 64))
+    path, _ = build_engine(graph, tmp_path, read_metadata(graph), EngineOptions(profile), library=library)
+    try:
+        open_backend(path).close()
+    except BackendError as error:
+        pytest.skip(str(error))  # TensorRT-RTX supports no Hopper
+    report = verify_artefact(path, generator)
+    assert report.passed, report.comparisons
+    assert {row.gate for row in report.comparisons if row.input == "noise"} == {GATES[precision]}
+    assert {row.engine for row in report.comparisons} == {library.replace("_", "-")}
