@@ -16,7 +16,7 @@ from .stats import Stats
 
 View = Literal["translated", "side-by-side", "split"]
 
-RATE_WINDOW = 2.0  # seconds over which the overlay's rate is taken
+RATE_WINDOW = 2.0  # seconds over which the overlay's rate is taken, or between two frames where they come slower
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _SHADE = 0.35  # of the light that is left behind the overlay's text
 
@@ -62,7 +62,7 @@ class Overlay:
         """Return a copy of [H, W, C] with the counts in it."""
         now = perf_counter()
         self._shown.append(now)
-        while now - self._shown[0] > RATE_WINDOW:
+        while len(self._shown) > 2 and now - self._shown[0] > RATE_WINDOW:
             self._shown.popleft()
         span = now - self._shown[0]
         rate = (len(self._shown) - 1) / span if span else 0.0
@@ -77,14 +77,17 @@ def _write(picture: Picture, parts: list[str]) -> Picture:
     scale = max(0.4, height / 900)
     if _extent("   ".join(parts), scale)[0] <= width:
         parts = ["   ".join(parts)]
-    scale *= min(1.0, width / max(_extent(part, scale)[0] for part in parts))
+    needed = max(_extent(part, scale)[0] for part in parts), len(parts) * _extent("", scale)[1]
+    scale *= min(1.0, width / needed[0], 0.75 * height / needed[1])
     row = _extent("", scale)[1]
-    box = picture[: row * len(parts), : max(_extent(part, scale)[0] for part in parts), :3]
-    box[:] = box * _SHADE
-    colour = (float(_white(picture)),) * 4
+    corner = picture[: row * len(parts), : max(_extent(part, scale)[0] for part in parts)]
+    ink = np.zeros(corner.shape[:2], np.uint8)  # OpenCV draws text on 8 bits only
     for number, part in enumerate(parts):
         place = round(12 * scale), round(row * (number + 0.72))
-        cv2.putText(picture, part, place, _FONT, scale, colour, max(1, round(1.5 * scale)), cv2.LINE_AA)
+        cv2.putText(ink, part, place, _FONT, scale, (255,), max(1, round(1.5 * scale)), cv2.LINE_AA)
+    share = ink[..., None] / 255
+    corner[..., :3] = corner[..., :3] * _SHADE * (1 - share) + _white(picture) * share
+    corner[..., 3:] = _white(picture)  # where there is alpha
     return picture
 
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+from cyclegan_edge.runtime import views
 from cyclegan_edge.runtime.control import Control
 from cyclegan_edge.runtime.errors import InputError, OutputError, UsageError
 from cyclegan_edge.runtime.frame import Frame
@@ -60,6 +61,41 @@ class TestViews:
         assert (plain.pixels == 100).all()
         assert drawn.shape == plain.pixels.shape
         assert (drawn != 100).any()
+
+    @pytest.mark.parametrize("size", [(48, 64), (120, 160), (256, 256), (360, 640), (1080, 1920)])
+    @pytest.mark.parametrize("ground", [0, 255])
+    @pytest.mark.parametrize(("channels", "dtype"), [(3, np.uint8), (4, np.uint8), (3, np.uint16)])
+    def test_the_overlay_is_whole_and_stands_out_at_every_size_depth_and_ground(self, size, ground, channels, dtype):
+        white = np.iinfo(dtype).max
+        plain = np.full((*size, channels), ground * (white // 255), dtype)
+        drawn = Overlay(Stats()).draw(Frame(plain, Path("f")), plain)
+        light = drawn[..., 0] > 0.8 * white
+        corner = np.argwhere(drawn[..., 0] != plain[..., 0]).max(axis=0) + 1
+        ink = light[: corner[0], : corner[1]]
+        assert ink.any()
+        assert not ink[:, -1].any()  # nothing is cut off at the right
+        assert not ink[-1].any()  # nor below
+        assert 0.01 < ink.mean() < 0.5
+        assert corner[0] < size[0]
+        if channels == 4:
+            assert (drawn[light, 3] == white).all()
+
+    def test_the_overlays_rate_is_right_for_slow_frames_too(self, monkeypatch):
+        times, shown = iter([0.0, 4.0, 8.0]), []
+        monkeypatch.setattr(views, "perf_counter", lambda: next(times))
+        monkeypatch.setattr(views, "_write", lambda picture, parts: shown.append(parts[0]))
+        overlay = Overlay(Stats())
+        for _ in range(3):
+            overlay.draw(frame(), frame().pixels)
+        assert shown == ["0.0 fps", "0.2 fps", "0.2 fps"]
+
+    def test_views_keep_16_bits_and_compare_like_with_like(self):
+        deep, flat = np.full((40, 60, 3), 60_000, np.uint16), np.full((40, 60, 3), 200, np.uint8)
+        kept = compose(Frame(deep, Path("f"), original=deep // 2), "split")
+        assert (kept.dtype, kept[0, 0, 0], kept[0, 59, 0]) == (np.uint16, 30_000, 60_000)
+        assert kept.max() == 65_535
+        mixed = compose(Frame(flat, Path("f"), original=deep), "side-by-side")
+        assert (mixed.dtype, mixed[0, 0, 0], mixed[0, 119, 0]) == (np.uint8, 233, 200)
 
     def test_a_sink_gets_what_is_shown(self):
         got = []
