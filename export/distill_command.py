@@ -1,20 +1,43 @@
 """`cyclegan distill`."""
 
+import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..runtime.errors import ConfigError, UsageError
+from ..runtime.options import parse_size, together
 from ..trainer.commands import complete, configuration_layers, refuse_existing, resumed, run_options
-from ..trainer.config import resolve_config
+from ..trainer.config import TrainConfig, resolve_config
 from .commands import DIRECTIONS, training_side
 
 if TYPE_CHECKING:
     from ..trainer.official import Layer
 
+LOGGER = logging.getLogger(__name__)
+
 # What only a cycle has.
 WITHOUT_CYCLE = {"losses": ("lambda_A", "lambda_B", "lambda_identity"), "schedule": ("cycle_weight_end",)}
+
+budget_options = together(
+    "limits",
+    click.option(
+        "--budget-ms",
+        type=click.FloatRange(0, min_open=True),
+        help="Take the largest student that translates a picture in so many ms here, as measured before it trains.",
+    ),
+    click.option("--engine", type=click.Choice(["openvino", "onnxruntime"]), help="Where the budget is to be kept."),
+    click.option(
+        "--engine-precision",
+        type=click.Choice(["auto", "int8"]),
+        help="What is to run there: an FP32 file in what the engine makes of it, or an INT8 one.  [default: auto]",
+    ),
+    click.option(
+        "--size", metavar="HxW", callback=parse_size, help="Of the budget's pictures.  [default: as trained on]"
+    ),
+)
 
 
 @click.command()
@@ -22,7 +45,8 @@ WITHOUT_CYCLE = {"losses": ("lambda_A", "lambda_B", "lambda_identity"), "schedul
 @click.argument("dataroot", type=click.Path(path_type=Path))
 @click.option("--direction", type=click.Choice(list(DIRECTIONS)), help="Which generators learn.  [default: AtoB]")
 @click.option("--generator", metavar="NAME", help="The student's architecture.  [default: the teacher's]")
-@click.option("--ngf", type=int, help="The student's width.  [default: the teacher's]")
+@click.option("--ngf", type=click.IntRange(1), help="The student's width.  [default: the teacher's]")
+@budget_options
 @run_options
 def distill(
     teacher: Path,
@@ -30,6 +54,7 @@ def distill(
     direction: str | None,
     generator: str | None,
     ngf: int | None,
+    limits: dict[str, Any],
     name: str,
     runs: Path,
     resume: bool,
@@ -40,11 +65,15 @@ def distill(
     TEACHER is a run folder, a checkpoint, or official weights (a folder of latest_net_G_A.pth files, or one of them).
     What is not said of data and discriminators is as the teacher had it; [distill] of the configuration weighs what is
     learnt. RUNS/NAME becomes a run like any other, which export, evaluate and train --init-from take.
+
+    With --budget-ms candidates of several architectures and widths, or those of --generator or --ngf, are exported
+    untrained and measured in the engine, and the one with most parameters that keeps the budget is trained.
     """
     layers = configuration_layers(dataroot, **options)
     layers.append(_given(distill={"teacher": str(teacher.resolve()), "direction": direction}))
     layers.append(_given(networks={"generator": generator, "ngf": ngf}))
     _refuse_cycle(layers)
+    _check_limits(limits, resume)
     folder = runs / name
     with training_side():
         from ..trainer.distillation import as_taught
@@ -55,12 +84,54 @@ def distill(
     refuse_existing(folder)
     taught = as_taught(teacher, DIRECTIONS.get(_said(layers, "distill", "direction"), ("AtoB",))[0])
     config = resolve_config(taught, *layers)
-    if all(getattr(config.networks, key) == taught["networks"][key] for key in ("generator", "ngf")):
+    if limits["budget_ms"]:
+        chosen = _within_budget(config, limits, [_said(layers, "networks", key) for key in ("generator", "ngf")])
+        config = resolve_config(taught, *layers, {"networks": chosen})
+    elif all(getattr(config.networks, key) == taught["networks"][key] for key in ("generator", "ngf")):
         raise UsageError(
             f"the student would be as large as its teacher ({config.networks.generator}, ngf {config.networks.ngf}); "
-            "give a smaller --generator or --ngf"
+            "give a smaller --generator or --ngf, or --budget-ms"
         )
     complete(config, folder, lambda run: None)
+
+
+def _check_limits(limits: dict[str, Any], resume: bool) -> None:
+    """Find out whether the options of a budget go together.
+
+    Raises:
+        UsageError: they do not.
+    """
+    given = [f"--{key.replace('_', '-')}" for key, value in sorted(limits.items()) if value is not None]
+    if given and resume:
+        raise UsageError(f"--resume goes on with the student that was chosen; leave out {', '.join(given)}")
+    if given and not limits["budget_ms"]:
+        raise UsageError(f"{', '.join(given)} without --budget-ms decides nothing; add that too, or leave it out")
+    if limits["budget_ms"] and not limits["engine"]:
+        raise UsageError("say where the budget is to be kept with --engine openvino or onnxruntime")
+
+
+def _within_budget(config: TrainConfig, limits: dict[str, Any], named: list[Any]) -> dict[str, Any]:
+    """Measure candidates, print them, and return the architecture and width of the one to train."""
+    from rich.console import Console
+
+    from ..trainer.data import load_examples
+    from ..trainer.distillation import load_teachers
+    from .budget import GENERATORS, Budget, budget_table, choose, search
+
+    load_examples(config, 1)  # a dataset that is not there is told before minutes of measuring
+    teacher = next(iter(load_teachers(config).values()))
+    side = config.data.crop_size
+    int8 = limits["engine_precision"] == "int8"
+    budget = Budget(limits["budget_ms"], limits["engine"], int8, limits["size"] or (side, side))
+    generator, ngf = named
+    timings = list(search(teacher, config.networks, budget, (generator,) if generator else GENERATORS, ngf))
+    if timings:
+        Console(width=None if sys.stdout.isatty() else 100).print(budget_table(timings, budget))
+    chosen = choose(timings, budget)
+    LOGGER.info("the student is %s with ngf %d: %.2f ms", chosen.generator, chosen.ngf, chosen.p50_ms)
+    if int8:
+        LOGGER.info("it is in time in INT8: cyclegan export … --precision int8 --calibration %s", config.data.dataroot)
+    return {"generator": chosen.generator, "ngf": chosen.ngf}
 
 
 def _given(**parts: dict[str, Any]) -> "Layer":

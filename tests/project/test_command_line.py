@@ -16,8 +16,8 @@ PROMISED = {
         "--size --seed --init-from"
     ),
     "distill": (
-        "--direction --generator --ngf --name --runs --config --set --resume --device --precision --epochs "
-        "--epochs-decay --max-steps --batch-size --seed"
+        "--direction --generator --ngf --budget-ms --engine --engine-precision --size --name --runs --config --set "
+        "--resume --device --precision --epochs --epochs-decay --max-steps --batch-size --seed"
     ),
     "export": "--direction --to --precision --size --io --weights --calibration --images --output --no-verify",
     "dataset": "check",
