@@ -25,6 +25,7 @@ from ..runtime.contract import Picture, decode, encode
 from ..runtime.errors import UsageError
 from ..runtime.metadata import IO, ArtefactMetadata
 from .onnx_export import write_onnx
+from .report import LayerCost, Quantisation
 
 LOGGER = logging.getLogger(__name__)
 
@@ -33,24 +34,6 @@ METHODS = {"min-max": CalibrationMethod.MinMax, "percentile": CalibrationMethod.
 # Pictures that the ranges are measured on; percentiles keep every activation of all of them in memory.
 NUM_CALIBRATION = {"min-max": 32, "percentile": 8}
 NUM_MEASURED = 4  # of them, that a choice is measured on
-
-
-@dataclass(frozen=True)
-class LayerCost:
-    """What one convolution alone costs in INT8: the PSNR of the whole network's pictures against FP32."""
-
-    layer: str
-    psnr_db: float
-
-
-@dataclass(frozen=True)
-class Quantisation:
-    """How an artefact was quantised: what each method of calibration reached, and what each layer costs."""
-
-    method: str
-    psnr_db: dict[str, float]  # by method, with every layer in INT8 that may be
-    sensitivity: tuple[LayerCost, ...]  # the costliest first
-    kept_float: tuple[str, ...]
 
 
 def quantise(
@@ -65,7 +48,8 @@ def quantise(
         UsageError: there are fewer layers to leave in float than asked for.
         OutputError: the file cannot be written.
     """
-    layers = quantisable(onnx.load(source))
+    modules = quantisable(onnx.load(source))
+    layers = list(modules)
     if keep_float > len(layers):
         raise UsageError(f"--keep-float {keep_float} is more than the {len(layers)} layers that become INT8; give less")
     measured = pictures[:NUM_MEASURED]
@@ -74,12 +58,15 @@ def quantise(
         trial = _Trial(source, Path(folder), metadata.io, pictures, truth)
         reached = {method: trial.psnr(method, layers, measured) for method in METHODS}
         method = max(reached, key=lambda name: reached[name])
-        costs = [LayerCost(layer, trial.psnr(method, [layer], measured)) for layer in layers]
+        costs = [
+            LayerCost(layer=layer, module=module, psnr_db=trial.psnr(method, [layer], measured))
+            for layer, module in modules.items()
+        ]
         costs.sort(key=lambda cost: cost.psnr_db)
         kept = tuple(cost.layer for cost in costs[:keep_float])
         model = onnx.load(trial.quantised(method, [layer for layer in layers if layer not in kept]))
     write_onnx(model, metadata.model_copy(update={"precision": "int8"}), target)
-    return Quantisation(method, reached, tuple(costs), kept)
+    return Quantisation(method=method, psnr_db=reached, sensitivity=tuple(costs), kept_float=kept)
 
 
 def quantise_roughly(path: Path, metadata: ArtefactMetadata, pictures: Picture) -> None:
@@ -94,9 +81,10 @@ def quantise_roughly(path: Path, metadata: ArtefactMetadata, pictures: Picture) 
     write_onnx(model, metadata.model_copy(update={"precision": "int8"}), path)
 
 
-def quantisable(model: onnx.ModelProto) -> list[str]:
-    """Return the names of all convolutions but the first and the last, in the order of the graph."""
-    return [node.name for node in model.graph.node if node.op_type in CONVOLUTIONS][1:-1]
+def quantisable(model: onnx.ModelProto) -> dict[str, str]:
+    """Return all convolutions but the first and the last, in the order of the graph: node → PyTorch's name of it."""
+    nodes = [node for node in model.graph.node if node.op_type in CONVOLUTIONS][1:-1]
+    return {node.name: node.input[1].removeprefix("generator.").removesuffix(".weight") for node in nodes}
 
 
 def run(path: Path, io: IO, pictures: Picture) -> Picture:

@@ -2,9 +2,10 @@
 
 import base64
 import io
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,6 @@ from rich.table import Table
 from ..runtime.contract import Picture
 from ..runtime.errors import replacing
 from ..runtime.metadata import Source, Verification
-
-if TYPE_CHECKING:
-    from .quantize import Quantisation
 
 
 class Gate(BaseModel):
@@ -127,6 +125,32 @@ class Divergence(BaseModel):
         )
 
 
+class LayerCost(BaseModel):
+    """What one convolution alone costs in INT8: the PSNR of the whole network's pictures against FP32."""
+
+    model_config = ConfigDict(frozen=True)
+
+    layer: str  # the graph's name of it
+    module: str  # PyTorch's
+    psnr_db: float
+
+
+class Quantisation(BaseModel):
+    """How an artefact was quantised: what each method of calibration reached, and what each layer costs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    method: str
+    psnr_db: dict[str, float] = Field(description="by method, with every layer in INT8 that may be")
+    sensitivity: tuple[LayerCost, ...] = Field(description="the costliest first")
+    kept_float: tuple[str, ...] = Field(description="layers, by the graph's names")
+
+    def __str__(self) -> str:
+        """Say which method was taken, and why."""
+        tried = ", ".join(f"{method} {psnr:.1f} dB" for method, psnr in self.psnr_db.items())
+        return f"INT8 by {self.method} ({tried})"
+
+
 class WorstPicture(BaseModel):
     """The picture that came out worst, as data URIs; the difference is ten times enlarged."""
 
@@ -163,6 +187,7 @@ class VerificationReport(BaseModel):
     machine: dict[str, str]
     comparisons: tuple[Comparison, ...]
     divergences: tuple[Divergence, ...] = ()
+    quantisation: Quantisation | None = None
     worst: WorstPicture | None = Field(default=None, exclude=True, repr=False)  # for the page alone
 
     def summary(self) -> Verification:
@@ -198,6 +223,19 @@ def save_report(report: VerificationReport, path: Path) -> None:
         partial.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
+COLUMNS = ("max LSB", "p99.9", "mean LSB", "max tanh", "equal", "PSNR dB", "SSIM", "gate")
+
+
+def summarise(report: VerificationReport) -> Iterator[tuple[str, str, list[Comparison], tuple[str, ...]]]:
+    """Give for each engine and input the comparisons, and their worst numbers in words under `COLUMNS`."""
+    for engine, of_engine in groupby(report.comparisons, lambda row: f"{row.engine} {row.precision}"):
+        inputs: dict[str, list[Comparison]] = {}
+        for row in of_engine:
+            inputs.setdefault(row.input, []).append(row)
+        for name, rows in inputs.items():
+            yield engine, name, rows, _cells(rows)
+
+
 def report_table(report: VerificationReport) -> Table:
     """Lay the report out: a line for each engine and input, with the worst over its sizes and batches."""
     table = Table(title=f"{report.artefact} against PyTorch FP32", title_justify="left", caption_justify="left")
@@ -207,15 +245,12 @@ def report_table(report: VerificationReport) -> Table:
     table.caption = "\n".join(caption) or None
     table.add_column("engine")
     table.add_column("input")
-    for heading in ("max LSB", "p99.9", "mean LSB", "max tanh", "equal", "PSNR dB", "SSIM", "gate"):
+    for heading in COLUMNS:
         table.add_column(heading, justify="right")
     table.add_column("result")
-    for engine, of_engine in groupby(report.comparisons, lambda row: f"{row.engine} {row.precision}"):
-        inputs: dict[str, list[Comparison]] = {}
-        for row in of_engine:
-            inputs.setdefault(row.input, []).append(row)
-        for name, rows in inputs.items():
-            table.add_row(engine, name, *_cells(rows))
+    for _, of_engine in groupby(summarise(report), lambda line: line[0]):
+        for engine, name, rows, cells in of_engine:
+            table.add_row(engine, name, *cells, _result(rows))
         table.add_section()
     return table
 
@@ -223,16 +258,16 @@ def report_table(report: VerificationReport) -> Table:
 def _cells(rows: list[Comparison]) -> tuple[str, ...]:
     ratios = [row.psnr_db for row in rows if row.psnr_db is not None]
     likenesses = [row.ssim for row in rows if row.ssim is not None]
+    before_pixels = [row.tanh.max for row in rows if row.tanh]
     return (
         str(max(row.max_lsb for row in rows)),
         f"{max(row.p999_lsb for row in rows):.0f}",
         f"{max(row.mean_lsb for row in rows):.4f}",
-        f"{max(row.tanh.max for row in rows if row.tanh):.0e}" if any(row.tanh for row in rows) else "-",
+        f"{max(before_pixels):.0e}" if before_pixels else "-",
         f"{min(row.equal_share for row in rows):.1%}",
         f"{min(ratios):.1f}" if ratios else "identical",
         f"{min(likenesses):.5f}" if likenesses else "-",
         str(rows[0].gate),
-        _result(rows),
     )
 
 
@@ -246,13 +281,12 @@ def _result(rows: list[Comparison]) -> str:
     return f"[red]{what}[/red]" if len(missed) == len(rows) else f"[red]{what} at {where}[/red]"
 
 
-def quantisation_table(found: "Quantisation") -> Table:
+def quantisation_table(found: Quantisation) -> Table:
     """Lay out what INT8 costs: by method of calibration, then layer by layer, the costliest first."""
-    tried = ", ".join(f"{method} {psnr:.1f} dB" for method, psnr in found.psnr_db.items())
-    table = Table(title=f"INT8 by {found.method} ({tried})", title_justify="left")
+    table = Table(title=str(found), title_justify="left", min_width=len(str(found)))
     table.add_column("layer alone in INT8")
     table.add_column("PSNR dB", justify="right")
     table.add_column("computed in")
     for cost in found.sensitivity:
-        table.add_row(cost.layer, f"{cost.psnr_db:.1f}", "float" if cost.layer in found.kept_float else "int8")
+        table.add_row(cost.module, f"{cost.psnr_db:.1f}", "float" if cost.layer in found.kept_float else "int8")
     return table

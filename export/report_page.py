@@ -5,7 +5,7 @@ from pathlib import Path
 import jinja2
 
 from ..runtime.errors import UsageError, replacing
-from .report import GATES, VerificationReport, report_path, save_report
+from .report import COLUMNS, GATES, UNDETERMINED, VerificationReport, report_path, save_report, summarise
 
 
 def save_page(report: VerificationReport, path: Path) -> None:
@@ -20,7 +20,9 @@ def save_page(report: VerificationReport, path: Path) -> None:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    page = environment.get_template("verify.html").render(report=report, gates=GATES)
+    page = environment.get_template("verify.html").render(
+        report=report, gates=GATES, undetermined=UNDETERMINED, columns=COLUMNS, summary=list(summarise(report))
+    )
     with replacing(path) as partial:
         partial.write_text(page, encoding="utf-8")
 

@@ -6,30 +6,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
 import onnx
 
 from ..runtime.backends import open_backend
 from ..runtime.engine_file import LIBRARY_NAMES, Library, Profile
-from ..runtime.errors import BackendError, InputError, UsageError
+from ..runtime.errors import BackendError, UsageError
 from ..runtime.metadata import IO, ArtefactMetadata
 from ..trainer.checkpoint import LoadedGenerator
-from ..trainer.pictures import resize
-from .cases import read_pictures
+from .calibration import read_calibration
 from .engine import EngineOptions, build_engine, load_library
+from .freeze_norm import freeze_norms
 from .graph import Precision
 from .onnx_export import check_size, export_onnx, write_onnx
 from .options import SizeRange
-from .report import VerificationReport
+from .report import Quantisation, VerificationReport
 from .report_page import forget, save_beside
 from .triton import DEFAULT_BATCH, write_model
 from .verify import record, verify_artefact
-
-if TYPE_CHECKING:
-    from ..runtime.contract import Picture
-    from .quantize import Quantisation
 
 LOGGER = logging.getLogger(__name__)
 
@@ -51,6 +45,7 @@ class Request:
     compute_capabilities: tuple[str, ...]
     calibration: tuple[Path, ...]
     keep_float: int
+    freeze_norm: bool
     verify: bool
 
     @property
@@ -83,8 +78,16 @@ class Request:
             raise UsageError(
                 "int8 needs pictures to measure its ranges on; give a folder, such as --calibration trainA"
             )
-        if self.precision != "int8" and (self.calibration or self.keep_float):
-            raise UsageError("--calibration and --keep-float belong to --precision int8; leave them out, or add that")
+        if self.freeze_norm and not self.calibration:
+            raise UsageError(
+                "--freeze-norm needs pictures to take the statistics of; give a folder, such as --calibration trainA"
+            )
+        if self.precision != "int8" and self.keep_float:
+            raise UsageError("--keep-float belongs to --precision int8; leave it out, or add that")
+        if self.calibration and not (self.freeze_norm or self.precision == "int8"):
+            raise UsageError(
+                "--calibration is for --precision int8 and --freeze-norm; leave it out, or add one of them"
+            )
         if not self.libraries and (self.compute_capabilities or self.workspace_mib or self.tf32):
             raise UsageError("--compute-capability, --workspace and --tf32 are for engines; add --to tensorrt-rtx")
         if self.batch_size and not self.libraries and "triton" not in self.targets:
@@ -111,7 +114,7 @@ class Product:
 
     path: Path
     report: VerificationReport | None
-    quantisation: "Quantisation | None" = None
+    quantisation: Quantisation | None
 
 
 @dataclass(frozen=True)
@@ -123,9 +126,12 @@ class _Maker:
     folder: Path
     pictures: list[Path]
 
-    def verify(self, path: Path) -> VerificationReport | None:
+    def verify(self, path: Path, quantisation: Quantisation | None) -> VerificationReport | None:
         """Compare an artefact with PyTorch, if that was asked for."""
-        return verify_artefact(path, self.generator, self.pictures) if self.request.verify else None
+        if not self.request.verify:
+            return None
+        report = verify_artefact(path, self.generator, self.pictures)
+        return report.model_copy(update={"quantisation": quantisation})
 
 
 @dataclass
@@ -134,11 +140,12 @@ class _Graph:
 
     path: Path
     metadata: ArtefactMetadata
+    quantisation: Quantisation | None
     maker: _Maker
 
     @cached_property
     def report(self) -> VerificationReport | None:
-        return self.maker.verify(self.path)
+        return self.maker.verify(self.path, self.quantisation)
 
 
 def produce(generator: LoadedGenerator, request: Request, folder: Path, pictures: list[Path]) -> Iterator[Product]:
@@ -147,25 +154,25 @@ def produce(generator: LoadedGenerator, request: Request, folder: Path, pictures
     Raises:
         CycleganError: whatever stands in the way, in one sentence.
     """
+    if request.freeze_norm:
+        generator = freeze_norms(generator, read_calibration(request.calibration, generator, request.pinned))
     maker = _Maker(generator, request, folder, pictures)
     with tempfile.TemporaryDirectory() as place:
         path = (folder if "onnx" in request.targets else Path(place)) / f"{base_name(generator, request)}.onnx"
         metadata, quantisation = _write_graph(generator, request, path)
         forget(path)
-        graph = _Graph(path, metadata, maker)
+        graph = _Graph(path, metadata, quantisation, maker)
         if "onnx" in request.targets:
             if graph.report:
                 record(graph.report, path)
             yield Product(path, graph.report, quantisation)
-            quantisation = None  # told once
         engines: dict[Library, Product] = {}
         of_engines = _mixed(graph, Path(place)) if request.precision == "int8" and request.libraries else graph
         for library in request.libraries:
-            engines[library] = _produce_engine(maker, of_engines, library, quantisation)
+            engines[library] = _produce_engine(maker, of_engines, library)
             yield engines[library]
-            quantisation = None
         if "triton" in request.targets:
-            yield _produce_triton(maker, graph, engines.get("tensorrt"), quantisation)
+            yield _produce_triton(maker, graph, engines.get("tensorrt"))
 
 
 def base_name(generator: LoadedGenerator, request: Request) -> str:
@@ -173,13 +180,14 @@ def base_name(generator: LoadedGenerator, request: Request) -> str:
     parts = [generator.name, generator.direction, request.precision]
     parts += ["{}x{}".format(*request.pinned)] if request.pinned else []
     parts += [request.io] if request.io != "uint8" else []
+    parts += ["frozen"] if request.freeze_norm else []
     parts += [request.weights] if request.weights != "ema" else []
     return "-".join(parts)
 
 
 def _write_graph(
     generator: LoadedGenerator, request: Request, path: Path
-) -> "tuple[ArtefactMetadata, Quantisation | None]":
+) -> tuple[ArtefactMetadata, Quantisation | None]:
     if request.precision != "int8":
         precision: Precision = "fp16" if request.precision == "fp16" else "fp32"
         return export_onnx(generator, path, precision=precision, io=request.io, size=request.pinned), None
@@ -188,7 +196,7 @@ def _write_graph(
     with tempfile.TemporaryDirectory() as place:
         full = Path(place) / path.name
         metadata = export_onnx(generator, full, io=request.io, size=request.pinned)
-        pictures = _calibration_pictures(generator, request)
+        pictures = read_calibration(request.calibration, generator, request.pinned)
         found = quantise(full, path, metadata, pictures, keep_float=request.keep_float)
     return metadata.model_copy(update={"precision": "int8"}), found
 
@@ -202,28 +210,16 @@ def _mixed(graph: _Graph, place: Path) -> _Graph:
     export_onnx(maker.generator, half, precision="fp16", io=maker.request.io, size=maker.request.pinned)
     path = place / f"{graph.path.stem}-fp16.onnx"
     write_onnx(mix(onnx.load(graph.path), onnx.load(half)), graph.metadata, path)
-    return _Graph(path, graph.metadata, maker)
+    return _Graph(path, graph.metadata, graph.quantisation, maker)
 
 
-def _calibration_pictures(generator: LoadedGenerator, request: Request) -> "Picture":
-    """Read the calibration pictures at the size that the network was trained at, or is pinned to."""
-    side = generator.config.data.crop_size
-    height, width = request.pinned or (side, side)
-    readable, notes = read_pictures(request.calibration, generator.input_nc, most=32)
-    for note in notes:
-        LOGGER.warning("%s", note)
-    if not readable:
-        raise InputError("none of the calibration pictures can be read; give another folder with --calibration")
-    return np.stack([np.rint(resize(picture, (width, height))).astype(np.uint8) for picture in readable.values()])
-
-
-def _produce_engine(maker: _Maker, graph: _Graph, library: Library, quantisation: "Quantisation | None") -> Product:
+def _produce_engine(maker: _Maker, graph: _Graph, library: Library) -> Product:
     """Build an engine and compare it; where it cannot run, the graph's comparison stands for it, and it says so."""
     options = maker.request.engine_options()
     path, _ = build_engine(graph.path, maker.folder, graph.metadata, options, library=library)
     forget(path)
     if not maker.request.verify:
-        return Product(path, None, quantisation)
+        return Product(path, None, graph.quantisation)
     try:
         open_backend(path).close()
     except BackendError as error:
@@ -232,16 +228,14 @@ def _produce_engine(maker: _Maker, graph: _Graph, library: Library, quantisation
         assert graph.report
         report = graph.report.model_copy(update={"notes": (*graph.report.notes, note)})
         save_beside(report, path)
-        return Product(path, report, quantisation)
-    of_engine = maker.verify(path)
+        return Product(path, report, graph.quantisation)
+    of_engine = maker.verify(path, graph.quantisation)
     assert of_engine
     record(of_engine, path)
-    return Product(path, of_engine, quantisation)
+    return Product(path, of_engine, graph.quantisation)
 
 
-def _produce_triton(
-    maker: _Maker, graph: _Graph, engine: Product | None, quantisation: "Quantisation | None"
-) -> Product:
+def _produce_triton(maker: _Maker, graph: _Graph, engine: Product | None) -> Product:
     """Put the plan of TensorRT into the model repository, or where there is none the graph; its comparison goes too."""
     side = maker.generator.config.data.crop_size
     usual = maker.request.sizes[1] if maker.request.sizes else (side, side)
@@ -253,4 +247,4 @@ def _produce_triton(
         record(report, path)
     elif report:
         save_beside(report, path)
-    return Product(path, report, quantisation)
+    return Product(path, report, graph.quantisation)

@@ -63,7 +63,7 @@ def test_names_tell_what_is_unusual_and_an_old_report_goes_with_its_file(cyclega
     assert cyclegan("export", run, "--direction", "BtoA", "--output", tmp_path, *unusual) == 0
     path = tmp_path / "t-BtoA-fp32-32x48-float-raw.onnx"
     assert [*tmp_path.iterdir()] == [path]
-    assert json.loads(capsys.readouterr().out) == [{"artefact": str(path), "verification": None}]
+    assert json.loads(capsys.readouterr().out) == [{"artefact": str(path), "verification": None, "quantisation": None}]
     metadata = metadata_of(path)
     assert (metadata.size, metadata.io, metadata.source.weights) == ((32, 48), "float", "raw")
     assert metadata.verification is None

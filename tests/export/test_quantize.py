@@ -40,6 +40,8 @@ def test_only_convolutions_between_the_first_and_last_are_integers_and_symmetric
         node.name for node in graph.node if node.op_type.startswith("Conv") and makers.get(node.input[1]) is not None
     ]
     candidates = quantisable(onnx.load(exported(generator)))
+    between = ("model.4", "model.7", "model.10.conv_block.1", "model.10.conv_block.5", "model.11", "model.14")
+    assert tuple(candidates.values()) == between
     assert set(integer) == set(candidates) - set(found.kept_float)
     assert len(found.kept_float) == 1
     scales = [node for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]

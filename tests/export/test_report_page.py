@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from cyclegan_edge.export.report import LayerCost, Quantisation
 from cyclegan_edge.export.report_page import save_page
 from cyclegan_edge.export.verify import verify_artefact
 from cyclegan_edge.runtime.errors import OutputError, UsageError
@@ -17,7 +18,10 @@ def test_the_page_needs_nothing_beside_itself_and_tells_every_comparison(report,
     page = (tmp_path / "report.html").read_text()
     assert len(re.findall(r'<img src="data:image/png;base64,', page)) == 4
     assert not re.search(r'(src|href)="(?!data:)', page)
-    assert page.count("<td>≤ 1 LSB</td>") == sum(row.gate.max_lsb == 1 for row in report.comparisons)
+    judged = [row for row in report.comparisons if row.gate.max_lsb == 1]
+    in_summary = {(row.engine, row.precision, row.input) for row in judged}
+    assert page.count("<td>≤ 1 LSB</td>") == len(judged) + len(in_summary)
+    assert page.count("<td>-</td><td>-</td><td>-</td>") == sum(row.tanh is None for row in report.comparisons)
     assert report.artefact_sha256 in page
     assert report.reference.sha256 in page
     assert "PASS" in page
@@ -31,8 +35,18 @@ def test_what_went_wrong_stands_on_the_page_and_names_cannot_break_it(report, tm
         tmp_path / "report.html",
     )
     page = (tmp_path / "report.html").read_text()
-    assert page.count(">FAIL<") == len(rows) + 1
+    assert page.count(">FAIL<") == 1 + len({(row.engine, row.precision, row.input) for row in rows}) + len(rows)
     assert "&lt;b&gt;careful&lt;/b&gt;" in page
+
+
+def test_what_int8_costs_stands_on_the_page(report, tmp_path):
+    costs = tuple(LayerCost(layer=f"node_{n}", module=f"model.{n}", psnr_db=40.0 + n) for n in (4, 7))
+    found = Quantisation(method="min-max", psnr_db={"min-max": 38.5}, sensitivity=costs, kept_float=("node_4",))
+    save_page(report.model_copy(update={"quantisation": found}), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "INT8 by min-max (min-max 38.5 dB)" in page
+    lines = [line for line in page.splitlines() if "<td>4" in line and "model." in line]
+    assert ["float" in line for line in lines] == [True, False]
 
 
 def test_other_names_and_places_are_refused(report, tmp_path):
