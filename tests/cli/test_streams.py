@@ -1,7 +1,6 @@
 """`cyclegan translate` on moving sources, through the real command: fidelity, policies, signals and faults."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,9 +15,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from cyclegan_edge.runtime.frame import Frame
-from cyclegan_edge.runtime.sinks import write_picture
 from cyclegan_edge.runtime.sources.bars import read_barcode
-from cyclegan_edge.runtime.video import open_video, video_sink
+from cyclegan_edge.runtime.video import open_video
 
 COMMAND = [sys.executable, "-c", "from cyclegan_edge.cli import main; main()", "translate"]
 
@@ -159,7 +157,7 @@ class TestFaults:
         assert numbers(tmp_path / "a.mp4")
 
     def test_a_kill_leaves_what_can_be_played(self, negative, tmp_path):
-        done = self.signalled("test:bars?size=128x80", signal.SIGKILL, negative, tmp_path / "a.mp4", size=300_000)
+        done = self.signalled("test:bars?size=128x80", signal.SIGKILL, negative, tmp_path / "a.mp4", size=100_000)
         assert done == -signal.SIGKILL
         assert [path.name for path in tmp_path.iterdir()] == ["a.partial.mp4"]
         assert len(numbers(tmp_path / "a.partial.mp4")) > 30
@@ -167,7 +165,8 @@ class TestFaults:
     def signalled(self, given: str, number: int, negative: Path, output: Path, size: int = 1000) -> int:
         """Send a signal once so many bytes were written; give the exit code."""
         partial = output.with_name("a.partial.mp4")
-        arguments = [*COMMAND, "-m", str(negative), "-i", given, "-o", str(output)]
+        plenty = ["--crf", "1", "--preset", "ultrafast"]  # of bytes, which reach the disk in blocks of 256 KiB
+        arguments = [*COMMAND, "-m", str(negative), "-i", given, "-o", str(output), *plenty]
         with subprocess.Popen(arguments, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
             deadline = time.monotonic() + 60
             while not (partial.exists() and partial.stat().st_size > size):
@@ -176,45 +175,9 @@ class TestFaults:
             process.send_signal(number)
             return process.wait(60)
 
-    def test_a_damaged_middle_costs_its_frames_only(self, translate, tmp_path):
-        noise = np.random.default_rng(0)
-        with video_sink(tmp_path / "in.mkv", 25) as write:
-            for _ in range(60):
-                write(Frame(noise.integers(0, 256, (64, 64, 3), dtype=np.uint8), Path("a")))
-        data = bytearray((tmp_path / "in.mkv").read_bytes())
-        middle = len(data) // 2
-        data[middle : middle + 2000] = os.urandom(2000)
-        (tmp_path / "in.mkv").write_bytes(data)
-        done = translate(tmp_path / "in.mkv", tmp_path / "out.mkv")
-        assert done.returncode in (0, 1), done.stderr.decode()
-        summary = json.loads(done.stdout)
-        assert summary["read"] == summary["frames"] + summary["failed"]
-        assert (done.returncode == 1) == (summary["failed"] > 0)
-        assert 20 < summary["frames"] == len([1 for f in open_video(tmp_path / "out.mkv") if isinstance(f, Frame)])
-
-    def test_a_truncated_video_is_a_failure_and_says_how_much(self, translate, tmp_path):
-        with video_sink(tmp_path / "whole.mkv", 25) as write:
-            for number in range(60):
-                write(Frame(np.random.default_rng(number).integers(0, 256, (64, 64, 3), dtype=np.uint8), Path("a")))
-        data = (tmp_path / "whole.mkv").read_bytes()
-        (tmp_path / "cut.mkv").write_bytes(data[: len(data) // 2])
-        done = translate(tmp_path / "cut.mkv", tmp_path / "out.mp4")
-        summary = json.loads(done.stdout)
-        assert done.returncode == 1
-        assert summary["frames"] + summary["failed"] == 60
-        assert 0 < summary["frames"] < 60
-
     def test_standard_output_on_a_full_disk(self, negative):
         with Path("/dev/full").open("wb") as full:
             arguments = [*COMMAND, "-m", str(negative), "-i", "test:bars?size=64x48&frames=500", "-o", "-"]
             done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, timeout=120)
         assert done.returncode == 5
         assert b"No space left on device" in done.stderr
-
-    def test_a_size_that_changes_in_mid_stream(self, translate, tmp_path):
-        for number, side in enumerate([32, 32, 32, 48], start=1):
-            write_picture(tmp_path / f"{number}.png", np.zeros((side, side, 3), np.uint8))
-        done = translate(tmp_path / "%d.png", tmp_path / "a.mp4")
-        assert done.returncode == 3
-        assert b"changes its size at frame 3" in done.stderr
-        assert len(list(open_video(tmp_path / "a.partial.mp4"))) == 3
