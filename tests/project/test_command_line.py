@@ -31,7 +31,7 @@ PROMISED = {
     "cameras": "--json",
     "serve": "-m -i --host --port --token --size --limit",
     "info": "",
-    "bench": "--backend --device --size --json",
+    "bench": "--backend --device --size --seconds --batch-size --json",
     "profile": "--backend --precision --size --output --json",
     "doctor": "--json",
     "demo": "--minutes --output",
