@@ -15,6 +15,8 @@ from cyclegan_edge.runtime.backends.base import TensorSpec
 from cyclegan_edge.runtime.errors import ArtefactError, BackendError, UsageError
 from cyclegan_edge.runtime.metadata import parse_metadata
 from cyclegan_edge.runtime.translator import load
+from cyclegan_edge.runtime.web.engine import Engine
+from cyclegan_edge.runtime.web.metrics import Metrics
 
 NAMES = [engine.name for engine in ENGINES if ".onnx" in engine.suffixes]
 
@@ -153,6 +155,12 @@ class TestLive:
         monkeypatch.setattr(translator, "open_backend", opened)
         assert cyclegan("translate", "-m", model("invert"), "-i", given, "-o", "null", "--device", "cpu") == 0
         assert opened.call_args.kwargs["live"] is live
+
+    def test_a_servers_models_are(self, model):
+        engine = Engine([model("invert")], Metrics(), backend="onnxruntime", device="cpu")
+        options = engine.find(None).backend._session.get_session_options()
+        engine.close()
+        assert setting(options, "session.intra_op.allow_spinning") == "0"
 
 
 def setting(options: SessionOptions, name: str) -> str | None:
