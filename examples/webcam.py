@@ -10,7 +10,7 @@ import cv2
 import cyclegan_edge
 
 artefact, camera = sys.argv[1:]
-with cyclegan_edge.load(artefact) as translator, translator.stream(camera) as frames:
+with cyclegan_edge.load(artefact, live=True) as translator, translator.stream(camera) as frames:
     for frame in frames:  # always the newest: what came in the meantime is dropped and counted
         cv2.imshow("translated", frame.pixels[..., ::-1])  # OpenCV shows BGR
         if cv2.waitKey(1) == ord("q"):
