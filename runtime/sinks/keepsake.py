@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from threading import Event
 
+from ..errors import OutputError
 from ..frame import Frame, Write
 from ..video import VideoFormat, has_pyav, video_sink
 from .pictures import write_picture
@@ -32,7 +33,10 @@ class Keepsake:
                 nonlocal record
                 if self.snapshot.is_set():
                     self.snapshot.clear()
-                    write_picture(self._name("snapshot", "png"), frame.pixels)
+                    try:
+                        write_picture(self._name("snapshot", "png"), frame.pixels)
+                    except OutputError as error:  # no reason to end the show
+                        LOGGER.error("no snapshot: %s", error)
                 if self.recording.is_set() and record is None:
                     path = self._name("recording", "mp4" if has_pyav() else "avi")
                     record = recording.enter_context(video_sink(path, self._format.rate, like=self._format))

@@ -15,7 +15,7 @@ LOGGER = logging.getLogger(__name__)
 def growing(path: Path, is_playable: Callable[[Path], bool]) -> Iterator[Path]:
     """Give the path to write a video to; once the block has written it whole, it takes its final name.
 
-    A block that is ended early leaves what it wrote, if that can be played.
+    A block that is ended early leaves what it wrote, if that can be played; one that wrote nothing leaves nothing.
 
     Raises:
         OutputError: the place cannot be written.
@@ -28,7 +28,9 @@ def growing(path: Path, is_playable: Callable[[Path], bool]) -> Iterator[Path]:
         except BaseException:
             _keep_or_remove(partial, is_playable)
             raise
-        if partial.exists():
+        if partial.exists() and partial.stat().st_size == 0:  # it was ended before its first frame
+            partial.unlink()
+        elif partial.exists():
             with partial.open("r+b") as written:  # for writing, or Windows refuses the fsync
                 os.fsync(written.fileno())
             partial.replace(path)

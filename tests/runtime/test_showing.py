@@ -241,6 +241,16 @@ def test_keepsakes_are_written_when_asked_for(tmp_path):
     assert [len(list(open_video(tmp_path / name))) for name in names[:2]] == [4, 1]
 
 
+def test_a_snapshot_that_cannot_be_written_does_not_end_the_show(tmp_path, caplog):
+    (tmp_path / "file").write_text("x")
+    keepsake = Keepsake(tmp_path / "file", FORMAT)
+    with keepsake.sink() as write:
+        keepsake.snapshot.set()
+        write(frame())
+        write(frame())
+    assert caplog.text.count("no snapshot: cannot write") == 1
+
+
 class TestVirtualCamera:
     @pytest.fixture
     def sent(self, monkeypatch):

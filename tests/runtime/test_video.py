@@ -1,13 +1,14 @@
 """Video files: every frame, in order, at the size and rate it had."""
 
 import logging
+from fractions import Fraction
 
 import cv2
 import numpy as np
 import pytest
 
 from cyclegan_edge.runtime import video
-from cyclegan_edge.runtime.errors import InputError, OutputError
+from cyclegan_edge.runtime.errors import CycleganError, InputError, OutputError
 from cyclegan_edge.runtime.frame import Frame, LostFramesError
 from cyclegan_edge.runtime.video import CONTAINERS, Encoding, open_video, video_sink
 from cyclegan_edge.runtime.video.opencv import CODECS
@@ -81,6 +82,25 @@ def test_a_crash_leaves_the_old_file_and_what_can_be_played(crash, write, tmp_pa
     assert path.read_bytes() == old
     assert sorted(tmp_path.iterdir()) == [path, tmp_path / "a.partial.mp4"]
     assert len(list(open_video(tmp_path / "a.partial.mp4"))) == COUNT
+
+
+def test_a_video_that_was_ended_before_its_first_frame_leaves_nothing(write, tmp_path):
+    write("a.mp4", [])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("measured", "message"),
+    [((COUNT - 1, Fraction(1)), f"holds {COUNT - 1} of {COUNT} frames"), ((COUNT, Fraction(9)), "s off its source's")],
+)
+def test_what_is_not_all_in_the_file_at_its_time_is_an_error(measured, message, library, write, monkeypatch, tmp_path):
+    if library == "opencv":
+        pytest.skip("knows no times; a file that lacks frames is a full disk's")
+    monkeypatch.setattr("cyclegan_edge.runtime.video.encode._measure", lambda path: measured)
+    with pytest.raises(CycleganError, match=message) as error:
+        write("a.mp4", frames())
+    assert error.value.exit_code == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.partial.mp4"]
 
 
 def test_an_encoder_that_does_not_open(library, tmp_path, monkeypatch):
