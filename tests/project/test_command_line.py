@@ -19,11 +19,13 @@ PROMISED = {
         "--direction --generator --ngf --budget-ms --engine --engine-precision --size --name --runs --config --set "
         "--resume --device --precision --epochs --epochs-decay --max-steps --batch-size --seed"
     ),
-    "export": "--direction --to --precision --size --io --weights --calibration --images --output --no-verify",
+    "export": (
+        "--direction --to --precision --size --io --weights --calibration --freeze-norm --images --output --no-verify"
+    ),
     "dataset": "check",
     "evaluate": "--size --limit --features --weights --backend --device",
     "export-weights": "--output --weights",
-    "verify": "--reference --images --backend --report",
+    "verify": "--reference --images --calibration --backend --report",
     "translate": (
         "-m -i -o --backend --device --fit --size --scale --tile --policy --codec --crf --preset --no-audio --view "
         "--overlay"
