@@ -12,13 +12,16 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType
+from onnxruntime.quantization.calibrate import create_calibrator
+from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
 
 from ..runtime.backends import open_backend
 from ..runtime.contract import Picture, decode, encode
@@ -26,8 +29,6 @@ from ..runtime.errors import UsageError
 from ..runtime.metadata import IO, ArtefactMetadata
 from .onnx_export import write_onnx
 from .report import LayerCost, Quantisation
-
-LOGGER = logging.getLogger(__name__)
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
 METHODS = {"min-max": CalibrationMethod.MinMax, "percentile": CalibrationMethod.Percentile}
@@ -113,7 +114,7 @@ def _quiet() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Trial:
     """Quantises again and again with the ranges of each method measured once."""
 
@@ -123,25 +124,36 @@ class _Trial:
     calibration: Picture
     truth: Picture
 
+    @cached_property
+    def ranges(self) -> dict[str, Any]:
+        """The ranges of all activations around convolutions, by method."""
+        measured: dict[str, Any] = {}
+        for method, kind in METHODS.items():
+            watched = str(self.folder / f"{method}.onnx")
+            calibrator = create_calibrator(self.source, list(CONVOLUTIONS), watched, kind)
+            calibrator.collect_data(_Reader(self.calibration[: NUM_CALIBRATION[method]], self.io))
+            measured[method] = calibrator.compute_data()
+        return measured
+
     def quantised(self, method: str, layers: list[str]) -> Path:
         """Quantise some layers; returns a file that the next call overwrites."""
-        target = self.folder / "trial.onnx"
-        quantize_static(
-            self.source,
-            target,
-            _Reader(self.calibration[: NUM_CALIBRATION[method]], self.io),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(CONVOLUTIONS),
-            nodes_to_quantize=layers,
+        # What quantize_static does, which would measure the ranges at each call.
+        quantiser = QDQQuantizer(
+            load_model_with_shape_infer(self.source),
             per_channel=True,
-            activation_type=QuantType.QInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=METHODS[method],
-            calibration_providers=["CPUExecutionProvider"],
+            reduce_range=False,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QInt8,
+            tensors_range=self.ranges[method],
+            nodes_to_quantize=layers,
+            nodes_to_exclude=[],
+            op_types_to_quantize=list(CONVOLUTIONS),
             # TensorRT takes neither zero points nor INT32 biases.
             extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
-            calibration_cache_path=self.folder / f"{method}.json",
         )
+        quantiser.quantize_model()
+        target = self.folder / "trial.onnx"
+        quantiser.model.save_model_to_file(str(target))
         return target
 
     def psnr(self, method: str, layers: list[str], pictures: Picture) -> float:

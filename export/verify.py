@@ -139,16 +139,26 @@ def read_metadata(path: Path) -> ArtefactMetadata:
     """Read what an artefact of ours says of itself.
 
     Raises:
-        ArtefactError: the file is missing, damaged, or not written by `cyclegan export`.
+        ArtefactError: the file is missing, damaged, changed, or not written by `cyclegan export`.
         BackendError: no engine is installed.
     """
     if path.suffix.lower() == ENGINE_SUFFIX:
         return read_description(path).artefact
     with closing(open_backend(path, device="cpu")) as backend:
         metadata = parse_metadata(backend.properties, path)
-    if metadata is None:
-        raise ArtefactError(f"{path} does not say which checkpoint it came from; only files of cyclegan export do")
+        if metadata is None:
+            raise ArtefactError(f"{path} does not say which checkpoint it came from; only files of cyclegan export do")
+        _check_tensors(metadata, backend, path)
     return metadata
+
+
+def _check_tensors(metadata: ArtefactMetadata, backend: Backend, path: Path) -> None:
+    """Make sure that the metadata was not changed by hand, as far as the tensors tell."""
+    sides = metadata.size or (None, None)
+    for channels, found in ((metadata.input_channels, backend.input), (metadata.output_channels, backend.output)):
+        told = ("uint8", (None, *sides, channels)) if metadata.io == "uint8" else ("float32", (None, channels, *sides))
+        if told != (found.dtype, found.shape):
+            raise ArtefactError(f"{path} is not what its metadata says: it has {found}; export the checkpoint again")
 
 
 def _check_same_kind(metadata: ArtefactMetadata, generator: LoadedGenerator, path: Path) -> None:

@@ -146,8 +146,11 @@ def bad(tmp_path, artefact, run):
     torch.save({"weights": torch.zeros(3)}, tmp_path / "foreign.pt")
     model = onnx.load(artefact)
     (entry,) = model.metadata_props
-    entry.value = entry.value.replace('"schema_version":1', '"schema_version":99')
+    told = entry.value
+    entry.value = told.replace('"schema_version":1', '"schema_version":99')
     onnx.save(model, tmp_path / "newer.onnx")
+    entry.value = told.replace('"io":"uint8"', '"io":"float"')
+    onnx.save(model, tmp_path / "edited.onnx")
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "foreign.onnx")
     (tmp_path / "cut.onnx").write_bytes(artefact.read_bytes()[:-3000])
@@ -173,6 +176,11 @@ def bad(tmp_path, artefact, run):
         ("export {run} --no-verify --output {bad}/file/below", 5, "cannot write"),
         ("verify {bad}/foreign.onnx --reference {run}", 4, "only files of cyclegan export do"),
         ("verify {bad}/newer.onnx --reference {run}", 4, "written by a newer cyclegan-edge"),
+        (
+            "verify {bad}/edited.onnx --reference {run}",
+            4,
+            "edited.onnx is not what its metadata says: it has image uint8",
+        ),
         ("verify {bad}/cut.onnx --reference {run}", 4, "cut.onnx"),
         ("verify {bad}/absent.onnx --reference {run}", 4, "absent.onnx"),
         ("verify {artefact} --reference {bad}/cut.pt", 4, "cut short"),

@@ -40,9 +40,35 @@ def test_info_describes_an_engine_without_its_library(cyclegan, run, tmp_path, c
     told = json.loads(capsys.readouterr().out)
     assert (told["kind"], told["library"], told["profile"]["largest"]) == ("engine", "tensorrt_rtx", [1, 32, 32])
     assert told["artefact"]["architecture"] == "resnet_1blocks"
-    engine.write_bytes(engine.read_bytes()[:-1])
-    assert cyclegan("info", engine) == 4
-    assert "was cut short" in capsys.readouterr().err
+
+
+def test_an_engine_that_is_not_what_it_was_is_refused_with_the_way_out(cyclegan, run, tmp_path, capsys):
+    trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
+    options = ["--to", "tensorrt-rtx", "--size", "32", "--no-verify", "--output", tmp_path]
+    assert cyclegan("-q", "export", run, *options) == 0
+    (engine,) = tmp_path.glob("*.engine")
+    sidecar = tmp_path / f"{engine.name}.json"
+    plan, told = engine.read_bytes(), sidecar.read_text()
+    capsys.readouterr()
+
+    def refused(*words):
+        assert cyclegan(*words) == 4
+        error = capsys.readouterr().err
+        assert "Traceback" not in error
+        return error
+
+    engine.write_bytes(plan[:-1])
+    assert "was cut short" in refused("info", engine)
+    engine.write_bytes(plan)
+    sidecar.write_text(told.replace(f'"library_version": "{trt.__version__}"', '"library_version": "0.9"'))
+    assert "was built with tensorrt-rtx 0.9" in (error := refused("verify", engine, "--reference", run))
+    assert "or build it here: cyclegan export SOURCE --to tensorrt-rtx" in error
+    sidecar.write_text(told.replace('"largest": [', '"largest": ["many",'))
+    assert "is damaged (profile.largest" in refused("verify", engine, "--reference", run)
+    sidecar.unlink()
+    assert "an engine needs it beside itself: copy both, or export again" in refused(
+        "verify", engine, "--reference", run
+    )
 
 
 @pytest.mark.parametrize(
