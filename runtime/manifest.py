@@ -1,13 +1,10 @@
 """What became of each file of a folder job: one line of JSON each, appended as it happens.
 
 The last line about a file counts. A line that a kill cut short is passed by: the file it spoke of is done again.
-While a job writes it, it is locked (but on Windows), so that two jobs never meet in one folder; the system lifts the
-lock of a process that is gone.
+While a job writes it, it is locked, so that two jobs never meet in one folder (see `lock`).
 """
 
 import json
-import logging
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -15,14 +12,10 @@ from io import TextIOWrapper
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import BinaryIO, Literal, Self
+from typing import Literal, Self
 
 from .errors import OutputError
-
-if sys.platform != "win32":
-    import fcntl
-
-LOGGER = logging.getLogger(__name__)
+from .lock import lock
 
 NAME = ".cyclegan-manifest.jsonl"  # in the job's output folder; hidden, so that it is no picture of anybody's
 
@@ -159,7 +152,7 @@ def _open_to_append(path: Path) -> TextIOWrapper:
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+b")
     try:
-        _lock(file)
+        lock(file)
         if file.tell():
             file.seek(-1, 2)
             if file.read(1) != b"\n":  # a kill cut the last line short
@@ -168,17 +161,6 @@ def _open_to_append(path: Path) -> TextIOWrapper:
         file.close()
         raise
     return TextIOWrapper(file, encoding="utf-8")
-
-
-def _lock(file: BinaryIO) -> None:
-    if sys.platform == "win32":
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError as error:  # a file system without locks
-        LOGGER.debug("%s cannot be locked: %s", file.name, error)
 
 
 def _cannot_write(path: Path, error: OSError) -> OutputError:

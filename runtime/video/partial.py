@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import OutputError
+from ..lock import locked
 
 LOGGER = logging.getLogger(__name__)
 
@@ -18,22 +19,25 @@ def growing(path: Path, is_playable: Callable[[Path], bool]) -> Iterator[Path]:
     A block that is ended early leaves what it wrote, if that can be played; one that wrote nothing leaves nothing.
 
     Raises:
-        OutputError: the place cannot be written.
+        OutputError: the place cannot be written, or another run is writing there.
     """
     partial = path.with_name(f"{path.stem}.partial{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield partial
-        except BaseException:
-            _keep_or_remove(partial, is_playable)
-            raise
-        if partial.exists() and partial.stat().st_size == 0:  # it was ended before its first frame
-            partial.unlink()
-        elif partial.exists():
+        with locked(partial):
+            try:
+                yield partial
+            except BaseException:
+                _keep_or_remove(partial, is_playable)
+                raise
+            if not partial.exists() or partial.stat().st_size == 0:  # it was ended before its first frame
+                partial.unlink(missing_ok=True)
+                return
             with partial.open("r+b") as written:  # for writing, or Windows refuses the fsync
                 os.fsync(written.fileno())
             partial.replace(path)
+    except BlockingIOError:
+        raise OutputError(f"another run is writing {partial}; wait for its end, or name another file") from None
     except OSError as error:
         raise OutputError(
             f"cannot write {path}: {error.strerror or error}; choose a place that can be written"

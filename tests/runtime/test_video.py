@@ -89,6 +89,15 @@ def test_a_video_that_was_ended_before_its_first_frame_leaves_nothing(write, tmp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_two_runs_do_not_write_one_file(write, tmp_path):
+    with video_sink(tmp_path / "a.mp4", 25) as add:
+        add(Frame(frames()[0], tmp_path))
+        with pytest.raises(OutputError, match=r"another run is writing .*a\.partial\.mp4; wait for its end"):
+            write("a.mp4", frames())
+    assert open_video(tmp_path / "a.mp4").total == 1
+    write("a.mp4", frames())
+
+
 @pytest.mark.parametrize(
     ("measured", "message"),
     [((COUNT - 1, Fraction(1)), f"holds {COUNT - 1} of {COUNT} frames"), ((COUNT, Fraction(9)), "s off its source's")],

@@ -1,0 +1,48 @@
+"""One writer at a time: the system's lock on a file, which goes with the process that holds it.
+
+On Windows nothing is locked: a file that is held open there could not be moved into place.
+"""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+if sys.platform != "win32":
+    import fcntl
+
+LOGGER = logging.getLogger(__name__)
+
+
+def lock(file: BinaryIO) -> None:
+    """Lock an open file until it is closed; where the file system has no locks, do nothing.
+
+    Raises:
+        BlockingIOError: somebody else has locked it.
+    """
+    if sys.platform == "win32":
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        LOGGER.debug("%s cannot be locked: %s", file.name, error)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, which is made where there is none.
+
+    Raises:
+        BlockingIOError: somebody else has locked it.
+        OSError: it cannot be opened.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    with path.open("ab") as file:
+        lock(file)
+        yield
