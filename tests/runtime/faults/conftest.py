@@ -27,16 +27,16 @@ class Outcome:
 
 
 @pytest.fixture
-def translate(cyclegan, model, capsys) -> Callable[..., Outcome]:
+def translate(cyclegan, model, capfd) -> Callable[..., Outcome]:
     """Run `cyclegan translate` with a model that inverts."""
 
     def run(given: object, *outputs: object, options: tuple[str, ...] = (), artefact: Path | None = None) -> Outcome:
         arguments = ["translate", "-m", artefact or model("invert"), "-i", given, "--json", "--backend", "onnxruntime"]
         for output in outputs:
             arguments += ["-o", output]
-        capsys.readouterr()
+        capfd.readouterr()
         code = cyclegan(*arguments, *options)
-        printed = capsys.readouterr()
+        printed = capfd.readouterr()
         assert "Traceback" not in printed.err
         return Outcome(code, json.loads(printed.out) if printed.out else {}, printed.err)
 
