@@ -1,0 +1,303 @@
+"""What distillation brings: students of one teacher beside each other, in quality and in time.
+
+    python benchmarks/distill.py TEACHER [DATAROOT] --steps 20000 [--seeds 3] [--size 256x256] [--quick]
+
+Every student is trained for the same number of steps in up to three ways: distilled, from the teacher's pictures alone
+(lambda_features=0), and without a teacher, by plain CycleGAN. The first student is trained with several seeds. Each is
+measured AtoB against the true pictures of testB and against the teacher's translations, at the size of the training
+crops; its architecture is timed in every engine, in FP32 and INT8, at --size. Runs are kept in --runs: what is there
+already goes on or is not trained again. Writes distill.json, .md, .png (all beside each other) and .svg (quality over
+time) into benchmarks/results/.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import fmean, stdev
+from time import perf_counter
+
+import click
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from cyclegan_edge.export.onnx_export import export_onnx
+from cyclegan_edge.export.profile_graph import count_costs
+from cyclegan_edge.export.quantize import quantise_roughly
+from cyclegan_edge.runtime.bench import bench, find_cases
+from cyclegan_edge.runtime.contract import Picture
+from cyclegan_edge.runtime.doctor import machine
+from cyclegan_edge.runtime.options import parse_size
+from cyclegan_edge.trainer.charts import ticks
+from cyclegan_edge.trainer.checkpoint import LoadedGenerator, find_checkpoint, load_checkpoint, load_generator
+from cyclegan_edge.trainer.config import TrainConfig, resolve_config
+from cyclegan_edge.trainer.data import domain_folder, list_pictures, load_held_out
+from cyclegan_edge.trainer.distillation import as_taught
+from cyclegan_edge.trainer.evaluate import as_8_bit
+from cyclegan_edge.trainer.loop import Run
+from cyclegan_edge.trainer.metrics import evenly, mean_of, psnr, ssim, translate_all
+
+ROOT = Path(__file__).parents[1]
+CPU = torch.device("cpu")
+STUDENTS = ("edge_resnet_3blocks:8", "edge_resnet_6blocks:16", "edge_resnet_9blocks:32", "mobile_resnet_9blocks:16")
+WAYS = {"distilled": 1.0, "output alone": 0.0, "no teacher": None}  # the weight of the teacher's activations
+QUICK = {"networks": {"ndf": 4}, "data": {"max_dataset_size": 8, "batch_size": 2}}
+SHOWN = 8  # pictures
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One generator to train."""
+
+    generator: str
+    ngf: int
+    way: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of its run."""
+        return f"{self.generator}-{self.ngf}-{self.way.replace(' ', '-')}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an architecture costs whatever it has learnt; times by engine and precision."""
+
+    parameters: int
+    macs: int
+    file_bytes: dict[str, int]
+    p50_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One generator, trained and measured."""
+
+    plan: Plan
+    cost: Cost
+    psnr_db: float  # to the truth
+    ssim: float
+    to_teacher_db: float | None
+    training_s: float | None  # None where it was trained before
+
+
+def plans(students: tuple[str, ...], seeds: int) -> Iterator[Plan]:
+    """List what is to be trained; the first student in every way with every seed."""
+    for number, student in enumerate(students):
+        generator, _, ngf = student.partition(":")
+        for seed in range(1 if number else seeds):
+            for way in WAYS:
+                yield Plan(generator, int(ngf), way, seed)
+
+
+def configure(plan: Plan, teacher: Path, dataroot: Path, steps: int, quick: bool) -> TrainConfig:
+    """Return the configuration of a run; the learning rate falls over the second half of the steps."""
+    taught = as_taught(teacher, "AtoB")
+    lambda_features = WAYS[plan.way]
+    layer = {
+        "data": {"dataroot": str(dataroot.resolve())},
+        "networks": {"generator": plan.generator, "ngf": plan.ngf},
+        "run": {"seed": plan.seed, "max_steps": steps, "save_every": 1000, "preview_every": 5000},
+    }
+    if lambda_features is not None:
+        layer["distill"] = {"teacher": str(teacher.resolve()), "lambda_features": lambda_features}
+    else:
+        taught["losses"].pop("lambda_identity")
+    config = resolve_config(taught, layer, QUICK if quick else {})
+    pictures = max(len(list_pictures(domain_folder(config.data, "train", domain))) for domain in ("A", "B"))
+    pictures = min(pictures, config.data.max_dataset_size or pictures)
+    epochs = max(2, -(-steps * config.data.batch_size // pictures))
+    schedule = {"n_epochs": epochs // 2, "n_epochs_decay": epochs - epochs // 2}
+    return resolve_config(config.model_dump(), {"schedule": schedule})
+
+
+def train(config: TrainConfig, folder: Path) -> float | None:
+    """Train a run to its end, from where it stands; returns the seconds where all of it was trained now."""
+    checkpoint = find_checkpoint(folder) if folder.is_dir() else None
+    content = load_checkpoint(checkpoint) if checkpoint and checkpoint.exists() else None
+    if content and content["progress"]["step"] >= config.run.max_steps:
+        return None
+    run = Run(config, folder)
+    if content:
+        run.load_state_dict(content["state"], content["progress"]["step"])
+    started = perf_counter()
+    if run.train().interrupted:
+        raise click.Abort
+    return None if content else perf_counter() - started
+
+
+def cost_of(generator: LoadedGenerator, calibration: Picture, size: tuple[int, int], seconds: float) -> Cost:
+    """Export a generator in FP32 and INT8, and time both in every engine."""
+    with tempfile.TemporaryDirectory() as folder:
+        full, small = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
+        metadata = export_onnx(generator, full)
+        shutil.copyfile(full, small)
+        quantise_roughly(small, metadata, calibration)
+        cases = [
+            case
+            for path in (full, small)
+            for case in find_cases(path, backend="auto", device="cpu", size=size, seconds=seconds)
+        ]
+        p50_ms = {}
+        for result in bench(cases):
+            precision = "int8" if result.artefact == small.name else result.precision
+            if result.engine:
+                p50_ms[f"{result.backend} {precision}"] = result.engine.p50_ms
+        return Cost(
+            parameters=sum(weight.numel() for weight in generator.network.parameters()),
+            macs=sum(cost.macs for cost in count_costs(full, (1, *size, generator.input_nc))),
+            file_bytes={path.stem: path.stat().st_size for path in (full, small)},
+            p50_ms=p50_ms,
+        )
+
+
+def table(rows: list[Row]) -> Iterator[str]:
+    """Lay the rows out as Markdown."""
+    engines = list(rows[0].cost.p50_ms)
+    heads = ["generator", "ngf", "way", "seed", "parameters", "GMAC", "FP32 kB", "INT8 kB", "PSNR dB", "SSIM"]
+    heads += ["to the teacher, dB", *(f"{name}, ms" for name in engines)]
+    yield "| " + " | ".join(heads) + " |"
+    yield "|" + "---|" * len(heads)
+    for row in rows:
+        plan, cost = row.plan, row.cost
+        cells = [plan.generator, f"{plan.ngf}", plan.way, f"{plan.seed}", f"{cost.parameters:,}"]
+        cells += [f"{cost.macs / 1e9:.2f}", *(f"{cost.file_bytes[kind] / 1000:.0f}" for kind in ("fp32", "int8"))]
+        cells += [f"{row.psnr_db:.2f}", f"{row.ssim:.4f}"]
+        cells += ["-" if row.to_teacher_db is None else f"{row.to_teacher_db:.2f}"]
+        yield "| " + " | ".join(cells + [f"{cost.p50_ms[name]:.2f}" for name in engines]) + " |"
+
+
+def spread(rows: list[Row]) -> Iterator[str]:
+    """Tell the mean and standard deviation over seeds of each way of the student that has several."""
+    for way in WAYS:
+        first = rows[1].plan
+        found = [row for row in rows if row.plan == replace(first, way=way, seed=row.plan.seed)]
+        if len(found) > 1:
+            values = [row.psnr_db for row in found]
+            yield (
+                f"{first.generator}, ngf {first.ngf}, {way}, {len(found)} seeds: PSNR {fmean(values):.2f} ± "
+                f"{stdev(values):.2f} dB"
+            )
+
+
+def side_by_side(named: dict[str, torch.Tensor], path: Path) -> None:
+    """Draw a row of pictures, uint8 [N, C, H, W], for each name."""
+    margin, side = 330, max(64, next(iter(named.values())).shape[-1])
+    sheet = Image.new("RGB", (margin + SHOWN * (side + 2), len(named) * (side + 2)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for line, (name, pictures) in enumerate(named.items()):
+        pen.text((6, line * (side + 2) + side // 2 - 6), name, fill="black", font_size=15)
+        for column, picture in enumerate(pictures[:SHOWN]):
+            pixels = Image.fromarray(picture.permute(1, 2, 0).numpy()).resize((side, side), Image.Resampling.NEAREST)
+            sheet.paste(pixels, (margin + column * (side + 2), line * (side + 2)))
+    sheet.save(path)
+
+
+def plot(rows: list[Row], engine: str, path: Path) -> None:
+    """Draw PSNR against the truth over the milliseconds in one engine, on a logarithmic axis."""
+    colours = {"teacher": "#222", "distilled": "#2f6fd0", "output alone": "#3d9b6c", "no teacher": "#d0572f"}
+    width, height, left, top = 640, 320, 60, 46
+    powers = [float(np.log2(row.cost.p50_ms[engine])) for row in rows]
+    low, high = min(powers) - 0.3, max(powers) + 1.2
+    levels = ticks(min(row.psnr_db for row in rows) - 0.3, max(row.psnr_db for row in rows) + 0.3)
+    floor, ceiling = levels[0] - 0.2, levels[-1] + 0.2
+
+    def across(power: float) -> float:
+        return left + (power - low) / (high - low) * width
+
+    def up(level: float) -> float:
+        return top + height - (level - floor) / (ceiling - floor) * height
+
+    lines = [f'<text x="{left}" y="18" font-weight="600">PSNR to the truth in dB over p50 ms in {engine}</text>']
+    for number, (way, colour) in enumerate(colours.items()):
+        x = left + 8 + 130 * number
+        lines.append(f'<circle cx="{x}" cy="32" r="5" fill="{colour}"/><text x="{x + 10}" y="36">{way}</text>')
+    for level in levels:
+        lines.append(f'<path d="M{left} {up(level):.1f}h{width}" stroke="#8884"/>')
+        lines.append(f'<text x="{left - 8}" y="{up(level) + 4:.1f}" text-anchor="end">{level:g}</text>')
+    for power in range(int(np.ceil(low)), int(np.floor(high)) + 1):
+        lines.append(
+            f'<text x="{across(power):.1f}" y="{top + height + 18}" text-anchor="middle">{2.0**power:g}</text>'
+        )
+    for row, power in zip(rows, powers, strict=True):
+        x, y = across(power), up(row.psnr_db)
+        dot = f'cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colours[row.plan.way]}"'
+        lines.append(f"<circle {dot}><title>{row.plan.name}</title></circle>")
+        if row.plan.way in ("teacher", "distilled") and row.plan.seed == 0:
+            lines.append(f'<text x="{x + 9:.1f}" y="{y + 4:.1f}">{row.plan.generator} {row.plan.ngf}</text>')
+    size = f'viewBox="0 0 {left + width + 20} {top + height + 30}"'
+    style = 'font-family="system-ui, sans-serif" font-size="12" fill="#222"'
+    page = '<rect width="100%" height="100%" fill="#fff"/>'
+    path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>{page}{"".join(lines)}</svg>\n')
+
+
+@click.command()
+@click.argument("teacher", type=click.Path(path_type=Path, exists=True))
+@click.argument("dataroot", type=click.Path(path_type=Path, exists=True), default=ROOT / "examples" / "emoji")
+@click.option("--student", "students", multiple=True, default=STUDENTS, show_default=True, help="GENERATOR:NGF.")
+@click.option("--steps", default=20_000, show_default=True, help="Steps of every run.")
+@click.option("--seeds", default=3, show_default=True, help="Seeds that the first student is trained with.")
+@click.option("--size", metavar="HxW", callback=parse_size, default="256x256", show_default=True)
+@click.option("--seconds", default=3.0, show_default=True, help="That each engine is measured for.")
+@click.option("--runs", type=click.Path(path_type=Path), default="runs/distill-benchmark", show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), default=ROOT / "benchmarks" / "results")
+@click.option("--quick", is_flag=True, help="Eight pictures and small discriminators: see that it runs.")
+def main(
+    teacher: Path, dataroot: Path, students: tuple[str, ...], steps: int, seeds: int, size: tuple[int, int],
+    seconds: float, runs: Path, output: Path, quick: bool,
+) -> None:  # fmt: skip
+    """Train, measure, and write what came of it."""
+    config = load_generator(teacher, "AtoB").config
+    data = config.data.model_copy(update={"dataroot": str(dataroot.resolve())})
+    held_out = load_held_out(config.model_copy(update={"data": data}))
+    if held_out is None:
+        raise click.UsageError(f"{dataroot} has no testA and testB")
+    held_out = evenly(held_out[0], SHOWN if quick else 10**9), evenly(held_out[1], SHOWN if quick else 10**9)
+    real, truth = (as_8_bit(domain.stacked) for domain in held_out)
+    calibration: Picture = np.ascontiguousarray(real[:8].permute(0, 2, 3, 1).numpy())
+    taught = load_generator(teacher, "AtoB")
+    wanted = translate_all(taught.network, held_out[0].stacked, CPU)
+    costs: dict[tuple[str, int], Cost] = {}
+
+    def measured(source: Path, plan: Plan, training_s: float | None) -> tuple[Row, torch.Tensor]:
+        generator = load_generator(source, "AtoB")
+        made = translate_all(generator.network, held_out[0].stacked, CPU)
+        key = plan.generator, plan.ngf
+        if key not in costs:
+            costs[key] = cost_of(generator, calibration, size, seconds)
+        near = None if plan.way == "teacher" else mean_of(psnr(made, wanted))
+        return Row(plan, costs[key], mean_of(psnr(made, truth)), mean_of(ssim(made, truth)), near, training_s), made
+
+    itself = Plan(config.networks.generator, config.networks.ngf, "teacher", 0)
+    rows = [measured(teacher, itself, None)[0]]
+    named = {"input (A)": real, "truth (B)": truth, f"teacher: {itself.generator} {itself.ngf}": wanted}
+    for plan in plans(students, seeds):
+        click.echo(plan.name, err=True)
+        took = train(configure(plan, teacher, dataroot, steps, quick), runs / plan.name)
+        row, made = measured(runs / plan.name, plan, took)
+        rows.append(row)
+        if plan.seed == 0:
+            named[f"{plan.generator} {plan.ngf}, {plan.way}"] = made
+    output.mkdir(parents=True, exist_ok=True)
+    stem = output / f"distill{'-quick' if quick else ''}"
+    told = {
+        "machine": machine(), "steps": steps, "size": size, "crop": config.data.crop_size,
+        "test_pictures": len(held_out[0]), "rows": [asdict(row) for row in rows],
+    }  # fmt: skip
+    stem.with_suffix(".json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    where = f"{config.data.crop_size}x{config.data.crop_size}, {len(held_out[0])} test pictures, {steps} steps each"
+    about = f"{' · '.join(str(value) for value in machine().values())}; quality at {where}; time at {size[0]}x{size[1]}"
+    written = "\n".join([about, "", *table(rows), "", *spread(rows)]).rstrip() + "\n"
+    stem.with_suffix(".md").write_text(written, encoding="utf-8")
+    click.echo(written)
+    side_by_side(named, stem.with_suffix(".png"))
+    engines = list(rows[0].cost.p50_ms)
+    plot(rows, next((name for name in engines if name.startswith("openvino")), engines[0]), stem.with_suffix(".svg"))
+
+
+if __name__ == "__main__":
+    main()
