@@ -21,7 +21,6 @@ from .profile_graph import PIXELS_IN, NodeCost, count_costs
 Size = tuple[int, int]
 
 DEFAULT_SIZE = (256, 256)
-SECONDS = 3.0
 
 # ONNX's operator where an engine calls a layer by a name of its own.
 OPERATORS = {
@@ -96,7 +95,7 @@ def profile(
     backend: str = "auto",
     precision: Precision = "auto",
     size: Size | None = None,
-    seconds: float = SECONDS,
+    seconds: float = 3.0,
 ) -> Profile:
     """Time every layer of an artefact on the CPU, one picture at a time.
 

@@ -36,6 +36,13 @@ SHOWN = 0.005  # share of the time below which a layer is not listed by itself
     "--size", metavar="HxW", callback=parse_size, help="Size of the picture; by default the artefact's, else 256x256."
 )
 @click.option(
+    "--seconds",
+    type=click.FloatRange(min=0),
+    default=3.0,
+    show_default=True,
+    help="How long it runs; at least five pictures.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
@@ -47,6 +54,7 @@ def profile(
     backend: str,
     precision: "Precision",
     size: tuple[int, int] | None,
+    seconds: float,
     output: Path | None,
     as_json: bool,
 ) -> None:
@@ -60,7 +68,7 @@ def profile(
         from .profile_chart import save_chart
 
     with spinner(f"profiling {artefact.name}"):
-        found = measure(artefact, backend=backend, precision=precision, size=size)
+        found = measure(artefact, backend=backend, precision=precision, size=size, seconds=seconds)
     if output:
         with replacing(output / f"{artefact.stem}.profile.json") as partial:
             partial.write_text(json.dumps(found.as_dict(), indent=1) + "\n", encoding="utf-8")

@@ -166,13 +166,12 @@ def _convolution_parts(graph: _Graph) -> dict[str, str]:
     blocks: list[str] = []
     parts = {}
     for node in convolutions:
-        maker = graph.makers.get(graph.stored(node.input[0]))
         if block := re.match(r"(.+)\.conv_block\.", graph.weight(node)):
             if block[1] not in blocks:
                 blocks.append(block[1])
             parts[node.name] = f"block {blocks.index(block[1]) + 1}"
             continue
-        if node.op_type == "ConvTranspose" or (maker is not None and maker.op_type == "Resize"):
+        if node.op_type == "ConvTranspose" or _is_enlarged(graph, node):
             kind = "up"
         else:
             kind = "down" if max(_attributes(node).get("strides", [1])) > 1 else "conv"
@@ -181,6 +180,14 @@ def _convolution_parts(graph: _Graph) -> dict[str, str]:
     if len(convolutions) > 1:
         parts |= {convolutions[0].name: "stem", convolutions[-1].name: "tail"}
     return parts
+
+
+def _is_enlarged(graph: _Graph, node: NodeProto) -> bool:
+    """Tell whether a convolution reads what was resized before it, with or without padding and quantisation."""
+    maker = graph.makers.get(node.input[0])
+    while maker is not None and maker.op_type in PREPARING and maker.op_type != "Resize":
+        maker = graph.makers.get(maker.input[0])
+    return maker is not None and maker.op_type == "Resize"
 
 
 def _attributes(node: NodeProto) -> dict[str, Any]:

@@ -84,6 +84,12 @@ def test_the_official_generator_costs_what_its_shapes_say(generator, exported):
     assert list(dict.fromkeys(cost.part for cost in costs)) == PARTS
 
 
+def test_resizing_layers_are_ups_too(make_run, exported):
+    networks = {"generator": "resnet_1blocks", "ngf": 4, "ndf": 4, "upsample": "resize"}
+    path = exported(load_generator(make_run("resize", networks=networks), "AtoB"))
+    assert list(dict.fromkeys(cost.part for cost in count_costs(path, (1, *SIZE, 3)))) == PARTS
+
+
 def test_int8_is_counted_as_the_same_network_that_moves_fewer_bytes(generator, exported, int8_path):
     full, integer = (count_costs(path, (1, *SIZE, 3)) for path in (exported(generator), int8_path))
     for total in ("macs", "parameters"):
@@ -138,14 +144,28 @@ def test_the_chart_stands_alone_and_its_bars_are_as_long_as_the_times(generator,
 
 class TestCommand:
     def test_the_table_names_blocks_and_sums(self, generator, exported, cyclegan, capsys):
-        assert cyclegan("profile", exported(generator), "--size", "32x48", "--backend", "onnxruntime") == 0
+        assert (
+            cyclegan("profile", exported(generator), "--size", "32x48", "--backend", "onnxruntime", "--seconds", 0) == 0
+        )
         page = capsys.readouterr().out
         assert "run.onnx in onnxruntime, fp32, 32x48" in page
         for word in ("block 1", "conv 3x3 16→16", "tail", "by kind: convolution"):
             assert word in page
 
     def test_a_program_reads_the_same_from_stdout_and_the_file(self, generator, exported, tmp_path, cyclegan, capsys):
-        arguments = ["--size", "32", "--backend", "openvino", "--precision", "fp32", "-o", tmp_path / "out", "--json"]
+        arguments = [
+            "--seconds",
+            0,
+            "--size",
+            "32",
+            "--backend",
+            "openvino",
+            "--precision",
+            "fp32",
+            "-o",
+            tmp_path / "out",
+            "--json",
+        ]
         assert cyclegan("profile", exported(generator), *arguments) == 0
         told = json.loads(capsys.readouterr().out)
         assert told == json.loads((tmp_path / "out" / "run.profile.json").read_text())
@@ -163,7 +183,7 @@ class TestCommand:
             (2, "takes 32x48 only; leave --size out", [pinned, "--size", "64"]),
             (4, "there is no model file", [tmp_path / "nothing.onnx"]),
             (4, "for bf16 use the backend openvino", [path, "--backend", "onnxruntime", "--precision", "bf16"]),
-            (5, "cannot write", [path, "--size", "32", "-o", tmp_path / "file" / "out"]),
+            (5, "cannot write", [path, "--size", "32", "--seconds", 0, "-o", tmp_path / "file" / "out"]),
         ]
         for code, sentence, arguments in refused:
             assert cyclegan("profile", *arguments) == code
