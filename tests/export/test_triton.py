@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cyclegan_edge.export import engine
 from cyclegan_edge.export.triton import configuration, write_model
@@ -28,6 +30,11 @@ def parse():
     pool.Add(definition)
     of_model = message_factory.GetMessageClass(pool.FindMessageTypeByName("inference.ModelConfig"))
     return lambda text: text_format.Parse(text, of_model())
+
+
+@pytest.fixture(scope="module")
+def metadata(generator, exported):
+    return read_metadata(exported(generator))
 
 
 def named(part, field):
@@ -70,18 +77,25 @@ def test_the_configuration_says_what_the_graph_is(generator, exported, parse, op
     assert list(first.dims) == {"size": [32, 48, 3], "io": [3, 32, 64]}.get(next(iter(options), ""), [32, 64, 3])
 
 
-def test_a_plan_of_one_picture_is_not_batched(generator, exported, parse):
-    metadata = read_metadata(exported(generator))
+def test_a_plan_of_one_picture_is_not_batched(metadata, parse):
     config = parse(configuration(Path("a-trt11.4.0.engine"), metadata, largest_batch=1, usual=(32, 32)))
     assert (config.name, config.backend, config.max_batch_size) == ("a-trt11.4.0", "tensorrt", 1)
     assert not config.HasField("dynamic_batching")
     assert named(config.instance_group[0], "kind") == "KIND_GPU"
 
 
-def test_any_name_can_be_written(generator, exported, parse):
-    metadata = read_metadata(exported(generator))
-    name = 'my "best" \\ Füße'
-    assert parse(configuration(Path(f"{name}.onnx"), metadata, largest_batch=1, usual=(32, 32))).name == name
+NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["C"], exclude_characters="/"), min_size=1, max_size=30)
+
+
+@given(name=NAMES, largest_batch=st.integers(1, 4096), side=st.integers(1, 5000))
+def test_any_name_batch_and_size_can_be_written(metadata, parse, name, largest_batch, side):
+    path = Path(f"{name}.onnx")
+    config = parse(configuration(path, metadata, largest_batch=largest_batch, usual=(side, 2 * side)))
+    assert (config.name, config.max_batch_size) == (path.stem, largest_batch)
+    warm = config.model_warmup[0].inputs["image"].dims
+    assert all(
+        large % 4 == 0 and 0 <= large - small < 8 for large, small in zip(warm[:2], (side, 2 * side), strict=True)
+    )
 
 
 def test_a_place_that_cannot_be_written_is_named(generator, exported, tmp_path):
