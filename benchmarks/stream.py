@@ -35,7 +35,7 @@ from cyclegan_edge.runtime.translator import Translator, load
 from cyclegan_edge.runtime.video import open_video, video_sink
 
 RESULTS = Path(__file__).parent / "results"
-FEWEST, MOST = 10, 500  # frames of a part
+FEWEST, MOST = 6, 500  # frames of a part
 SLOW = 0.1  # seconds that the slow engine of the live part takes
 LIVE_FRAMES = 200
 Row = dict[str, Any]
@@ -114,7 +114,7 @@ def video(plan: Plan, **fit: Any) -> Row:
     """mp4 → mp4 at 720p: the CPU time of the whole beside that of its parts alone."""
     with tempfile.TemporaryDirectory() as folder, plan.load(**fit) as translator:
         clip, target = Path(folder) / "clip.mp4", Path(folder) / "out.mp4"
-        pictures = [frame.pixels for frame in bars("1280x720", 8)]
+        pictures = [frame.pixels for frame in bars("1280x720", 4)]
         frames = plan.frames(translator, pictures[0])
         write_video(clip, pictures, frames)
         translated = [translator(picture) for picture in pictures]  # as hard to encode as what the whole encodes
