@@ -10,8 +10,7 @@ from cyclegan_edge.trainer.checkpoint import load_generator
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("generator", ["resnet_1blocks", "unet_128"])
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize(("generator", "precision"), [("resnet_1blocks", "fp32"), ("unet_128", "fp16")])
 def test_a_resizing_generator_is_exported_and_verified(make_run, exported, generator, precision):
     side = 128 if generator == "unet_128" else 32
     networks = {"generator": generator, "ngf": 4, "ndf": 4, "upsample": "resize", "norm": "batch"}
