@@ -75,12 +75,14 @@ def search(
     Raises:
         UsageError: they do not take pictures of that size.
     """
-    widths = (ngf,) if ngf else tuple(width for width in WIDTHS if width < teacher.config.networks.ngf)
-    widths = widths or (teacher.config.networks.ngf,)
+    widest = teacher.config.networks.ngf
+    widths = (ngf,) if ngf else tuple(width for width in WIDTHS if width <= widest) or (widest,)
     ceiling, best = num_parameters(teacher), 0
     for generator in track(
         generators, "measuring candidates", console=Console(stderr=True), disable=not sys.stderr.isatty()
     ):
+        if networks.upsample == "resize" and generator.startswith("edge_"):  # which has nothing to resize by
+            continue
         for width in widths:
             candidate = _untrained(teacher, networks.model_copy(update={"generator": generator, "ngf": width}))
             if not best < num_parameters(candidate) < ceiling:

@@ -52,6 +52,10 @@ def test_each_architecture_is_measured_until_one_is_too_slow(teacher, measured):
 def test_nothing_as_large_as_the_teacher_is_measured(teacher, measured):
     timings = list(search(teacher, teacher.config.networks, Budget(1e6, "openvino", False, SQUARE), GENERATORS, None))
     assert max(timing.ngf for timing in timings) == 32
+    measured.clear()
+    resizing = teacher.config.networks.model_copy(update={"upsample": "resize"})
+    list(search(teacher, resizing, Budget(1e6, "openvino", False, SQUARE), GENERATORS, 16))
+    assert measured == [("mobile_resnet_9blocks", 16), ("resnet_6blocks", 16), ("resnet_9blocks", 16)]
     same = list(search(teacher, teacher.config.networks, Budget(9, "openvino", False, SQUARE), ("resnet_9blocks",), 40))
     assert same == []
     with pytest.raises(UsageError, match="no candidate is smaller than the teacher"):
