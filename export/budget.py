@@ -27,6 +27,7 @@ from .profile_graph import count_costs
 
 # The quickest for what they can learn come first, which spares measuring most of the others.
 GENERATORS = (
+    "edge_resnet_3blocks",
     "edge_resnet_6blocks",
     "edge_resnet_9blocks",
     "mobile_resnet_9blocks",

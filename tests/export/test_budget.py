@@ -41,8 +41,9 @@ def test_each_architecture_is_measured_until_one_is_too_slow(teacher, measured):
     budget = Budget(20, "openvino", False, SQUARE)
     timings = list(search(teacher, teacher.config.networks, budget, GENERATORS, None))
     assert measured == [
-        ("edge_resnet_6blocks", 8), ("edge_resnet_6blocks", 16), ("edge_resnet_6blocks", 24),
-        ("edge_resnet_9blocks", 16), ("edge_resnet_9blocks", 24),  # with 8 it is smaller than the one before
+        ("edge_resnet_3blocks", 8), ("edge_resnet_3blocks", 16), ("edge_resnet_3blocks", 24),
+        ("edge_resnet_6blocks", 16), ("edge_resnet_6blocks", 24),  # with 8 it is smaller than the one before
+        ("edge_resnet_9blocks", 16), ("edge_resnet_9blocks", 24),
         ("resnet_6blocks", 24), ("resnet_9blocks", 16),
     ]  # fmt: skip
     chosen = choose(timings, budget)
