@@ -114,7 +114,7 @@ def _within_budget(config: TrainConfig, limits: dict[str, Any], named: list[Any]
     """Measure candidates, print them, and return the architecture and width of the one to train."""
     from rich.console import Console
 
-    from ..trainer.data import load_examples
+    from ..trainer.data import domain_folder, load_examples
     from ..trainer.distillation import load_teachers
     from .budget import GENERATORS, Budget, budget_table, choose, search
 
@@ -130,7 +130,8 @@ def _within_budget(config: TrainConfig, limits: dict[str, Any], named: list[Any]
     chosen = choose(timings, budget)
     LOGGER.info("the student is %s with ngf %d: %.2f ms", chosen.generator, chosen.ngf, chosen.p50_ms)
     if int8:
-        LOGGER.info("it is in time in INT8: cyclegan export … --precision int8 --calibration %s", config.data.dataroot)
+        pictures = domain_folder(config.data, "train", "A" if teacher.direction == "AtoB" else "B")
+        LOGGER.info("it is in time in INT8: cyclegan export … --precision int8 --calibration %s", pictures)
     return {"generator": chosen.generator, "ngf": chosen.ngf}
 
 
