@@ -6,9 +6,9 @@ On Windows nothing is locked: a file that is held open there could not be moved 
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
 if sys.platform != "win32":
     import fcntl
@@ -17,7 +17,7 @@ LOGGER = logging.getLogger(__name__)
 
 
 def lock(file: BinaryIO) -> None:
-    """Lock an open file until it is closed; where the file system has no locks, do nothing.
+    """Lock an open file until `unlock`, or the end of the process; where the file system has no locks, do nothing.
 
     Raises:
         BlockingIOError: somebody else has locked it.
@@ -30,6 +30,13 @@ def lock(file: BinaryIO) -> None:
         raise
     except OSError as error:
         LOGGER.debug("%s cannot be locked: %s", file.name, error)
+
+
+def unlock(file: IO[Any]) -> None:
+    """Give the lock back: closing the file alone would leave it with a child process that is just being started."""
+    if sys.platform != "win32":
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 @contextmanager
@@ -45,4 +52,7 @@ def locked(path: Path) -> Iterator[None]:
         return
     with path.open("ab") as file:
         lock(file)
-        yield
+        try:
+            yield
+        finally:
+            unlock(file)

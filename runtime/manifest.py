@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from .errors import OutputError
-from .lock import lock
+from .lock import lock, unlock
 
 NAME = ".cyclegan-manifest.jsonl"  # in the job's output folder; hidden, so that it is no picture of anybody's
 
@@ -89,6 +89,9 @@ class Manifest:
         with self._lock:
             if self._file is not None:
                 with suppress(OSError):  # of a full disk `add` has told
+                    self._file.flush()
+                unlock(self._file)
+                with suppress(OSError):
                     self._file.close()
                 self._file = None
 

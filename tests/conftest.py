@@ -43,8 +43,10 @@ def cyclegan() -> Callable[..., int]:
 
 @pytest.fixture(autouse=True)
 def log_level() -> Iterator[None]:
-    """Undo what a command that ran in this process did to the level of the log."""
-    logger = logging.getLogger("cyclegan_edge")
-    before = logger.level
+    """Undo what commands that ran in this process, in fixtures too, did to the level of the log."""
+    loggers = [logging.getLogger(name) for name in ("cyclegan_edge", "cyclegan_edge.trainer")]
+    for logger in loggers:
+        logger.setLevel(logging.NOTSET)
     yield
-    logger.setLevel(before)
+    for logger in loggers:
+        logger.setLevel(logging.NOTSET)

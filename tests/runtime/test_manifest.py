@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import os
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -101,6 +102,15 @@ class TestClaims:
                     attempt()
             first.close()
             second.claim()
+
+    def test_a_child_process_that_starts_meanwhile_does_not_keep_the_claim(self, path):
+        write(path, Record(WORK, "done"))
+        with Manifest(path) as first, Manifest(path) as second:
+            first.claim()
+            copied = os.dup(first._file.fileno())  # as a fork copies it
+            first.close()
+            second.claim()
+            os.close(copied)
 
     def test_the_first_record_of_a_new_one_claims_it(self, path):
         with Manifest(path) as first, Manifest(path) as second:
