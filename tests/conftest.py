@@ -1,6 +1,7 @@
 """What all tests share: the `gpu` marker, the embedded pictures, the command, and a log as every test found it."""
 
 import logging
+import signal
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -8,6 +9,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_configure() -> None:
+    # A shell has Ctrl-C ignored by what it starts in the background; tests send it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @cache

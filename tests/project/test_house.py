@@ -60,6 +60,12 @@ def make(root: Path, tmp_path: Path):
     return run
 
 
+def test_make_tests_every_folder(root: Path) -> None:
+    named = re.findall(r"tests/(\w+)", (root / "Makefile").read_text())
+    folders = [path.name for path in (root / "tests").iterdir() if any(path.rglob("test_*.py"))]
+    assert sorted(named) == sorted(folders)
+
+
 def test_make_takes_the_first_python_that_runs(make) -> None:
     shim = "echo 'command not found' >&2; exit 127"
     planned = make("--dry-run", "lint", python3_12=shim, python3_11="exit 0", python3="exit 0")
