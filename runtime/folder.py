@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,21 +100,19 @@ def translate_folder(
     with Manifest(output / NAME) as manifest:
         manifest.claim()
         remove_leftovers(output)
-
-        def plan_again(overwrite: bool = False) -> FolderJob:
-            return plan(
-                given,
-                output,
-                recipe,
-                manifest,
-                overwrite=overwrite,
-                retry_failed=options.retry_failed,
-                may_be_empty=options.watch,
-                picture_format=options.picture_format,
-                on_error=options.on_error,
-            )
-
-        job = plan_again(options.overwrite)
+        plan_again = partial(
+            plan,
+            given,
+            output,
+            recipe,
+            manifest,
+            overwrite=False,
+            retry_failed=options.retry_failed,
+            may_be_empty=options.watch,
+            picture_format=options.picture_format,
+            on_error=options.on_error,
+        )
+        job = plan_again(overwrite=options.overwrite)
         _tell(job)
         total = None if options.watch else len(job.todo)
         if options.ray is not None:
