@@ -12,11 +12,11 @@ benchmarks/results/, as JSON and as Markdown.
 import json
 import os
 import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -253,9 +253,20 @@ def plan_engines(files: Files, shapes: tuple[tuple[int, int], ...], seconds: flo
 
 
 def apart(work: Callable[..., Row], *arguments: object) -> Row:
-    """Measure in a process of its own."""
-    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(work, *arguments).result()
+    """Measure in a process started by itself: in one of multiprocessing's, OpenVINO was seen to use one core of two."""
+    files = next(argument for argument in arguments if isinstance(argument, Files))
+    plain = [None if argument is files else argument for argument in arguments]
+    asked = json.dumps([work.__name__, str(files.source) if files.source else None, str(files.folder), plain])
+    done = subprocess.run([sys.executable, __file__, "--row", asked], stdout=subprocess.PIPE, text=True, check=True)
+    return Row(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def measure_asked(asked: str) -> Row:
+    """Do in this process what `apart` asked for."""
+    work, source, folder, plain = json.loads(asked)
+    files = Files(Path(source) if source else None, Path(folder))
+    works = {"measure": measure, "measure_streams": measure_streams, "measure_threads": measure_threads}
+    return works[work](*(files if argument is None else argument for argument in plain))
 
 
 def export_all(files: Files, precisions: set[str]) -> None:
@@ -295,8 +306,12 @@ def table(rows: list[Row], source: str) -> Iterator[str]:
 @click.option("--full", is_flag=True, help="Every shape compiled, and 512x512 in batches of 8 too: half an hour.")
 @click.option("--batches", is_flag=True, help="Compare streams, threads and batches instead.")
 @click.option("--output", default=RESULTS, type=click.Path(path_type=Path), help="Folder for the results.")
-def main(source: Path | None, quick: bool, full: bool, batches: bool, output: Path) -> None:
+@click.option("--row", hidden=True, help="Measure only this, and print it.")
+def main(source: Path | None, quick: bool, full: bool, batches: bool, output: Path, row: str | None) -> None:
     """Measure, print the table, and store it with what it was measured on."""
+    if row:
+        click.echo(json.dumps(asdict(measure_asked(row))))
+        return
     seconds = 1.0 if quick else 2.0
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
