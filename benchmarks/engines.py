@@ -294,7 +294,7 @@ def table(rows: list[Row], source: str) -> Iterator[str]:
         cells = (
             [row.engine, f"{row.side}", f"{row.batch}", f"{row.cold_ms:.0f}"]
             + [f"{value:.1f}" if value else "-" for value in (row.p50_ms, row.p90_ms, row.p99_ms, row.fps)]
-            + [f"{base / row.p50_ms:.1f}" if base else "-", f"{row.memory_mib:.0f}"]
+            + [f"{base / row.p50_ms:.1f}" if base else "-", f"{row.memory_mib:.0f}" if row.memory_mib else "-"]
             + ["-" if value is None else f"{value:.1f}" for value in (row.file_mib, row.psnr_db)]
         )
         yield "| " + " | ".join(cells) + " |"
@@ -323,7 +323,7 @@ def main(source: Path | None, quick: bool, full: bool, batches: bool, output: Pa
         for step in steps:
             rows.append(apart(*step))
             click.echo(f"{rows[-1].engine} {rows[-1].side} {rows[-1].batch}: {rows[-1].p50_ms:.1f} ms", err=True)
-    name = str(source or "untrained")
+    name = source.name if source else "resnet_9blocks, untrained"
     lines = "\n".join(table(rows, name))
     click.echo(lines)
     output.mkdir(parents=True, exist_ok=True)

@@ -195,7 +195,7 @@ def configure(variant: str, shape: str, device: str, quick: bool) -> TrainConfig
     """Return the configuration of one measurement; `quick` makes the networks tiny."""
     side, batch = map(int, shape.split("x"))
     compiled = VARIANTS.get(variant, (None, False))[1]
-    tiny = {"networks": {"generator": "resnet_1blocks", "ngf": 4, "ndf": 4}} if quick else {}
+    tiny = {"networks": {"generator": "resnet_6blocks", "ngf": 4, "ndf": 4}} if quick else {}
     data = {"load_size": side, "crop_size": side, "batch_size": batch}
     return resolve_config({"data": data, "run": {"device": device, "compile": compiled}}, tiny)
 

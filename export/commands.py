@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..runtime.errors import BackendError, CycleganError, InputError, UsageError
+from ..runtime.options import json_option, together
 from .options import parse_capabilities, parse_size_range, parse_targets
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..runtime.metadata import IO, Direction
-    from ..trainer.checkpoint import LoadedGenerator, Weights
-    from .options import SizeRange
+    from ..runtime.metadata import Direction
+    from ..trainer.checkpoint import LoadedGenerator
     from .targets import Product
 
 LOGGER = logging.getLogger(__name__)
@@ -26,103 +26,107 @@ LOGGER = logging.getLogger(__name__)
 DIRECTIONS: dict[str, tuple["Direction", ...]] = {"AtoB": ("AtoB",), "BtoA": ("BtoA",), "both": ("AtoB", "BtoA")}
 
 
+images_option = click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="Folder of pictures to verify with.  [default: the dataset's testA or testB]",
+)
+request_options = together(
+    "wanted",
+    click.option(
+        "--to",
+        "targets",
+        metavar="LIST",
+        default="onnx",
+        show_default=True,
+        callback=parse_targets,
+        help="onnx, tensorrt, tensorrt-rtx, triton, or several with commas.",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(["fp32", "fp16", "int8"]),
+        default="fp32",
+        show_default=True,
+        help="fp16: convolutions in half; int8: convolutions in integers; normalisation and pixels always in FP32.",
+    ),
+    click.option(
+        "--size",
+        "sizes",
+        metavar="HxW",
+        callback=parse_size_range,
+        help="Pin height and width, or for engines bound them: MIN:OPT:MAX.  [default: any size]",
+    ),
+    click.option(
+        "--io",
+        type=click.Choice(["uint8", "float"]),
+        default="uint8",
+        show_default=True,
+        help="uint8: NHWC pixels in and out; float: the bare generator, NCHW in [-1, 1].",
+    ),
+    click.option(
+        "--weights",
+        type=click.Choice(["ema", "raw"]),
+        default="ema",
+        show_default=True,
+        help="Averaged weights where the run keeps any, or those of the last step.",
+    ),
+    click.option(
+        "--freeze-norm",
+        is_flag=True,
+        help="Normalise every picture by the statistics of --calibration: faster, steadier, other colours.",
+    ),
+    click.option(
+        "--keep-float",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Leave so many of the layers that int8 costs most in float.",
+    ),
+    click.option(
+        "--batch-size",
+        type=click.IntRange(min=1),
+        help="Largest batch of an engine, and that Triton puts together.  [default: 1; with triton 8]",
+    ),
+    click.option("--tf32", is_flag=True, help="Let an FP32 engine round its factors to 10 bits: faster, less exact."),
+    click.option(
+        "--workspace",
+        "workspace_mib",
+        type=click.IntRange(min=1),
+        metavar="MIB",
+        help="Memory that an engine's layers may use.",
+    ),
+    click.option(
+        "--compute-capability",
+        "compute_capabilities",
+        metavar="LIST",
+        callback=parse_capabilities,
+        help="Build a tensorrt-rtx engine for these, such as 8.9,12.0.  [default: every GPU that it supports]",
+    ),
+)
+
+
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option(
     "--direction", type=click.Choice(list(DIRECTIONS)), default="AtoB", show_default=True, help="Which generator."
 )
-@click.option(
-    "--to",
-    "targets",
-    metavar="LIST",
-    default="onnx",
-    show_default=True,
-    callback=parse_targets,
-    help="onnx, tensorrt, tensorrt-rtx, triton, or several with commas.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "fp16", "int8"]),
-    default="fp32",
-    show_default=True,
-    help="fp16: convolutions in half; int8: convolutions in integers; normalisation and pixels always in FP32.",
-)
-@click.option(
-    "--size",
-    "sizes",
-    metavar="HxW",
-    callback=parse_size_range,
-    help="Pin height and width, or for engines bound them: MIN:OPT:MAX.  [default: any size]",
-)
-@click.option(
-    "--io",
-    type=click.Choice(["uint8", "float"]),
-    default="uint8",
-    show_default=True,
-    help="uint8: NHWC pixels in and out; float: the bare generator, NCHW in [-1, 1].",
-)
-@click.option(
-    "--weights",
-    type=click.Choice(["ema", "raw"]),
-    default="ema",
-    show_default=True,
-    help="Averaged weights where the run keeps any, or those of the last step.",
-)
+@request_options
 @click.option(
     "--calibration",
     type=click.Path(path_type=Path),
     help="Folder of pictures that int8's ranges, or --freeze-norm's statistics, are measured on.",
 )
-@click.option(
-    "--freeze-norm",
-    is_flag=True,
-    help="Normalise every picture by the statistics of --calibration: faster, steadier, other colours.",
-)
-@click.option(
-    "--keep-float",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Leave so many of the layers that int8 costs most in float.",
-)
-@click.option(
-    "--batch-size",
-    type=click.IntRange(min=1),
-    help="Largest batch of an engine, and that Triton puts together.  [default: 1; with triton 8]",
-)
-@click.option("--tf32", is_flag=True, help="Let an FP32 engine round its factors to 10 bits: faster, less exact.")
-@click.option("--workspace", type=click.IntRange(min=1), metavar="MIB", help="Memory that an engine's layers may use.")
-@click.option(
-    "--compute-capability",
-    metavar="LIST",
-    callback=parse_capabilities,
-    help="Build a tensorrt-rtx engine for these, such as 8.9,12.0.  [default: every GPU that it supports]",
-)
-@click.option(
-    "--images",
-    type=click.Path(path_type=Path),
-    help="Folder of pictures to verify with.  [default: the dataset's testA or testB]",
-)
+@images_option
 @click.option(
     "--output", type=click.Path(path_type=Path), help="Folder to write to.  [default: the run's exports/, else here]"
 )
 @click.option("--no-verify", is_flag=True, help="Do not compare the files with PyTorch.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was written, and the reports, as JSON.")
+@json_option
 def export(
     source: Path,
     direction: str,
-    targets: tuple[str, ...],
-    precision: str,
-    sizes: "SizeRange | None",
-    io: "IO",
-    weights: "Weights",
+    wanted: dict[str, Any],
     calibration: Path | None,
-    freeze_norm: bool,
-    keep_float: int,
-    batch_size: int | None,
-    tf32: bool,
-    workspace: int | None,
-    compute_capability: tuple[str, ...],
     images: Path | None,
     output: Path | None,
     no_verify: bool,
@@ -141,23 +145,10 @@ def export(
 
     _check_verifiable(no_verify, images)
     source = source.resolve()
-    request = Request(
-        targets=targets,
-        precision=precision,
-        io=io,
-        weights=weights,
-        sizes=sizes,
-        batch_size=batch_size,
-        tf32=tf32,
-        workspace_mib=workspace,
-        compute_capabilities=compute_capability,
-        calibration=tuple(_named_pictures(calibration)) if calibration else (),
-        keep_float=keep_float,
-        freeze_norm=freeze_norm,
-        verify=not no_verify,
-    )
+    calibrating = tuple(_named_pictures(calibration)) if calibration else ()
+    request = Request(**wanted, calibration=calibrating, verify=not no_verify)
     folder = output or (source / "exports" if source.is_dir() else Path())
-    generators = [load_generator(source, each, weights) for each in DIRECTIONS[direction]]
+    generators = [load_generator(source, each, request.weights) for each in DIRECTIONS[direction]]
     request.check(generators)
     pictures = [[] if no_verify else _pictures(images, generator) for generator in generators]
     products: list[Product] = []
@@ -177,17 +168,13 @@ def export(
 @click.option(
     "--reference", required=True, type=click.Path(path_type=Path), help="The run folder or checkpoint it came from."
 )
-@click.option(
-    "--images",
-    type=click.Path(path_type=Path),
-    help="Folder of pictures to verify with.  [default: the dataset's testA or testB]",
-)
+@images_option
 @click.option(
     "--calibration", type=click.Path(path_type=Path), help="The pictures that a file of --freeze-norm was made with."
 )
 @click.option("--backend", default="auto", show_default=True, help="An engine; auto: every one that is installed.")
 @click.option("--report", "page", type=click.Path(path_type=Path), help="Write the report as a page, FILE.html.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@json_option
 def verify(
     artefact: Path,
     reference: Path,

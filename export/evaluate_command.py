@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..runtime.errors import CycleganError, UsageError
+from ..runtime.options import backend_option, device_option, json_option
 from .commands import spinner, training_side
 
 if TYPE_CHECKING:
@@ -61,9 +62,9 @@ OTHERS = {
     show_default=True,
     help="Of a checkpoint: averaged weights where it keeps any, or those of the last step.",
 )
-@click.option("--backend", default="auto", show_default=True, help="Engine of an artefact.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+@backend_option
+@device_option
+@json_option
 def evaluate(
     source: Path,
     dataroot: Path | None,

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ..runtime.options import json_option
 from .commands import training_side
 
 ENGINE_SUFFIX = ".engine"
@@ -16,7 +17,7 @@ ENGINE_SUFFIX = ".engine"
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
+@json_option
 def info(file: Path, as_json: bool) -> None:
     """Say what FILE is: an exported model, a checkpoint, or the latest checkpoint of a run folder."""
     describe = {".onnx": _artefact_facts, ENGINE_SUFFIX: _engine_facts}.get(file.suffix.lower(), _checkpoint_facts)

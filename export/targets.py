@@ -13,7 +13,7 @@ from ..runtime.backends import open_backend
 from ..runtime.engine_file import LIBRARY_NAMES, Library, Profile
 from ..runtime.errors import BackendError, UsageError
 from ..runtime.metadata import IO, ArtefactMetadata
-from ..trainer.checkpoint import LoadedGenerator
+from ..trainer.checkpoint import LoadedGenerator, Weights
 from .calibration import read_calibration
 from .engine import EngineOptions, build_engine, load_library
 from .freeze_norm import freeze_norms
@@ -37,7 +37,7 @@ class Request:
     targets: tuple[str, ...]
     precision: str
     io: IO
-    weights: str
+    weights: Weights
     sizes: SizeRange | None
     batch_size: int | None
     tf32: bool
