@@ -177,9 +177,11 @@ def _convolution_parts(graph: _Graph) -> dict[str, str]:
             kind = "down" if max(_attributes(node).get("strides", [1])) > 1 else "conv"
         numbers[kind] += 1
         parts[node.name] = f"{kind} {numbers[kind]}"
-    if len(convolutions) > 1:
-        parts |= {convolutions[0].name: "stem", convolutions[-1].name: "tail"}
-    return parts
+    skips = {node.name: "skip" for node in convolutions if graph.weight(node).endswith(".skip.weight")}
+    chain = [node.name for node in convolutions if node.name not in skips]
+    if len(chain) > 1:
+        parts |= {chain[0]: "stem", chain[-1]: "tail"}
+    return parts | skips
 
 
 def _is_enlarged(graph: _Graph, node: NodeProto) -> bool:

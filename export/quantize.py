@@ -83,8 +83,10 @@ def quantise_roughly(path: Path, metadata: ArtefactMetadata, pictures: Picture) 
 
 
 def quantisable(model: onnx.ModelProto) -> dict[str, str]:
-    """Return all convolutions but the first and the last, in the order of the graph: node → PyTorch's name of it."""
-    nodes = [node for node in model.graph.node if node.op_type in CONVOLUTIONS][1:-1]
+    """Return the convolutions that neither read nor write pixels, in the graph's order: node → PyTorch's name of it."""
+    convolutions = [node for node in model.graph.node if node.op_type in CONVOLUTIONS]
+    pixels = convolutions[0].input[0]
+    nodes = [node for node in convolutions if node.input[0] != pixels][:-1]
     return {node.name: node.input[1].removeprefix("generator.").removesuffix(".weight") for node in nodes}
 
 

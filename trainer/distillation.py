@@ -20,7 +20,7 @@ from .checkpoint import LoadedGenerator, load_generator
 from .config import TrainConfig
 from .distributed import World
 from .interchange import read_start
-from .layers import ResnetBlock
+from .layers import ResidualGenerator, ResnetBlock
 from .learner import Learner, initialised
 from .losses import reconstruction, relative_error
 from .networks import Generator, build_discriminator, build_generator
@@ -135,14 +135,15 @@ class Observed(nn.Module):
         """Translate [B, C, H, W]; the activations are [B, C', h, w] each."""
         if not self.layers:
             return self.generator(x), []
-        seen = {}
-        for number, layer in enumerate(self.generator.model):  # type: ignore[arg-type]
-            x = layer(x)
-            seen[number] = x
+        assert isinstance(self.generator, ResidualGenerator)  # or there were no such layers
+        seen, made = {}, x
+        for number, layer in enumerate(self.generator.model):
+            made = layer(made)
+            seen[number] = made
         found = [seen[number] for number in self.layers]
         if self.adaptors:
             found = [adaptor(activation) for adaptor, activation in zip(self.adaptors, found, strict=True)]
-        return x, found
+        return self.generator.finish(made, x), found
 
 
 def match(student: Observed, teacher: Observed, input_nc: int) -> nn.ModuleList:
@@ -164,8 +165,8 @@ def observed_layers(generator: Generator) -> list[int]:
     Raises:
         ConfigError: it has none.
     """
-    layers = list(generator.model) if isinstance(generator.model, nn.Sequential) else []
-    blocks = [number for number, layer in enumerate(layers) if isinstance(layer, ResnetBlock)]
+    layers = enumerate(generator.model) if isinstance(generator, ResidualGenerator) else ()
+    blocks = [number for number, layer in layers if isinstance(layer, ResnetBlock)]
     if not blocks:
         raise ConfigError(
             "activations are compared along residual blocks, and a U-Net has none; set distill.lambda_features=0"

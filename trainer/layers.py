@@ -66,6 +66,40 @@ def upsampling(kind: str, in_channels: int, out_channels: int, kernel: int, bias
     return nn.ConvTranspose2d(in_channels, out_channels, kernel, 2, padding=1, output_padding=kernel % 2, bias=bias)
 
 
+class ResidualGenerator(nn.Module):
+    """A generator with a chain of residual blocks in `model`."""
+
+    model: nn.Sequential
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Translate [B, input_nc, H, W] to [B, output_nc, H, W]; both sides multiples of `size_multiple`."""
+        return self.finish(self.model(x), x)
+
+    def finish(self, made: Tensor, x: Tensor) -> Tensor:
+        """Make the picture of what `model` makes of `x`; here it is one already."""
+        return made
+
+
+class PixelSkip(nn.Conv2d):
+    """Carries each tile of `factor` x `factor` pixels into channels, as `nn.PixelShuffle` brings them back.
+
+    It begins as the picture itself, or its mean channel where the channels differ, and learns from there.
+    """
+
+    def __init__(self, input_nc: int, output_nc: int, factor: int) -> None:
+        super().__init__(input_nc, output_nc * factor**2, factor, stride=factor, bias=False)
+        self.begin_as_picture()
+
+    @torch.no_grad()
+    def begin_as_picture(self) -> None:
+        """Set the weights to the beginning."""
+        pixels = self.kernel_size[0] ** 2
+        input_nc, output_nc = self.in_channels, self.out_channels // pixels
+        mixed = torch.eye(input_nc) if input_nc == output_nc else torch.full((output_nc, input_nc), 1 / input_nc)
+        tiles = torch.einsum("oi,pq->opiq", mixed, torch.eye(pixels))
+        self.weight.copy_(tiles.reshape(self.weight.shape))
+
+
 class ResnetBlock(nn.Module):
     """Two 3x3 convolutions around a skip connection, with no activation after the sum.
 

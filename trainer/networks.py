@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from ..runtime.errors import ConfigError
 from .config import GENERATORS, NetworksConfig
 from .edge_resnet import EdgeResnetGenerator
-from .layers import ResnetBlock, Tanh, norm_layer, upsampling
+from .layers import PixelSkip, ResidualGenerator, ResnetBlock, Tanh, norm_layer, upsampling
 
 
-class ResnetGenerator(nn.Module):
+class ResnetGenerator(ResidualGenerator):
     """Stem, two strided convolutions, residual blocks at a quarter of the size, two transposed convolutions, tail.
 
     With 9 blocks and ngf 64 it has 11,378,179 parameters; with separable blocks, as mobile_resnet_9blocks, 1,987,075.
@@ -51,10 +51,6 @@ class ResnetGenerator(nn.Module):
             layers += [make_norm(channels // 2), nn.ReLU(True)]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, output_nc, 7), Tanh()]
         self.model = nn.Sequential(*layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Translate [B, input_nc, H, W] to [B, output_nc, H, W]; both sides multiples of 4."""
-        return self.model(x)  # type: ignore[no-any-return]
 
 
 class UnetBlock(nn.Module):
@@ -196,7 +192,10 @@ def build_discriminator(config: NetworksConfig, input_nc: int) -> nn.Module:
 
 
 def init_weights(network: nn.Module, init_type: str, gain: float) -> None:
-    """Initialise as the official code does: convolutions by `init_type`, biases 0, BatchNorm weights N(1, gain)."""
+    """Initialise as the official code does: convolutions by `init_type`, biases 0, BatchNorm weights N(1, gain).
+
+    A `PixelSkip`, which that code has not, begins as the picture.
+    """
     initialise: dict[str, Callable[[Tensor], Tensor]] = {
         "normal": lambda weight: nn.init.normal_(weight, 0.0, gain),
         "xavier": lambda weight: nn.init.xavier_normal_(weight, gain),
@@ -204,7 +203,9 @@ def init_weights(network: nn.Module, init_type: str, gain: float) -> None:
         "orthogonal": lambda weight: nn.init.orthogonal_(weight, gain),
     }
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(module, PixelSkip):
+            module.begin_as_picture()
+        elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             initialise[init_type](module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -7,7 +7,8 @@ from torch import nn
 from cyclegan_edge.runtime.errors import CheckpointError, ConfigError
 from cyclegan_edge.trainer.checkpoint import load_generator
 from cyclegan_edge.trainer.config import NetworksConfig, resolve_config
-from cyclegan_edge.trainer.networks import build_generator
+from cyclegan_edge.trainer.layers import PixelSkip, Tanh
+from cyclegan_edge.trainer.networks import build_generator, init_weights
 
 
 def separable(channels: int) -> int:
@@ -23,7 +24,7 @@ def around_the_blocks(ngf: int) -> int:
 
 
 def edge(blocks: int, channels: int) -> int:
-    return (64 * 3 + 1) * channels + 2 * blocks * (9 * channels + 1) * channels + (9 * channels + 1) * 48
+    return (64 * 3 + 1) * channels + 2 * blocks * (9 * channels + 1) * channels + (9 * channels + 1) * 48 + 16 * 3 * 48
 
 
 @pytest.mark.parametrize(
@@ -32,9 +33,9 @@ def edge(blocks: int, channels: int) -> int:
         ("mobile_resnet_9blocks", 64, 18 * separable(256) + around_the_blocks(64), 1_987_075),
         ("mobile_resnet_6blocks", 64, 12 * separable(256) + around_the_blocks(64), 1_576_963),
         ("mobile_resnet_9blocks", 8, 18 * separable(32) + around_the_blocks(8), 38_723),
-        ("edge_resnet_6blocks", 16, edge(6, 64), 483_184),
-        ("edge_resnet_9blocks", 32, edge(9, 128), 2_736_560),
-        ("edge_resnet_3blocks", 8, edge(3, 32), 75_536),
+        ("edge_resnet_6blocks", 16, edge(6, 64), 485_488),
+        ("edge_resnet_9blocks", 32, edge(9, 128), 2_738_864),
+        ("edge_resnet_3blocks", 8, edge(3, 32), 77_840),
     ],
 )
 def test_parameters_are_those_worked_out_by_hand(generator, ngf, worked_out, expected):
@@ -62,11 +63,28 @@ def test_edge_resnet_convolves_and_normalises_at_a_quarter_of_the_size_only():
     network = build_generator(NetworksConfig(generator="edge_resnet_2blocks", ngf=4), 3, 3)
     shapes = []
     for module in network.modules():
-        if not [*module.children()] and not isinstance(module, nn.PixelShuffle | type(network.model[-1])):
+        if not [*module.children()] and not isinstance(module, nn.PixelShuffle | Tanh):
             module.register_forward_hook(lambda module, taken, given: shapes.append(given.shape[2:]))
     network(torch.zeros(1, 3, 32, 48))
     assert set(shapes) == {(8, 12)}
     assert not any(isinstance(module, nn.ReflectionPad2d) for module in network.modules())
+
+
+@pytest.mark.parametrize(("input_nc", "output_nc"), [(3, 3), (1, 3), (4, 1)])
+def test_edge_resnet_begins_with_the_picture_itself_or_its_mean_channel(input_nc, output_nc):
+    network = build_generator(NetworksConfig(generator="edge_resnet_1blocks", ngf=2), input_nc, output_nc)
+    init_weights(network, "normal", 0.02)
+    nn.init.zeros_(network.model[-1].weight)
+    picture = torch.rand(2, input_nc, 8, 12) * 2 - 1
+    expected = picture if input_nc == output_nc else picture.mean(1, keepdim=True).expand(-1, output_nc, -1, -1)
+    torch.testing.assert_close(network(picture), torch.tanh(expected))
+
+
+def test_a_pixel_skip_carries_tiles_as_pixel_shuffle_brings_them_back():
+    picture = torch.rand(1, 3, 8, 16)
+    made = PixelSkip(3, 3, 4)(picture)
+    assert made.shape == (1, 48, 2, 4)
+    torch.testing.assert_close(nn.functional.pixel_shuffle(made, 4), picture)
 
 
 def test_separable_blocks_are_depthwise_then_pointwise():
