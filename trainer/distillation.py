@@ -29,6 +29,8 @@ from .official import Layer
 
 LOGGER = logging.getLogger(__name__)
 
+# Five times that of CycleGAN: a picture to descend to allows it, and short runs need it (docs/edge.md).
+LEARNING_RATE = 1e-3
 # Shares of the chain of residual blocks after which activations are compared, as the official GAN Compression has them.
 DEPTHS = (0.0, 1 / 3, 2 / 3, 1.0)
 
@@ -183,7 +185,12 @@ def as_taught(source: Path, direction: Direction) -> Layer:
     config = load_generator(source, direction).config
     networks = config.networks.model_dump(exclude={"upsample", "dropout"})  # those are the student's own
     losses = {"gan_mode": config.losses.gan_mode, "lambda_gp": config.losses.lambda_gp, "lambda_identity": 0.0}
-    return {"data": config.data.model_dump(exclude={"dataroot"}), "networks": networks, "losses": losses}
+    return {
+        "data": config.data.model_dump(exclude={"dataroot"}),
+        "networks": networks,
+        "losses": losses,
+        "optim": {"lr": LEARNING_RATE},
+    }
 
 
 def load_teachers(config: TrainConfig) -> dict[Direction, LoadedGenerator]:

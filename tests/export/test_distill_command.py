@@ -43,6 +43,7 @@ def test_a_student_is_a_run_like_any_other(cyclegan, distill, run_folder, dataro
     config = load_checkpoint(student / "checkpoints" / "latest.pt")["config"]
     assert config["networks"] == config["networks"] | {"generator": "resnet_1blocks", "ngf": 2, "ndf": 4}
     assert config["data"]["crop_size"] == 32  # the teacher's
+    assert config["optim"]["lr"] == 1e-3  # a student's own, unless it is told
     assert config["distill"]["teacher"] == str(run_folder)
     assert f'teacher = "{run_folder}"' in (student / "config.toml").read_text()
     assert distill("--max-steps", 3, "--resume") == 0

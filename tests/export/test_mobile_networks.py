@@ -42,6 +42,16 @@ def test_the_graph_holds_no_layer_that_only_moves_values_about(small):
         assert "DepthToSpace" in operators
 
 
+def test_int8_leaves_what_reads_or_writes_pixels_in_float(small):
+    between = {
+        "mobile_resnet_1blocks": ["model.4", "model.7", *(f"model.10.conv_block.{layer}" for layer in (1, 3, 7, 9))],
+        "edge_resnet_2blocks": [f"model.{block}.conv_block.{layer}" for block in (3, 4) for layer in (0, 3)],
+    }
+    found = [*quantisable(onnx.load(small.path)).values()]
+    assert found[: len(between[small.name])] == between[small.name]
+    assert not {"model.0", "model.1", "model.5", "skip", "model.18"} & {*found}
+
+
 def test_int8_and_fp16_pass_their_gates_and_tensorrt_rtx_builds_all(small, pictures, tmp_path):
     calibration = np.stack([np.array(Image.open(path).convert("RGB").resize((32, 32))) for path in pictures])
     integer, half = tmp_path / "int8.onnx", tmp_path / "fp16.onnx"
