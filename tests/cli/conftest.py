@@ -1,10 +1,12 @@
-"""An untrained run and its pictures, for the commands that take either."""
+"""An untrained run and its pictures, for the commands that take either, and a model to translate with."""
 
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper
 from PIL import Image
 
 from cyclegan_edge.trainer.checkpoint import save_checkpoint
@@ -48,3 +50,23 @@ def make_run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(make_run, dataset) -> Path:
     return make_run("t", dataset)
+
+
+@pytest.fixture(scope="session")
+def negative(tmp_path_factory) -> Path:
+    """A foreign model that inverts its picture."""
+    path = tmp_path_factory.mktemp("model") / "negative.onnx"
+    shape = ["batch", "height", "width", 3]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+            helper.make_node("Sub", ["white", "pixels"], ["inverted"]),
+            helper.make_node("Cast", ["inverted"], ["translated"], to=TensorProto.UINT8),
+        ],
+        "negative",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, shape)],
+        [helper.make_tensor_value_info("translated", TensorProto.UINT8, shape)],
+        [helper.make_tensor("white", TensorProto.FLOAT, [], [255.0])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    return path

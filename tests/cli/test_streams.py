@@ -10,34 +10,13 @@ from pathlib import Path
 
 import av
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from cyclegan_edge.runtime.frame import Frame
 from cyclegan_edge.runtime.sources.bars import read_barcode
 from cyclegan_edge.runtime.video import open_video
 
 COMMAND = [sys.executable, "-c", "from cyclegan_edge.cli import main; main()", "translate"]
-
-
-@pytest.fixture(scope="module")
-def negative(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "negative.onnx"
-    shape = ["batch", "height", "width", 3]
-    graph = helper.make_graph(
-        [
-            helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
-            helper.make_node("Sub", ["white", "pixels"], ["inverted"]),
-            helper.make_node("Cast", ["inverted"], ["translated"], to=TensorProto.UINT8),
-        ],
-        "negative",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, shape)],
-        [helper.make_tensor_value_info("translated", TensorProto.UINT8, shape)],
-        [helper.make_tensor("white", TensorProto.FLOAT, [], [255.0])],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
-    return path
 
 
 @pytest.fixture

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from cyclegan_edge.runtime.sinks import write_picture
 from cyclegan_edge.runtime.sources import Frame, read_picture
@@ -25,26 +23,6 @@ def files(folder: Path) -> list[str]:
     """The files of a folder, without a job's manifest."""
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return sorted(name for name in found if not name.endswith(".cyclegan-manifest.jsonl"))
-
-
-@pytest.fixture(scope="module")
-def negative(tmp_path_factory) -> Path:
-    """A foreign model that inverts its picture."""
-    path = tmp_path_factory.mktemp("model") / "negative.onnx"
-    shape = ["batch", "height", "width", 3]
-    graph = helper.make_graph(
-        [
-            helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
-            helper.make_node("Sub", ["white", "pixels"], ["inverted"]),
-            helper.make_node("Cast", ["inverted"], ["translated"], to=TensorProto.UINT8),
-        ],
-        "negative",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, shape)],
-        [helper.make_tensor_value_info("translated", TensorProto.UINT8, shape)],
-        [helper.make_tensor("white", TensorProto.FLOAT, [], [255.0])],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
-    return path
 
 
 @pytest.fixture
