@@ -11,15 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from ..runtime.backends.trt_api import Builder, BuilderConfig, Parser, new_logger
+from ..runtime.backends.trt_api import Builder, BuilderConfig, Parser, load_library, new_logger
 from ..runtime.engine_file import (
     ENGINE_SUFFIX,
-    LIBRARY_NAMES,
     EngineFile,
     Library,
     Profile,
@@ -47,21 +44,6 @@ class EngineOptions:
     tf32: bool = False
     workspace_mib: int | None = None
     compute_capabilities: tuple[str, ...] = ()
-
-
-def load_library(library: Library) -> ModuleType:
-    """Import `tensorrt` or `tensorrt_rtx`.
-
-    Raises:
-        BackendError: it is not installed, or broken.
-    """
-    name = LIBRARY_NAMES[library]
-    try:
-        return import_module(library)
-    except ModuleNotFoundError as error:
-        raise BackendError(f'{name} is not installed; install it with: pip install "cyclegan-edge[{name}]"') from error
-    except Exception as error:  # a broken library may raise anything when it is imported
-        raise BackendError(f"{name} is installed but broken ({error}); install it again") from error
 
 
 def check_options(options: EngineOptions, library: Library, metadata: ArtefactMetadata) -> None:
@@ -206,7 +188,13 @@ def _target(library: Library, capabilities: tuple[str, ...]) -> tuple[str | None
     """
     if library == "tensorrt_rtx":
         return None, capabilities
-    from ..runtime.backends.cuda_memory import open_device
+    try:
+        from ..runtime.backends.cuda_memory import open_device
+    except ImportError as error:
+        raise BackendError(
+            f"CUDA cannot be asked for its GPU ({error}); install cuda-bindings with: pip install "
+            '"cyclegan-edge[tensorrt]"'
+        ) from error
 
     name, capability = open_device(0)
     return name, (capability,)

@@ -89,8 +89,12 @@ def open_backend(
     module, _, attribute = engine.entry.partition(":")
     try:
         load = getattr(import_module(f".{module}", __name__), attribute)
-    except ImportError as error:
-        raise BackendError(f"{engine.name} is installed but broken ({error}); install it again") from error
+    except (ImportError, OSError) as error:  # OSError: a shared library that is missing
+        extra = engine.extras[place.partition(":")[0]]
+        raise BackendError(
+            f"{engine.name} is installed but broken ({error}); "
+            f'install it again with: pip install "cyclegan-edge[{extra}]"'
+        ) from error
     demands = {"live": live} if engine.spins else {}
     opened: Backend = load(path, place, precision, **demands)
     LOGGER.debug("%s runs in %s on %s, precision %s", path.name, opened.name, opened.device, opened.precision)

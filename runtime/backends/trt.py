@@ -3,7 +3,6 @@
 import logging
 import math
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +14,7 @@ from ..errors import ArtefactError, BackendError
 from ..metadata import METADATA_KEY
 from . import cuda_memory as cuda
 from .base import Precision, TensorSpec, only_one
-from .trt_api import Context, Engine, Runtime, new_logger
+from .trt_api import Context, Engine, Runtime, load_library, new_logger
 
 LOGGER = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ class TensorRtBackend:
 
     def __init__(self, path: Path, device: str, precision: Precision) -> None:
         self.name = LIBRARY_NAMES[self.library]
-        trt = import_module(self.library)
+        self._trt = trt = load_library(self.library)
         self._description = read_description(path)
         check_built_for(self._description, path, trt.__version__)
         self.precision = _precision(self._description, precision, path)
@@ -52,7 +51,7 @@ class TensorRtBackend:
         self.device = f"cuda:{self._index}"
         gpu = cuda.open_device(self._index)
         self._logger = new_logger(trt)
-        runtime: Runtime = trt.Runtime(self._logger)
+        runtime = self._start_runtime()
         self._check_device(runtime, plan, path, *gpu)
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
@@ -92,6 +91,13 @@ class TensorRtBackend:
         cuda.release_stream(self._stream)
         del self._context
         self._engine = None
+
+    def _start_runtime(self) -> Runtime:
+        try:
+            runtime: Runtime = self._trt.Runtime(self._logger)
+        except Exception as error:  # pybind11 and each version of the library have their own
+            raise BackendError(f"{self.name} cannot start here: {self._logger.told()}; see: cyclegan doctor") from error
+        return runtime
 
     def _check_device(self, runtime: Runtime, plan: bytes, path: Path, name: str, capability: str) -> None:
         built = self._description
@@ -179,7 +185,7 @@ class TensorRtRtxBackend(TensorRtBackend):
     captures = False
 
     def _check_device(self, runtime: Runtime, plan: bytes, path: Path, name: str, capability: str) -> None:
-        trt = import_module(self.library)
+        trt = self._trt
         validity, bits = runtime.get_engine_validity(plan)
         if validity == trt.EngineValidity.INVALID:
             flags = trt.EngineInvalidityDiagnostics.__members__
@@ -192,10 +198,9 @@ class TensorRtRtxBackend(TensorRtBackend):
             LOGGER.warning("%s would run faster if it were built for %s", path.name, name)
 
     def _create_context(self, engine: Engine) -> Context:
-        trt = import_module(self.library)
         config = engine.create_runtime_config()
         if self._description.profile.is_fixed:
-            config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+            config.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
         context = engine.create_execution_context(config)
         if context is None:
             raise BackendError(f"{self.name} cannot start the engine: {self._logger.told()}; see: cyclegan doctor")

@@ -5,7 +5,12 @@ Neither library has types of its own; a test holds these against the real Tensor
 
 import logging
 from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
 from typing import Any, Protocol
+
+from ..engine_file import LIBRARY_NAMES, Library
+from ..errors import BackendError
 
 LOGGER = logging.getLogger(__name__)
 
@@ -88,6 +93,26 @@ PROTOCOLS: dict[str, type] = {
     "ICudaEngine": Engine,
     "Runtime": Runtime,
 }
+
+
+def load_library(library: Library) -> ModuleType:
+    """Import `tensorrt` or `tensorrt_rtx`.
+
+    Raises:
+        BackendError: it is not installed, or broken, such as one whose shared libraries are missing.
+    """
+    name = LIBRARY_NAMES[library]
+    install = f'pip install "cyclegan-edge[{name}]"'
+    try:
+        trt = import_module(library)
+        if not hasattr(trt, "Runtime"):  # a folder that an uninstallation left can be imported too
+            raise ImportError("there is nothing in it")
+    except ModuleNotFoundError as error:
+        raise BackendError(f"{name} is not installed; install it with: {install}") from error
+    except Exception as error:  # a broken library may raise anything when it is imported
+        reason = " ".join(str(error).split())
+        raise BackendError(f"{name} is installed but broken ({reason}); install it again with: {install}") from error
+    return trt
 
 
 def new_logger(trt: Any) -> Any:

@@ -186,6 +186,24 @@ class Engine:
         return self.context
 
 
+class Runtime:
+    """What loads PLAN, if the library lets it."""
+
+    def __init__(self, library, logger):
+        self.library = library
+        self.logger = logger
+
+    def deserialize_cuda_engine(self, serialized_engine):
+        assert serialized_engine == PLAN
+        self.logger.log(Severity.ERROR, "Wrong magic tag.")
+        self.library.engine = Engine(self.library.cuda, self.logger) if self.library.loads else None
+        return self.library.engine
+
+    def get_engine_validity(self, buffer):
+        assert buffer == PLAN
+        return self.library.validity
+
+
 class Logger:
     Severity: ClassVar = Severity
 
@@ -213,17 +231,14 @@ class Library(ModuleType):
     def __init__(self, cuda):
         super().__init__("double")
         self.cuda = cuda
-        self.loads = True
+        self.starts = self.loads = True
         self.validity = (0, 0)
 
     def Runtime(self, logger):
-        def deserialize(plan):
-            assert plan == PLAN
-            logger.log(Severity.ERROR, "Wrong magic tag.")
-            self.engine = Engine(self.cuda, logger) if self.loads else None
-            return self.engine
-
-        return SimpleNamespace(deserialize_cuda_engine=deserialize, get_engine_validity=lambda plan: self.validity)
+        if not self.starts:
+            logger.log(Severity.ERROR, "CUDA initialization failure with error: 35.")
+            raise TypeError("pybind11::init(): factory function returned nullptr")
+        return Runtime(self, logger)
 
     def nptype(self, dtype):
         return np.dtype(dtype)

@@ -1,8 +1,11 @@
 """The TensorRT backend over doubles; the doubles, and what the code expects, are held against the real TensorRT-RTX."""
 
+import sys
+
 import numpy as np
 import pytest
 
+from cyclegan_edge.runtime import backends
 from cyclegan_edge.runtime.backends import open_backend, trt_api
 from cyclegan_edge.runtime.engine_file import Profile
 from cyclegan_edge.runtime.errors import ArtefactError, BackendError
@@ -66,6 +69,47 @@ def test_a_failing_engine_says_what_it_says(engine, library, noise):
 def test_a_plan_that_does_not_load_is_told(engine, library):
     library.loads = False
     with pytest.raises(ArtefactError, match=r"cannot load .*: Wrong magic tag; export it again"):
+        open_backend(engine())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            'raise ImportError("libnvinfer.so.10: cannot open\\nshared object file")',
+            r"broken \(libnvinfer.* open shared ",
+        ),
+        ('raise OSError("libnvinfer.so.10: cannot open shared object file")', r"broken \(libnvinfer"),
+        ('raise RuntimeError("wrong ABI")', r"broken \(wrong ABI\)"),
+        ("import a_library_of_its_own", "is not installed"),
+        ("", r"broken \(there is nothing in it\)"),
+    ],
+)
+def test_a_library_that_cannot_be_imported_is_one_sentence(engine, library, tmp_path, monkeypatch, content, message):
+    path, name = engine(), library.name
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, name)
+    extra = name.replace("_", "-")
+    with pytest.raises(BackendError, match=rf'^{extra} .*{message}.*: pip install "cyclegan-edge\[{extra}\]"$'):
+        open_backend(path)
+
+
+def test_a_backend_module_that_cannot_be_imported_is_one_sentence(engine, library, monkeypatch):
+    monkeypatch.delitem(sys.modules, "cyclegan_edge.runtime.backends.trt", raising=False)
+    monkeypatch.setitem(sys.modules, "cyclegan_edge.runtime.backends.cuda_memory", None)
+    monkeypatch.delattr(backends, "cuda_memory", raising=False)
+    extra = library.name.replace("_", "-")
+    with pytest.raises(BackendError, match=rf'broken .*cuda_memory.*: pip install "cyclegan-edge\[{extra}\]"$'):
+        open_backend(engine())
+
+
+def test_a_runtime_that_does_not_start_says_why(engine, library):
+    library.starts = False
+    with pytest.raises(
+        BackendError, match=r"cannot start here: CUDA initialization failure with error: 35; see: cyclegan doctor$"
+    ):
         open_backend(engine())
 
 
