@@ -6,6 +6,7 @@ The library is a parameter, `trt`, because both have the same names. A build say
 
 import hashlib
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from ..runtime.engine_file import (
     this_system,
     write_engine,
 )
-from ..runtime.errors import ArtefactError, BackendError, UsageError, replacing
+from ..runtime.errors import ArtefactError, BackendError, OutputError, UsageError, replacing
 from ..runtime.metadata import ArtefactMetadata
 
 LOGGER = logging.getLogger(__name__)
@@ -120,15 +121,15 @@ def build_plan(
     network = parse(trt, graph, logger, builder)
     config = builder.create_builder_config()
     _configure(trt, builder, config, network, options, io)
-    cache = _load_timing_cache(config, timing_cache) if timing_cache else None
+    if timing_cache:
+        _load_timing_cache(config, timing_cache)
     with _progress(trt, title) as monitor:
         config.progress_monitor = monitor
         plan = _interruptible(lambda: builder.build_serialized_network(network, config), monitor)
     if plan is None:
         raise BackendError(f"{trt.__name__} cannot build {title}: {logger.told()}")
-    if timing_cache and cache is not None:
-        with replacing(timing_cache) as partial:
-            partial.write_bytes(bytes(config.get_timing_cache().serialize()))
+    if timing_cache:
+        _save_timing_cache(config, timing_cache)
     return bytes(plan)
 
 
@@ -252,17 +253,43 @@ def _progress(trt: Any, title: str) -> Iterator[Any]:
         yield Monitor()
 
 
-def _timing_cache_path(library: Library, version: str, gpu: str) -> Path:
+def _timing_cache_path(library: Library, version: str, gpu: str) -> Path | None:
     """Return where measured kernel times are kept, which hold for one version on one kind of GPU."""
-    name = "-".join((library, version, gpu.replace(" ", "-")))
-    return Path.home() / ".cache" / "cyclegan-edge" / f"{name}.timing"
+    try:
+        home = Path.home()
+    except RuntimeError:  # a user without a home, as in a container
+        return None
+    name = "-".join((library, version, re.sub(r"[^\w.]+", "-", gpu)))
+    return home / ".cache" / "cyclegan-edge" / f"{name}.timing"
 
 
-def _load_timing_cache(config: BuilderConfig, path: Path) -> Any:
-    stored = path.read_bytes() if path.is_file() else b""
-    cache = config.create_timing_cache(stored)
-    if cache is None or not config.set_timing_cache(cache, False):
-        LOGGER.warning("%s is of no use here and is made anew", path)
-        cache = config.create_timing_cache(b"")
-        config.set_timing_cache(cache, False)
-    return cache
+def _load_timing_cache(config: BuilderConfig, path: Path) -> None:
+    """Give a build the kernel times that earlier ones measured, as far as the library takes them."""
+    try:
+        stored = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        stored = b""
+    except OSError as error:
+        LOGGER.warning("%s cannot be read (%s); kernels are timed anew", path, error.strerror)
+        stored = b""
+    empty = config.create_timing_cache(b"")
+    if stored:
+        cache = config.create_timing_cache(stored)
+        # Of a damaged one the library makes none, or an empty one; it refuses to attach that of another driver.
+        dropped = cache is None or bytes(cache.serialize()) == bytes(empty.serialize()) != stored
+        if not dropped and config.set_timing_cache(cache, False):
+            return
+        LOGGER.warning("%s is damaged or of another driver; kernels are timed anew", path)
+    config.set_timing_cache(empty, False)
+
+
+def _save_timing_cache(config: BuilderConfig, path: Path) -> None:
+    """Keep the kernel times for the next build; the plan is worth having without them."""
+    cache = config.get_timing_cache()
+    if cache is None:
+        return
+    try:
+        with replacing(path) as partial:
+            partial.write_bytes(bytes(cache.serialize()))
+    except OutputError as error:
+        LOGGER.warning("the engine is built, but the next build will time its kernels again: %s", error)
