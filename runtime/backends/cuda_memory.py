@@ -99,15 +99,25 @@ def wait(event: Any) -> None:
 
 
 def capture(run: Callable[[], None], stream: int) -> Any:
-    """Record what `run()` queues on the stream as a graph that can be launched again and again."""
-    call(cudart.cudaStreamBeginCapture, stream, cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal)
+    """Record what `run()` queues on the stream as a graph that can be launched again and again.
+
+    Raises:
+        BackendError: something in it cannot be recorded; the stream goes on as before.
+    """
+    graph = None
     try:
-        run()
+        call(cudart.cudaStreamBeginCapture, stream, cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal)
+        try:
+            run()
+        finally:
+            graph = call(cudart.cudaStreamEndCapture, stream)
+        return call(cudart.cudaGraphInstantiate, graph, 0)
+    except BackendError:
+        cudart.cudaGetLastError()  # takes the error away, or whoever asks next holds it for his own
+        raise
     finally:
-        graph = call(cudart.cudaStreamEndCapture, stream)
-    executable = call(cudart.cudaGraphInstantiate, graph, 0)
-    cudart.cudaGraphDestroy(graph)
-    return executable
+        if graph is not None:
+            cudart.cudaGraphDestroy(graph)
 
 
 def launch(graph: Any, stream: int) -> None:

@@ -38,7 +38,7 @@ class TensorRtBackend:
     """
 
     library: ClassVar[Library] = "tensorrt"
-    captures: ClassVar[bool] = True  # a CUDA graph by itself; TensorRT-RTX has a switch for it
+    captures: bool = True  # a CUDA graph by itself, until that fails; TensorRT-RTX has a switch for it
 
     def __init__(self, path: Path, device: str, precision: Precision) -> None:
         self.name = LIBRARY_NAMES[self.library]
@@ -165,13 +165,17 @@ class TensorRtBackend:
             slot.result = None
 
     def _enqueue(self, slot: _Slot, shape: tuple[int, ...]) -> None:
-        """Queue the computation; of an engine of one shape, as a CUDA graph from the second time on."""
+        """Queue the computation; of an engine of one shape, as a CUDA graph from the second time on where that works."""
         if shape in slot.graphs:
             cuda.launch(slot.graphs[shape], self._stream)
             return
         self._execute()
         if self._description.profile.is_fixed and self.captures:
-            slot.graphs[shape] = cuda.capture(self._execute, self._stream)
+            try:
+                slot.graphs[shape] = cuda.capture(self._execute, self._stream)
+            except BackendError as error:
+                self.captures = False
+                LOGGER.warning("the engine runs without a CUDA graph, which takes it a little longer: %s", error)
 
     def _execute(self) -> None:
         if not self._context.execute_async_v3(self._stream):

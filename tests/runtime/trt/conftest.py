@@ -15,7 +15,15 @@ from cyclegan_edge.runtime.engine_file import EngineFile, Profile, this_system, 
 PLAN = b"a plan"
 FREE = Profile(smallest=(1, 8, 8), commonest=(1, 16, 16), largest=(2, 32, 32))
 OK = SimpleNamespace(name="cudaSuccess")
+NO_CAPTURE = SimpleNamespace(name="cudaErrorStreamCaptureUnsupported")
 NO_DRIVER = SimpleNamespace(name="cudaErrorInsufficientDriver")
+
+
+class Graph:
+    """Work that was recorded; also what can be launched of it."""
+
+    def __init__(self, work):
+        self.work = work
 
 
 class Cuda:
@@ -33,6 +41,9 @@ class Cuda:
         self.streams = 0
         self.launches = 0
         self.events = set()
+        self.graphs = set()
+        self.fails = None  # the name of the step of a capture that goes wrong
+        self.last_error = OK
 
     def cudaGetDeviceCount(self):
         return (OK, self.devices) if self.devices else (NO_DRIVER, None)
@@ -42,6 +53,16 @@ class Cuda:
 
     def cudaGetDeviceProperties(self, index):
         return OK, SimpleNamespace(name=b"NVIDIA Double", major=8, minor=9)
+
+    def cudaGetLastError(self):
+        error, self.last_error = self.last_error, OK
+        return (error,)
+
+    def failure(self, step):
+        """Return the error of a step that shall fail; CUDA keeps it until it is asked for."""
+        if self.fails == step:
+            self.last_error = NO_CAPTURE
+        return self.fails == step
 
     def cudaMalloc(self, size):
         memory = (ctypes.c_uint8 * size)()
@@ -92,26 +113,38 @@ class Cuda:
         return (OK,)
 
     def cudaStreamBeginCapture(self, stream, mode):
+        if self.failure("begin"):
+            return (NO_CAPTURE,)
         self.recording = []
         return (OK,)
 
     def cudaStreamEndCapture(self, stream):
         recorded, self.recording = self.recording, None
-        return OK, recorded
+        if self.failure("end"):
+            return NO_CAPTURE, None
+        return OK, self.graph(recorded)
 
     def cudaGraphInstantiate(self, graph, flags):
-        return OK, graph
+        if self.failure("instantiate"):
+            return NO_CAPTURE, None
+        return OK, self.graph(graph.work)
 
     def cudaGraphDestroy(self, graph):
+        self.graphs.remove(graph)
         return (OK,)
 
-    def cudaGraphExecDestroy(self, graph):
-        return (OK,)
+    cudaGraphExecDestroy = cudaGraphDestroy
 
     def cudaGraphLaunch(self, graph, stream):
+        assert graph in self.graphs
         self.launches += 1
-        self.queue += graph
+        self.queue += graph.work
         return (OK,)
+
+    def graph(self, work):
+        graph = Graph(work)
+        self.graphs.add(graph)
+        return graph
 
     def do(self, work):
         (self.queue if self.recording is None else self.recording).append(work)
@@ -148,7 +181,7 @@ class Context:
         return True
 
     def execute_async_v3(self, stream_handle):
-        if self.broken:
+        if self.broken or (self.cuda.recording is not None and self.cuda.failure("execute")):
             self.logger.log(Severity.ERROR, "Something is\n on fire.")
             return False
         size = int(np.prod(self.shape))

@@ -1,5 +1,6 @@
 """The TensorRT backend over doubles; the doubles, and what the code expects, are held against the real TensorRT-RTX."""
 
+import logging
 import sys
 
 import numpy as np
@@ -42,7 +43,31 @@ def test_one_shape_becomes_a_cuda_graph(engine, library, cuda, noise):
         assert library.engine.config.cuda_graph_strategy == "whole"
 
 
+@pytest.mark.parametrize("step", ["begin", "execute", "end", "instantiate"])
+@pytest.mark.parametrize("library", ["tensorrt"], indirect=True)
+def test_an_engine_that_cannot_be_a_cuda_graph_runs_without(engine, library, cuda, noise, caplog, step):
+    cuda.fails = step
+    backend = open_backend(engine(profile=FIXED))
+    for _ in range(3):
+        batch = noise(3, 8, 8, 3)
+        assert np.array_equal(backend.infer(batch), 255 - batch)
+    (told,) = (record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING)
+    reason = "Something is on fire" if step == "execute" else "cudaErrorStreamCaptureUnsupported"
+    assert told.startswith("the engine runs without a CUDA graph")
+    assert reason in told
+    assert (cuda.launches, cuda.graphs) == (0, set())
+    assert cuda.last_error.name == "cudaSuccess"
+    other = open_backend(engine(profile=FIXED))
+    cuda.fails = None
+    other.infer(noise(3, 8, 8, 3))
+    assert cuda.launches == 1  # one engine's failure is not another's
+
+
 def test_closing_gives_everything_back_and_ends_it(engine, cuda, noise):
+    fixed = open_backend(engine(profile=FIXED))
+    fixed.infer(noise(3, 8, 8, 3))
+    fixed.close()
+    assert (cuda.memory, cuda.events, cuda.graphs, cuda.streams) == ({}, set(), set(), 0)
     backend = open_backend(engine())
     backend.infer(noise(1, 8, 8, 3))
     backend.infer(noise(2, 32, 32, 3))  # needs larger buffers
