@@ -1,9 +1,10 @@
 """What an engine says of itself: `NAME.engine.json` beside the plan `NAME.engine`, which stays as TensorRT wrote it."""
 
 import hashlib
+import json
 import platform
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -12,6 +13,7 @@ from .metadata import ArtefactMetadata
 
 SCHEMA_VERSION = 1
 ENGINE_SUFFIX = ".engine"
+DIGEST_KEY = "description_sha256"  # of all other fields
 
 Library = Literal["tensorrt", "tensorrt_rtx"]
 Shape = tuple[int, int, int]  # batch, height, width
@@ -89,16 +91,18 @@ def write_engine(plan: bytes, description: EngineFile, path: Path) -> None:
     Raises:
         OutputError: a file cannot be written.
     """
+    content = json.loads(description.model_dump_json())
+    content |= {DIGEST_KEY: _digest(content)}
     with replacing(sidecar_path(path)) as sidecar, replacing(path) as partial:
         partial.write_bytes(plan)
-        sidecar.write_text(description.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        sidecar.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def read_description(path: Path) -> EngineFile:
     """Read what lies beside the engine at `path`.
 
     Raises:
-        ArtefactError: it is missing, damaged, or of a newer schema than this version reads.
+        ArtefactError: it is missing, damaged, changed by hand, or of a newer schema than this version reads.
     """
     sidecar = sidecar_path(path)
     try:
@@ -106,7 +110,9 @@ def read_description(path: Path) -> EngineFile:
         version = _Versioned.model_validate_json(text).schema_version
         if version > SCHEMA_VERSION:
             raise ArtefactError(f"{sidecar} was written by a newer cyclegan-edge (schema {version}); upgrade it")
-        return EngineFile.model_validate_json(text)
+        content = json.loads(text)
+        digest = content.pop(DIGEST_KEY, None)
+        description = EngineFile.model_validate(content)
     except FileNotFoundError as error:
         raise ArtefactError(
             f"there is no {sidecar}; an engine needs it beside itself: copy both, or export again"
@@ -117,6 +123,9 @@ def read_description(path: Path) -> EngineFile:
         detail = error.errors()[0]
         where = ".".join(str(part) for part in detail["loc"]) or "the text itself"
         raise ArtefactError(f"{sidecar} is damaged ({where}: {detail['msg']}); export the engine again") from error
+    if digest != _digest(content):
+        raise ArtefactError(f"{sidecar} was changed after it was exported; export the engine again")
+    return description
 
 
 def read_plan(path: Path, description: EngineFile) -> bytes:
@@ -151,6 +160,11 @@ def check_built_for(description: EngineFile, path: Path, version: str) -> None:
     # TensorRT-RTX engines run on Linux and Windows alike.
     if description.library == "tensorrt" and description.system != this_system():
         raise BackendError(f"{path} was built on {description.system} and this machine is {this_system()}; {again}")
+
+
+def _digest(content: dict[str, Any]) -> str:
+    """Return the sha256 of a description's fields, however they are laid out; it finds slips, it is no signature."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 class _Versioned(BaseModel):

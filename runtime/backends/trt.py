@@ -165,7 +165,7 @@ class TensorRtBackend:
             slot.result = None
 
     def _enqueue(self, slot: _Slot, shape: tuple[int, ...]) -> None:
-        """Queue the computation; of an engine of one shape, as a CUDA graph from the second time on where that works."""
+        """Queue the computation; that of one shape as a CUDA graph from the second time on, where that works."""
         if shape in slot.graphs:
             cuda.launch(slot.graphs[shape], self._stream)
             return

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from cyclegan_edge.export.verify import read_metadata
+from cyclegan_edge.runtime.engine_file import read_description, write_engine
 
 
 def names(folder: Path) -> set[str]:
@@ -43,7 +44,7 @@ def test_info_describes_an_engine_without_its_library(cyclegan, run, tmp_path, c
 
 
 def test_an_engine_that_is_not_what_it_was_is_refused_with_the_way_out(cyclegan, run, tmp_path, capsys):
-    trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
     options = ["--to", "tensorrt-rtx", "--size", "32", "--no-verify", "--output", tmp_path]
     assert cyclegan("-q", "export", run, *options) == 0
     (engine,) = tmp_path.glob("*.engine")
@@ -60,9 +61,11 @@ def test_an_engine_that_is_not_what_it_was_is_refused_with_the_way_out(cyclegan,
     engine.write_bytes(plan[:-1])
     assert "was cut short" in refused("info", engine)
     engine.write_bytes(plan)
-    sidecar.write_text(told.replace(f'"library_version": "{trt.__version__}"', '"library_version": "0.9"'))
+    write_engine(plan, read_description(engine).model_copy(update={"library_version": "0.9"}), engine)
     assert "was built with tensorrt-rtx 0.9" in (error := refused("verify", engine, "--reference", run))
     assert "or build it here: cyclegan export SOURCE --to tensorrt-rtx" in error
+    sidecar.write_text(told.replace('"tf32": false', '"tf32": true'))
+    assert "was changed after it was exported; export the engine again" in refused("info", engine)
     sidecar.write_text(told.replace('"largest": [', '"largest": ["many",'))
     assert "is damaged (profile.largest" in refused("verify", engine, "--reference", run)
     sidecar.unlink()

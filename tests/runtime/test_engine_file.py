@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from cyclegan_edge.runtime.backends import open_backend
 from cyclegan_edge.runtime.engine_file import (
+    DIGEST_KEY,
     EngineFile,
     Profile,
     check_built_for,
@@ -93,6 +94,43 @@ def test_a_description_edited_by_hand_is_refused(describe, tmp_path, edit, messa
     sidecar_path(path).write_text(edit(sidecar_path(path).read_text()))
     with pytest.raises(ArtefactError, match=message):
         open_backend(path)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        edited(tf32=True),
+        edited(plan_sha256="0" * 64),
+        edited(note="mine"),
+        lambda text: text.replace('"precision": "fp32"', '"precision": "int8"'),
+        lambda text: text.replace('"note": "passed"', '"note": "failed"'),
+        lambda text: json.dumps({key: value for key, value in json.loads(text).items() if key != DIGEST_KEY}),
+        edited(**{DIGEST_KEY: None}),
+    ],
+)
+def test_a_valid_description_edited_by_hand_is_refused_too(describe, tmp_path, edit):
+    path = tmp_path / "a.engine"
+    write_engine(PLAN, describe(note="passed"), path)
+    text = sidecar_path(path).read_text()
+    sidecar_path(path).write_text(edit(text))
+    assert json.loads(sidecar_path(path).read_text()) != json.loads(text)
+    with pytest.raises(ArtefactError, match=r"json was changed after it was exported; export the engine again"):
+        open_backend(path)
+
+
+def test_a_description_laid_out_otherwise_is_the_same(describe, tmp_path):
+    path = tmp_path / "a.engine"
+    write_engine(PLAN, describe(), path)
+    content = json.loads(sidecar_path(path).read_text())
+    sidecar_path(path).write_text(json.dumps(dict(reversed(content.items()))))
+    assert read_description(path) == describe()
+
+
+def test_what_a_newer_version_says_is_kept_and_covered(describe, tmp_path):
+    path = tmp_path / "a.engine"
+    write_engine(PLAN, describe(psnr_db=float("inf"), lanes=[1, 2.5]), path)
+    write_engine(PLAN, read_description(path), path)
+    assert read_description(path).model_extra == {"psnr_db": None, "lanes": [1, 2.5]}
 
 
 def test_an_engine_alone_is_refused(tmp_path):
