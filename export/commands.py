@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..runtime.metadata import Direction
     from ..trainer.checkpoint import LoadedGenerator
+    from .report import VerificationReport
     from .targets import Product
 
 LOGGER = logging.getLogger(__name__)
@@ -160,7 +161,7 @@ def export(
             products.append(product)
     if as_json:
         click.echo(json.dumps([_as_dict(product) for product in products]))
-    _fail_if_missed([product.path for product in products if product.report and not product.report.passed])
+    _fail_if_missed({product.path: product.report for product in products if product.report})
 
 
 @click.command()
@@ -198,19 +199,19 @@ def verify(
 
     metadata = read_metadata(artefact)
     generator = load_generator(reference.resolve(), metadata.direction, metadata.source.weights)
-    if calibration:
-        seen = read_calibration(_named_pictures(calibration), generator, metadata.size)
-        generator = freeze_norms(generator, seen)
+    calibrating = _named_pictures(calibration) if calibration else []
+    if calibrating:
+        generator = freeze_norms(generator, read_calibration(calibrating, generator, metadata.size))
     pictures = _pictures(images, generator)
     with spinner(f"verifying {artefact.name}"):
-        report = verify_artefact(artefact, generator, pictures, backend=backend)
+        report = verify_artefact(artefact, generator, pictures, calibration=calibrating, backend=backend)
     if page:
         save_page(report, page)
     if as_json:
         click.echo(report.model_dump_json())
     else:
         _print(report_table(report))
-    _fail_if_missed([] if report.passed else [artefact])
+    _fail_if_missed({artefact: report})
 
 
 def _check_verifiable(no_verify: bool, images: Path | None) -> None:
@@ -277,10 +278,13 @@ def _print(table: "Table") -> None:
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
-def _fail_if_missed(paths: list[Path]) -> None:
-    if paths:
-        names = ", ".join(path.name for path in paths)
-        raise CycleganError(f"{names}: not the same as PyTorch within the gate; the file is kept, do not ship it")
+def _fail_if_missed(reports: "dict[Path, VerificationReport]") -> None:
+    failed = {path.name: report for path, report in reports.items() if not report.passed}
+    missed = ", ".join(name for name, report in failed.items() if not all(row.passed for row in report.comparisons))
+    if missed:
+        raise CycleganError(f"{missed}: not the same as PyTorch within the gate; the file is kept, do not ship it")
+    if failed:
+        raise CycleganError(f"{', '.join(failed)}: no real picture to judge it on; the file is kept, give --images")
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The first layer at which an artefact leaves PyTorch, found by comparing what lies between the layers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def find_divergence(
     if layers is None:
         counts = f"{len(nodes)} and {len(expected)}"
         return _untold(backend, precision, f"the graph has other layers than PyTorch's network ({counts})")
-    tolerance = TOLERANCES[precision if precision == "bf16" else metadata.precision]
+    tolerance = tolerance_of(metadata.precision, precision)
     asked: Precision = "bf16" if precision == "bf16" else "fp32"
     given = picture if metadata.io == "uint8" else encode(picture)
     deviations: dict[int, float] = {}
@@ -79,6 +80,17 @@ def find_divergence(
         deviation=deviations[bad],
         deviation_before=deviations.get(good),
     )
+
+
+def tolerance_of(artefact: str, engine: str) -> float:
+    """Return the relative deviation that the coarser of two precisions explains: the artefact's and the engine's."""
+    return max(TOLERANCES[artefact], TOLERANCES.get(engine, 0.0))
+
+
+def only_batches(batches: Sequence[int], backend: str, precision: str) -> Divergence:
+    """Say that every picture passed by itself, so that there is no layer to be found with one."""
+    sizes = ", ".join(map(str, batches))
+    return _untold(backend, precision, f"single pictures pass and batches of {sizes} miss, so pictures are mixed there")
 
 
 def _untold(backend: str, precision: str, what: str) -> Divergence:

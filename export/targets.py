@@ -130,7 +130,7 @@ class _Maker:
         """Compare an artefact with PyTorch, if that was asked for."""
         if not self.request.verify:
             return None
-        report = verify_artefact(path, self.generator, self.pictures)
+        report = verify_artefact(path, self.generator, self.pictures, calibration=self.request.calibration)
         return report.model_copy(update={"quantisation": quantisation})
 
 

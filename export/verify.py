@@ -4,41 +4,35 @@ import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx
-import torch
-from numpy.typing import NDArray
 
 from .. import __version__
 from ..runtime.backends import available_backends, open_backend
 from ..runtime.backends.base import Backend, Precision
-from ..runtime.contract import Picture, decode, encode
 from ..runtime.doctor import gpus, machine
 from ..runtime.engine_file import ENGINE_SUFFIX, read_description, write_engine
 from ..runtime.errors import ArtefactError, BackendError, UsageError
 from ..runtime.metadata import ArtefactMetadata, parse_metadata
 from ..trainer.checkpoint import LoadedGenerator
-from ..trainer.metrics import psnr, ssim
+from ..trainer.pictures import Pixels
 from .cases import Case, make_cases, read_pictures
-from .divergence import find_divergence
+from .compare import Opened, Outcome, compare_batches
+from .divergence import find_divergence, only_batches
 from .onnx_export import source_of, write_onnx
 from .probe import last_tanh, open_at
 from .report import (
     GATES,
+    LARGE,
     UNDETERMINED,
-    Comparison,
     Divergence,
     Gate,
-    TanhDifference,
     VerificationReport,
-    WorstPicture,
+    judged,
 )
 from .report_page import save_beside
 
@@ -46,36 +40,21 @@ LOGGER = logging.getLogger(__name__)
 
 # What each engine is made to compute in; always on the CPU, so that the outcome does not depend on the GPU at hand.
 PRECISIONS: dict[str, tuple[Precision, ...]] = {"onnxruntime": ("fp32",), "openvino": ("fp32", "bf16")}
-BATCHES = (1, 2)
-SSIM_WINDOW = 11
-
-Values = NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """An artefact in an engine; `view` is its graph cut behind tanh, where pixels hide what that gives."""
-
-    backend: Backend
-    view: Backend | None
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """A comparison, and what was compared."""
-
-    comparison: Comparison
-    case: Case
-    result: Picture
 
 
 def verify_artefact(
-    path: Path, generator: LoadedGenerator, pictures: Sequence[Path] = (), *, backend: str = "auto"
+    path: Path,
+    generator: LoadedGenerator,
+    pictures: Sequence[Path] = (),
+    *,
+    calibration: Sequence[Path] = (),
+    backend: str = "auto",
 ) -> VerificationReport:
     """Compare an artefact with `generator` in FP32 on noise, on constant pictures and on up to four of `pictures`.
 
-    Every input goes in at two sizes (one where the artefact pins it) and in batches of 1 and 2; PyTorch takes one
-    picture at a time, so a batch must also equal its pictures alone. `backend` "auto" means every engine installed.
+    `make_cases` says in which sizes and batches. PyTorch takes one picture at a time, so a batch must also equal its
+    pictures alone. The pictures of `calibration` stand in where there are no others. `backend` "auto" means every
+    engine installed. What is not judged does not pass: INT8 has a gate on real pictures only.
 
     Raises:
         ArtefactError: the artefact cannot be loaded, or is not ours.
@@ -84,26 +63,27 @@ def verify_artefact(
     """
     metadata = read_metadata(path)
     _check_same_kind(metadata, generator, path)
-    readable, notes = read_pictures(pictures, metadata.input_channels)
-    if not readable:
-        notes.append("no real picture was at hand: compared on synthetic pictures only")
+    readable, notes = _real_pictures(pictures, calibration, metadata.input_channels)
     if metadata.source.sha256 != generator.sha256:
         notes.append(f"{path.name} was made from another checkpoint than this {generator.name}")
-    cases = list(make_cases(metadata, generator, list(readable.values())))
+    profile = read_description(path).profile if path.suffix.lower() == ENGINE_SUFFIX else None
+    cases = list(make_cases(metadata, generator, list(readable.values()), profile))
     found = [
         outcome
         for opened in _engines(path, metadata, backend, notes)
         for case in cases
-        for outcome in _compare_batches(opened, metadata, case, _gate(case.kind, metadata, opened.backend, generator))
+        for outcome in compare_batches(opened, metadata.io, case, _gate(case, metadata, opened.backend, generator))
     ]
+    comparisons = tuple(outcome.comparison for outcome in found)
+    if not judged(comparisons):
+        notes.append("INT8 is judged on real pictures, and there was none: give some with --images")
     for note in notes:
         LOGGER.warning("%s", note)
-    comparisons = tuple(outcome.comparison for outcome in found)
-    worst = max(found, key=_badness)
+    worst = max(found, key=lambda outcome: outcome.badness)
     return VerificationReport(
-        passed=all(comparison.passed for comparison in comparisons),
+        passed=bool(judged(comparisons)) and all(comparison.passed for comparison in comparisons),
         divergences=_divergences(path, metadata, generator, found),
-        worst=_worst_picture(worst),
+        worst=worst.worst_picture(),
         machine={"gpu": _gpu(), "TF32": _tf32(path)} | {key: str(value) for key, value in machine().items()},
         artefact=path.name,
         artefact_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -149,7 +129,24 @@ def read_metadata(path: Path) -> ArtefactMetadata:
         if metadata is None:
             raise ArtefactError(f"{path} does not say which checkpoint it came from; only files of cyclegan export do")
         _check_tensors(metadata, backend, path)
+    _check_precision(metadata, path)
     return metadata
+
+
+def _real_pictures(
+    pictures: Sequence[Path], calibration: Sequence[Path], channels: int
+) -> tuple[dict[str, Pixels], list[str]]:
+    """Read the pictures to verify with, or for want of any the calibration's, and say what must be known of them."""
+    readable, notes = read_pictures(pictures, channels)
+    if not readable and calibration:
+        readable, others = read_pictures(calibration, channels)
+        notes += [
+            *others,
+            "no other picture was at hand: compared on those of --calibration, which favour the artefact",
+        ]
+    if not readable:
+        notes.append("no real picture was at hand: compared on synthetic pictures only")
+    return readable, notes
 
 
 def _check_tensors(metadata: ArtefactMetadata, backend: Backend, path: Path) -> None:
@@ -159,6 +156,22 @@ def _check_tensors(metadata: ArtefactMetadata, backend: Backend, path: Path) -> 
         told = ("uint8", (None, *sides, channels)) if metadata.io == "uint8" else ("float32", (None, channels, *sides))
         if told != (found.dtype, found.shape):
             raise ArtefactError(f"{path} is not what its metadata says: it has {found}; export the checkpoint again")
+
+
+def _check_precision(metadata: ArtefactMetadata, path: Path) -> None:
+    """Make sure that no gate is looser than what the graph computes in: its convolutions tell."""
+    graph = onnx.load(path).graph
+    weights = {node.input[1] for node in graph.node if node.op_type in ("Conv", "ConvTranspose")}
+    types = {tensor.data_type for tensor in graph.initializer if tensor.name in weights}
+    if any(node.op_type == "DequantizeLinear" for node in graph.node):
+        found = "int8"
+    else:
+        found = "fp16" if onnx.TensorProto.FLOAT16 in types else "fp32"
+    if found != metadata.precision:
+        raise ArtefactError(
+            f"{path} is not what its metadata says: it computes in {found}, not {metadata.precision}; "
+            "export the checkpoint again"
+        )
 
 
 def _check_same_kind(metadata: ArtefactMetadata, generator: LoadedGenerator, path: Path) -> None:
@@ -177,11 +190,11 @@ def _check_same_kind(metadata: ArtefactMetadata, generator: LoadedGenerator, pat
         )
 
 
-def _engines(path: Path, metadata: ArtefactMetadata, backend: str, notes: list[str]) -> Iterator[_Opened]:
+def _engines(path: Path, metadata: ArtefactMetadata, backend: str, notes: list[str]) -> Iterator[Opened]:
     """Open the artefact in every engine and precision in turn; one that this CPU does not have becomes a note."""
     if path.suffix.lower() == ENGINE_SUFFIX:
         with closing(open_backend(path, backend=backend)) as opened:
-            yield _Opened(opened, None)
+            yield Opened(opened, None)
         return
     model = onnx.load(path)
     tanh = last_tanh(model) if metadata.io == "uint8" else None
@@ -196,97 +209,42 @@ def _engines(path: Path, metadata: ArtefactMetadata, backend: str, notes: list[s
                 continue
             cut = open_at(model, tanh, backend=engine, precision=precision) if tanh else nullcontext()
             with closing(opened), cut as view:
-                yield _Opened(opened, view)
+                yield Opened(opened, view)
 
 
-def _gate(kind: str, metadata: ArtefactMetadata, opened: Backend, generator: LoadedGenerator) -> Gate:
+def _gate(case: Case, metadata: ArtefactMetadata, opened: Backend, generator: LoadedGenerator) -> Gate:
     """Return the gate of the coarser precision; INT8 is judged on what it was calibrated for, real pictures."""
-    if kind == "constant" and generator.config.networks.norm == "instance":
+    if case.kind == "constant" and generator.config.networks.norm == "instance":
         return UNDETERMINED
     if metadata.precision == "int8":
-        return GATES["int8"] if kind == "pictures" else UNDETERMINED
-    return GATES[opened.precision if opened.precision in ("bf16", "tf32") else metadata.precision]
-
-
-def _compare_batches(opened: _Opened, metadata: ArtefactMetadata, case: Case, gate: Gate) -> Iterator[_Outcome]:
-    """Compare a case in batches of every size; each must also equal the engine's own batches of one."""
-    alone: Picture | None = None
-    for batch in BATCHES:
-        result, values = _translate(opened, metadata, case.frames, batch)
-        alone = result if alone is None else alone
-        yield _Outcome(_compare(opened.backend, case, batch, gate, result, values, alone), case, result)
-
-
-def _compare(
-    backend: Backend, case: Case, batch: int, gate: Gate, result: Picture, values: Values | None, alone: Picture
-) -> Comparison:
-    difference = np.abs(result.astype(np.int16) - case.expected)
-    worst_psnr = _worst_psnr(result, case.expected)
-    ours, theirs = (torch.from_numpy(frames).permute(0, 3, 1, 2) for frames in (result, case.expected))
+        return GATES["int8"] if case.kind == "pictures" else UNDETERMINED
+    coarser = opened.precision if opened.precision in ("bf16", "tf32") else metadata.precision
     height, width = case.frames.shape[1:3]
-    max_lsb = int(difference.max())
-    alone_lsb = int(np.abs(result.astype(np.int16) - alone).max())
-    blank = _is_blank(result) & ~_is_blank(case.expected)
-    if values is not None:
-        blank |= ~np.isfinite(values).all(axis=(1, 2, 3))
-    passed = gate.admits(max_lsb, worst_psnr) and gate.admits(alone_lsb, _worst_psnr(result, alone))
-    return Comparison(
-        engine=backend.name,
-        precision=backend.precision,
-        input=case.kind,
-        size=(height, width),
-        batch=batch,
-        max_lsb=max_lsb,
-        mean_lsb=float(difference.mean()),
-        p999_lsb=float(np.percentile(difference, 99.9)),
-        tanh=None if values is None else TanhDifference.of(np.abs(_finite(values) - case.values)),
-        alone_lsb=alone_lsb,
-        equal_share=float((difference == 0).all(axis=-1).mean()),
-        psnr_db=worst_psnr,
-        ssim=float(ssim(ours, theirs).min()) if min(height, width) >= SSIM_WINDOW else None,
-        blank_frames=int(blank.sum()),
-        gate=gate,
-        passed=not blank.any() and passed,
-    )
-
-
-def _worst_psnr(result: Picture, truth: Picture) -> float | None:
-    """Return the lowest PSNR of any picture in dB, None where all are identical."""
-    ours, theirs = (torch.from_numpy(frames).permute(0, 3, 1, 2) for frames in (result, truth))
-    worst = float(psnr(ours, theirs).min())
-    return worst if np.isfinite(worst) else None
-
-
-def _badness(outcome: _Outcome) -> tuple[bool, bool, float]:
-    """Order outcomes: those that missed first, real pictures before others, then by PSNR."""
-    row = outcome.comparison
-    return not row.passed, row.gate != UNDETERMINED, -(row.psnr_db or np.inf)
-
-
-def _worst_picture(outcome: _Outcome) -> WorstPicture:
-    """Pick the picture that differs most of the worst outcome."""
-    case, row = outcome.case, outcome.comparison
-    errors = np.square(outcome.result.astype(np.float32) - case.expected).mean(axis=(1, 2, 3))
-    index = int(errors.argmax())
-    return WorstPicture.of(
-        f"{row.engine} {row.precision}", case.kind, case.frames[index], case.expected[index], outcome.result[index]
-    )
+    if coarser == "fp32" and height * width >= LARGE and opened.name != "onnxruntime":
+        return GATES["fp32 large"]
+    return GATES[coarser]
 
 
 def _divergences(
-    path: Path, metadata: ArtefactMetadata, generator: LoadedGenerator, found: list[_Outcome]
+    path: Path, metadata: ArtefactMetadata, generator: LoadedGenerator, found: list[Outcome]
 ) -> tuple[Divergence, ...]:
     """Name the first layer that differs, of each engine that missed a gate; an engine file shows no layers."""
     if path.suffix.lower() == ENGINE_SUFFIX:
         return ()
-    missed: dict[tuple[str, str], _Outcome] = {}
+    missed: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in found:
         if not outcome.comparison.passed:
-            missed.setdefault((outcome.comparison.engine, outcome.comparison.precision), outcome)
-    return tuple(
-        find_divergence(path, metadata, generator, outcome.case.frames[:1], backend=engine, precision=precision)
-        for (engine, precision), outcome in missed.items()
-    )
+            missed.setdefault((outcome.comparison.engine, outcome.comparison.precision), []).append(outcome)
+    divergences = []
+    for (engine, precision), outcomes in missed.items():
+        singles = [outcome for outcome in outcomes if outcome.comparison.batch == 1]
+        if not singles:
+            divergences.append(only_batches(sorted({each.comparison.batch for each in outcomes}), engine, precision))
+            continue
+        worst = max(singles, key=lambda outcome: outcome.badness)
+        frame = worst.case.frames[worst.worst_frame][None]
+        divergences.append(find_divergence(path, metadata, generator, frame, backend=engine, precision=precision))
+    return tuple(divergences)
 
 
 def _tf32(path: Path) -> str:
@@ -300,33 +258,6 @@ def _gpu() -> str:
         return gpus()
     except OSError:
         return "none"
-
-
-def _translate(
-    opened: _Opened, metadata: ArtefactMetadata, frames: Picture, batch: int
-) -> tuple[Picture, Values | None]:
-    """Run the frames through an engine in batches; returns the pixels, and what tanh gave where that can be seen.
-
-    The graph that is cut for it translates one by one only: batches are held to that in pixels.
-    """
-    batches = np.split(frames, len(frames) // batch)
-    if metadata.io == "float":
-        values = np.concatenate([opened.backend.infer(encode(part)) for part in batches])
-        return decode(_finite(values)), values
-    seen = np.concatenate([opened.view.infer(part) for part in batches]) if opened.view and batch == 1 else None
-    return np.concatenate([opened.backend.infer(part) for part in batches]), seen
-
-
-def _finite(values: Values) -> Values:
-    """Put the value of a black pixel for what is no number, and the nearest end for what is infinite."""
-    return np.nan_to_num(values, nan=-1, posinf=1, neginf=-1)
-
-
-def _is_blank(frames: Picture) -> NDArray[np.bool_]:
-    """Tell for every frame whether it is black or white throughout, as a value that is not finite becomes."""
-    lowest, highest = frames.min(axis=(1, 2, 3)), frames.max(axis=(1, 2, 3))
-    blank: NDArray[np.bool_] = np.logical_or(highest == 0, lowest == 255)
-    return blank
 
 
 _owners = cache(packages_distributions)  # of modules; it reads every package that is installed

@@ -159,24 +159,53 @@ def test_an_engine_without_a_gpu_is_one_sentence(generator, exported, tmp_path):
 
 
 class OnAGpu:
-    """What an engine is where it runs: its graph, under the engine's name."""
+    """What an engine is where it runs: its graph, under the engine's name, within its profile."""
 
     name, device, precision = "tensorrt-rtx", "cuda:0", "tf32"
 
-    def __init__(self, graph):
+    def __init__(self, graph, profile):
         self.graph = graph
+        self.profile = profile
 
     def infer(self, batch):
+        shape = (min(len(batch), self.profile.largest[0]), *batch.shape[1:3])
+        if not self.profile.admits(shape):
+            raise BackendError(f"this engine takes batches of {self.profile}, not {shape}")
         return self.graph.infer(batch)
 
     def close(self):
         self.graph.close()
 
 
+def run_as_engine(monkeypatch, graph, profile):
+    """Have engines that are opened to be verified run as their graph, on the CPU."""
+    monkeypatch.setattr(
+        verify, "open_backend", lambda path, **_: OnAGpu(open_backend(graph, backend="onnxruntime"), profile)
+    )
+
+
+@pytest.mark.parametrize(
+    ("shapes", "seen"),
+    [
+        (((1, 64, 64), (1, 64, 64), (1, 96, 64)), {(1, 64, 64): 3, (1, 96, 64): 1}),  # all above the crop size
+        (((1, 8, 8), (1, 16, 16), (3, 16, 16)), {(1, 8, 8): 3, (3, 8, 8): 3, (1, 16, 16): 3, (3, 16, 16): 3}),
+        (((2, 16, 16), (2, 16, 16), (4, 16, 16)), {(2, 16, 16): 3, (4, 16, 16): 3}),
+    ],
+    ids=["large", "small", "batches"],
+)
+def test_an_engine_is_verified_at_what_its_profile_takes(generator, exported, tmp_path, monkeypatch, shapes, seen):
+    profile = Profile(smallest=shapes[0], commonest=shapes[1], largest=shapes[2])
+    path, _ = build(exported(generator), tmp_path, EngineOptions(profile))
+    run_as_engine(monkeypatch, exported(generator), profile)
+    report = verify.verify_artefact(path, generator)
+    assert report.passed
+    assert Counter((row.batch, *row.size) for row in report.comparisons) == seen
+
+
 def test_an_engine_that_runs_is_verified_itself(generator, exported, tmp_path, monkeypatch):
     graph = exported(generator, size=(32, 48))
     path, _ = build(graph, tmp_path, EngineOptions(FIXED.profile, tf32=True))
-    monkeypatch.setattr(verify, "open_backend", lambda path, **_: OnAGpu(open_backend(graph, backend="onnxruntime")))
+    run_as_engine(monkeypatch, graph, FIXED.profile)
     report = verify.verify_artefact(path, generator)
     assert report.passed
     assert {(row.engine, row.precision) for row in report.comparisons} == {("tensorrt-rtx", "tf32")}

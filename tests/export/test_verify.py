@@ -14,6 +14,7 @@ from cyclegan_edge.export.report import (
     UNDETERMINED,
     Gate,
     VerificationReport,
+    judged,
     report_path,
     report_table,
 )
@@ -35,10 +36,6 @@ def report(generator, exported, pictures):
     return verify_artefact(exported(generator), generator, pictures)
 
 
-def judged(report):
-    return [row for row in report.comparisons if row.gate != UNDETERMINED]
-
-
 def save(model, path):
     onnx.save(model, path)
     return path
@@ -48,14 +45,14 @@ def test_an_fp32_artefact_is_pytorch_within_one_lsb_in_every_engine(report, pict
     assert report.passed
     assert report.notes == () or "bf16 was left out" in report.notes[0]
     assert report.pictures == tuple(path.name for path in pictures[:4])
-    in_fp32 = [row for row in judged(report) if row.precision == "fp32"]
+    in_fp32 = [row for row in judged(report.comparisons) if row.precision == "fp32"]
     assert {(row.engine, row.precision) for row in in_fp32} == FP32_ENGINES
     assert all(row.max_lsb <= 1 and row.gate == GATES["fp32"] for row in in_fp32)
     assert all(row.psnr_db is None or row.psnr_db > 70 for row in in_fp32)
     assert all(row.ssim > 0.9999 and row.equal_share > 0.99 for row in in_fp32)
 
 
-def test_every_engine_takes_every_input_at_two_sizes_in_two_batches(report):
+def test_every_engine_takes_every_input_at_two_sizes_in_two_batches_and_a_picture_at_a_larger_one(report):
     seen = {(row.engine, row.precision, row.input, row.size, row.batch) for row in report.comparisons}
     engines = {(row.engine, row.precision) for row in report.comparisons}
     assert engines >= FP32_ENGINES
@@ -65,7 +62,7 @@ def test_every_engine_takes_every_input_at_two_sizes_in_two_batches(report):
         for kind in ("noise", "gradient", "constant", "pictures")
         for size in ((32, 32), (32, 36))
         for batch in (1, 2)
-    }
+    } | {(*engine, "pictures", (64, 64), 1) for engine in engines}
     assert len(report.comparisons) == len(seen)
 
 
@@ -79,7 +76,7 @@ def test_what_tanh_gives_is_compared_before_it_is_rounded_to_pixels(report):
 
 
 def test_bf16_is_compared_under_its_own_gate_or_said_to_be_missing(report):
-    rows = [row for row in judged(report) if row.precision == "bf16"]
+    rows = [row for row in judged(report.comparisons) if row.precision == "bf16"]
     assert bool(rows) != any("openvino in bf16 was left out" in note for note in report.notes)
     assert all(row.gate == GATES["bf16"] and row.psnr_db >= 40 for row in rows)
 
@@ -111,8 +108,8 @@ def test_every_kind_of_artefact_passes(generator, exported, pictures, options):
     report = verify_artefact(exported(generator, **options), generator, pictures)
     assert report.passed
     gate = GATES[options.get("precision", "fp32")]
-    assert {row.gate for row in judged(report) if row.precision != "bf16"} == {gate}
-    sizes = {options["size"]} if "size" in options else {(32, 32), (32, 36)}
+    assert {row.gate for row in judged(report.comparisons) if row.precision != "bf16"} == {gate}
+    sizes = {options["size"]} if "size" in options else {(32, 32), (32, 36), (64, 64)}
     assert {row.size for row in report.comparisons} == sizes
     assert {row.batch for row in report.comparisons} == {1, 2}
     if options.get("io") == "float":
@@ -193,7 +190,8 @@ def test_a_number_that_is_none_is_seen_behind_pixels(generator, exported, tmp_pa
     model = onnx.load(exported(generator))
     changed(model, "generator.model.18.bias", lambda bias: bias * np.float32("nan"))
     report = verify_artefact(save(model, tmp_path / "nan.onnx"), generator, backend="onnxruntime")
-    assert {row.blank_frames for row in report.comparisons if row.batch == 1} == {2}
+    singles = [row for row in report.comparisons if row.batch == 1]
+    assert {(row.size, row.blank_frames) for row in singles} == {((32, 32), 2), ((32, 36), 2), ((64, 64), 1)}
 
 
 def black(result):
@@ -214,8 +212,9 @@ def test_a_frame_that_is_black_or_not_finite_fails_even_where_no_number_is_gated
 ):
     tamper_with(monkeypatch, tamper)
     report = verify_artefact(exported(generator, io=io), generator, backend="onnxruntime")
-    assert [row.passed for row in report.comparisons] == [False] * 12
-    assert {(row.batch, row.blank_frames) for row in report.comparisons} == {(1, 2), (2, 1)}
+    assert [row.passed for row in report.comparisons] == [False] * 13
+    small = [row for row in report.comparisons if row.size != (64, 64)]
+    assert {(row.batch, row.blank_frames) for row in small} == {(1, 2), (2, 1)}
 
 
 def test_a_batch_that_mixes_its_pictures_is_caught(generator, exported, monkeypatch):
@@ -225,9 +224,11 @@ def test_a_batch_that_mixes_its_pictures_is_caught(generator, exported, monkeypa
         lambda *args, **options: Faulty(open_backend(*args, **options), lambda batch: batch[::-1]),
     )
     report = verify_artefact(exported(generator), generator, backend="onnxruntime")
-    assert {row.batch for row in judged(report) if row.passed} == {1}
-    assert {row.batch for row in judged(report) if not row.passed} == {2}
-    assert {row.alone_lsb > 1 for row in judged(report) if row.batch == 2} == {True}
+    assert {row.batch for row in judged(report.comparisons) if row.passed} == {1}
+    assert {row.batch for row in judged(report.comparisons) if not row.passed} == {2}
+    assert {row.alone_lsb > 1 for row in judged(report.comparisons) if row.batch == 2} == {True}
+    (divergence,) = report.divergences
+    assert "single pictures pass and batches of 2 miss" in str(divergence)
 
 
 @pytest.mark.parametrize(
@@ -250,6 +251,7 @@ def test_the_gates(precision, max_lsb, psnr_db, admitted):
 def test_the_gates_in_words():
     assert {name: str(gate) for name, gate in GATES.items()} == {
         "fp32": "≤ 1 LSB",
+        "fp32 large": "≥ 45 dB",
         "fp16": "≥ 40 dB",
         "bf16": "≥ 40 dB",
         "tf32": "≥ 45 dB",
@@ -302,6 +304,64 @@ def test_an_unknown_engine_is_refused(generator, exported):
         verify_artefact(exported(generator), generator, backend="openvin")
 
 
+@pytest.fixture(scope="module")
+def moved(make_run):
+    """A run whose pictures are no longer where it learnt from them."""
+    return make_run("moved", data={"dataroot": "/absent"})
+
+
+@pytest.fixture(scope="module")
+def int8(cyclegan, moved, emoji, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("int8")
+    options = ["--precision", "int8", "--calibration", emoji / "trainA", "--output", folder]
+    assert cyclegan("-q", "export", moved, *options) == 0
+    return folder / "moved-AtoB-int8.onnx"
+
+
+def test_int8_is_judged_on_its_calibration_pictures_where_there_are_no_others(int8, emoji):
+    report = VerificationReport.model_validate_json(report_path(int8).read_text())
+    assert report.passed
+    assert {row.input for row in judged(report.comparisons)} == {"pictures"}
+    assert set(report.pictures) <= {path.name for path in (emoji / "trainA").iterdir()}
+    assert any("compared on those of --calibration" in note for note in report.notes)
+    assert read_metadata(int8).verification.passed
+
+
+def test_what_nothing_was_judged_of_does_not_pass(cyclegan, moved, int8, emoji, capsys):
+    verify_it = ["-q", "verify", int8, "--reference", moved, "--backend", "onnxruntime", "--json"]
+    assert cyclegan(*verify_it) == 1
+    captured = capsys.readouterr()
+    assert "moved-AtoB-int8.onnx: no real picture to judge it on; the file is kept, give --images" in captured.err
+    report = VerificationReport.model_validate_json(captured.out)
+    assert not report.passed
+    assert not report.summary().passed
+    assert all(row.passed for row in report.comparisons)
+    assert any("INT8 is judged on real pictures, and there was none" in note for note in report.notes)
+    assert cyclegan(*verify_it, "--images", emoji / "testA") == 0
+
+
+def edited(path, folder, told, instead):
+    """Change the metadata by hand."""
+    model = onnx.load(path)
+    (entry,) = model.metadata_props
+    assert told in entry.value
+    entry.value = entry.value.replace(told, instead)
+    return save(model, folder / "edited.onnx")
+
+
+def test_an_int8_file_that_says_to_be_fp32_is_refused(generator, int8, tmp_path):
+    path = edited(int8, tmp_path, '"precision":"int8"', '"precision":"fp32"')
+    with pytest.raises(ArtefactError, match="it computes in int8, not fp32"):
+        verify_artefact(path, generator)
+
+
+@pytest.mark.parametrize(("found", "told"), [("fp32", "int8"), ("fp32", "fp16"), ("fp16", "int8"), ("fp16", "fp32")])
+def test_a_precision_that_the_graph_belies_is_refused(generator, exported, tmp_path, found, told):
+    path = edited(exported(generator, precision=found), tmp_path, f'"precision":"{found}"', f'"precision":"{told}"')
+    with pytest.raises(ArtefactError, match=f"not what its metadata says: it computes in {found}, not {told}; export"):
+        verify_artefact(path, generator)
+
+
 def test_the_report_is_stored_beside_the_artefact_and_its_summary_inside(generator, exported, report, tmp_path):
     path = tmp_path / "run-AtoB-fp32.onnx"
     shutil.copyfile(exported(generator), path)
@@ -322,7 +382,7 @@ def test_the_report_is_stored_beside_the_artefact_and_its_summary_inside(generat
     summary = read_metadata(path).verification
     assert summary.passed
     assert {"onnxruntime fp32", "openvino fp32"} <= set(summary.engines)
-    assert summary.max_lsb == max(row.max_lsb for row in judged(report))
+    assert summary.max_lsb == max(row.max_lsb for row in judged(report.comparisons))
     before, after = onnx.load(exported(generator)), onnx.load(path)
     assert before.graph == after.graph
 
