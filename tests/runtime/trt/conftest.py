@@ -323,4 +323,4 @@ def engine(library, metadata, tmp_path):
 @pytest.fixture
 def doubles():
     """The doubles by the name of the class that each stands for; that of the library itself has none."""
-    return {"IExecutionContext": Context, "ICudaEngine": Engine, "": Library, "cuda": Cuda}
+    return {"IExecutionContext": Context, "ICudaEngine": Engine, "Runtime": Runtime, "": Library, "cuda": Cuda}

@@ -1,6 +1,8 @@
 """The TensorRT backend over doubles; the doubles, and what the code expects, are held against the real TensorRT-RTX."""
 
+import inspect
 import logging
+import re
 import sys
 
 import numpy as np
@@ -181,6 +183,26 @@ def members(kind):
     return {name for name in (*vars(kind), *vars(kind).get("__annotations__", ())) if not name.startswith("_")}
 
 
+def overloads(function):
+    """Return the parameters of each overload of pybind11's function, out of its docstring: {name: has a default}."""
+    found = re.findall(rf"^(?:\d+\. )?{function.__name__}\(self: [\w.]+(?:, )?(.*)\) -> ", function.__doc__, re.M)
+    one = re.compile(r"(?:^|, )(\w+): ((?:[^,\[<]|\[[^\]]*\]|<[^>]*>)*)")
+    return [{name: "=" in rest for name, rest in one.findall(text)} for text in found]
+
+
+def parameters(function):
+    return [name for name in inspect.signature(function).parameters if name != "self"]
+
+
+def fits(function, real):
+    """Whether some overload has these parameters, in this order, and beyond them only ones with a default."""
+    names = parameters(function)
+    return any(
+        list(overload)[: len(names)] == names and all(list(overload.values())[len(names) :])
+        for overload in overloads(real)
+    )
+
+
 @pytest.mark.parametrize("name", trt_api.PROTOCOLS)
 def test_what_is_expected_of_the_library_is_there(name):
     rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
@@ -188,11 +210,30 @@ def test_what_is_expected_of_the_library_is_there(name):
     for member in members(expected):
         found = getattr(real, member)
         if callable(found):
-            (*parameters,) = getattr(expected, member).__code__.co_varnames[1:]
-            assert all(f"{parameter}: " in found.__doc__ for parameter in parameters), found.__doc__
+            assert fits(getattr(expected, member), found), found.__doc__
 
 
-@pytest.mark.parametrize("name", ["IExecutionContext", "ICudaEngine", ""])
+@pytest.mark.parametrize("name", ["IExecutionContext", "ICudaEngine", "Runtime"])
+def test_the_double_takes_what_the_library_takes(doubles, name):
+    rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
+    methods = {member: function for member, function in vars(doubles[name]).items() if not member.startswith("_")}
+    methods = {member: function for member, function in methods.items() if callable(function)}
+    assert methods
+    for member, function in methods.items():
+        real = getattr(getattr(rtx, name), member)
+        assert fits(function, real), real.__doc__
+
+
+def test_a_double_that_takes_something_else_would_be_found():
+    rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
+    real = rtx.IExecutionContext.set_tensor_address
+    assert fits(lambda self, name, memory: None, real)
+    assert not fits(lambda self, name: None, real)
+    assert not fits(lambda self, memory, name: None, real)
+    assert not fits(lambda self, name, memory, stream: None, real)
+
+
+@pytest.mark.parametrize("name", ["IExecutionContext", "ICudaEngine", "Runtime", ""])
 def test_the_double_offers_nothing_that_the_library_does_not(doubles, name):
     rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
     real = getattr(rtx, name) if name else rtx
@@ -209,3 +250,8 @@ def test_the_double_of_cuda_offers_nothing_that_cuda_does_not(doubles):
     calls = {name for name in members(doubles["cuda"]) if name.startswith("cuda")}
     runtime = pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings is not installed")
     assert calls <= set(dir(runtime))
+    for name in calls:
+        function = getattr(doubles["cuda"], name)
+        if callable(function) and not isinstance(function, type):
+            real = getattr(runtime, name)
+            assert len(parameters(function)) == len(inspect.signature(real).parameters), real.__doc__
