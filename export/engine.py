@@ -8,7 +8,7 @@ import hashlib
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,11 +65,26 @@ def check_options(options: EngineOptions, library: Library, metadata: ArtefactMe
         raise UsageError("tensorrt builds for the GPU at hand; leave out --compute-capability, or take tensorrt-rtx")
 
 
-def engine_name(onnx_name: str, library: Library, version: str, capabilities: Sequence[str]) -> str:
-    """Name an engine after its graph, and what it is bound to: `NAME-rtx1.7.1.116-sm89.engine`."""
-    short = {"tensorrt": "trt", "tensorrt_rtx": "rtx"}[library]
-    parts = [Path(onnx_name).stem, f"{short}{version}", *(f"sm{each.replace('.', '')}" for each in capabilities)]
+def engine_name(onnx_name: str, description: EngineFile) -> str:
+    """Name an engine after its graph and what sets it apart from others of that graph.
+
+    `NAME-rtx1.7.1.116-sm89-128_256_512-b4-linux_x86_64.engine`: sizes as `--size` takes them, unless the graph has one
+    size only; the largest batch above 1; tf32 where it is on.
+    """
+    short = {"tensorrt": "trt", "tensorrt_rtx": "rtx"}[description.library]
+    parts = [Path(onnx_name).stem, f"{short}{description.library_version}"]
+    parts += [f"sm{each.replace('.', '')}" for each in description.compute_capabilities]
+    parts += [_sizes(description.profile)] if description.artefact.size is None else []
+    parts += [f"b{description.profile.largest[0]}"] if description.profile.largest[0] > 1 else []
+    parts += ["tf32"] if description.tf32 else []
+    parts += [description.system.lower().replace("-", "_")]
     return "-".join(parts) + ENGINE_SUFFIX
+
+
+def _sizes(profile: Profile) -> str:
+    shapes = (profile.smallest, profile.commonest, profile.largest)
+    texts = [f"{height}" if height == width else f"{height}x{width}" for _, height, width in shapes]
+    return texts[0] if len(set(texts)) == 1 else "_".join(texts)
 
 
 def build_engine(
@@ -89,8 +104,7 @@ def build_engine(
     gpu, capabilities = _target(library, options.compute_capabilities)
     graph = onnx_path.read_bytes()
     cache = _timing_cache_path(library, trt.__version__, gpu) if gpu else None
-    path = folder / engine_name(onnx_path.name, library, trt.__version__, capabilities)
-    plan = build_plan(trt, graph, options, io=metadata.io, title=path.name, timing_cache=cache)
+    plan = build_plan(trt, graph, options, io=metadata.io, title=f"an engine of {onnx_path.stem}", timing_cache=cache)
     description = EngineFile(
         library=library,
         library_version=trt.__version__,
@@ -104,6 +118,7 @@ def build_engine(
         profile=options.profile,
         artefact=metadata,
     )
+    path = folder / engine_name(onnx_path.name, description)
     write_engine(plan, description, path)
     return path, description
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cyclegan_edge.export.verify import read_metadata
-from cyclegan_edge.runtime.engine_file import read_description, write_engine
+from cyclegan_edge.runtime.engine_file import read_description, this_system, write_engine
 
 
 def names(folder: Path) -> set[str]:
@@ -20,7 +20,7 @@ def test_engines_are_built_and_told_to_be_unproven_where_there_is_no_gpu(cyclega
     if torch.cuda.is_available():
         pytest.skip("there is a GPU, so the engine is run")
     assert cyclegan("export", run, "--to", "tensorrt-rtx", "--size", "32:32x48:48", "--output", tmp_path) == 0
-    name = f"t-AtoB-fp32-rtx{trt.__version__}"
+    name = f"t-AtoB-fp32-rtx{trt.__version__}-32_32x48_48-{this_system().lower().replace('-', '_')}"
     ends = ("engine", "engine.json", "verify.json", "verify.html")
     assert names(tmp_path) == {f"{name}.{end}" for end in ends}
     assert "was built and not run" in (tmp_path / f"{name}.verify.html").read_text()
@@ -108,7 +108,8 @@ def test_int8_tells_what_it_costs_and_gives_engines_an_fp16_chain(cyclegan, run,
     of_graph, of_engine = json.loads(capsys.readouterr().out)
     assert of_graph["quantisation"]["psnr_db"].keys() == {"min-max", "percentile"}
     assert len(of_graph["quantisation"]["kept_float"]) == 2
-    assert of_engine == of_graph | {"artefact": str(tmp_path / f"t-AtoB-int8-fp16-rtx{trt.__version__}.engine")}
+    (path,) = tmp_path.glob(f"t-AtoB-int8-fp16-rtx{trt.__version__}-32_32_48-*.engine")
+    assert of_engine == of_graph | {"artefact": str(path)}
     for artefact in (of_graph, of_engine):
         assert read_metadata(Path(artefact["artefact"])).precision == "int8"
     assert {path.suffix for path in tmp_path.iterdir()} == {".onnx", ".engine", ".json"}

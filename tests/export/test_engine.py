@@ -20,13 +20,14 @@ from cyclegan_edge.export.report import GATES
 from cyclegan_edge.export.verify import read_metadata
 from cyclegan_edge.runtime.backends import open_backend
 from cyclegan_edge.runtime.backends.trt_api import load_library, new_logger
-from cyclegan_edge.runtime.engine_file import Profile, read_description, read_plan
+from cyclegan_edge.runtime.engine_file import EngineFile, Profile, read_description, read_plan, this_system
 from cyclegan_edge.runtime.errors import ArtefactError, BackendError, UsageError
 from cyclegan_edge.trainer.checkpoint import load_generator
 
 trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed; it comes with the extra dev on Linux")
 
 FREE = EngineOptions(Profile(smallest=(1, 32, 32), commonest=(1, 64, 64), largest=(4, 128, 96)))
+SYSTEM = this_system().lower().replace("-", "_")
 FIXED = EngineOptions(Profile(smallest=(1, 32, 48), commonest=(1, 32, 48), largest=(1, 32, 48)))
 
 
@@ -51,7 +52,7 @@ def of(counted, kind):
 
 def test_an_engine_is_a_plan_and_what_is_said_of_it(generator, exported, tmp_path):
     path, description = build(exported(generator), tmp_path)
-    assert path.name == f"run-rtx{trt.__version__}.engine"
+    assert path.name == f"run-rtx{trt.__version__}-32_64_128x96-b4-{SYSTEM}.engine"
     assert {file.name for file in tmp_path.iterdir()} == {path.name, f"{path.name}.json"}
     assert read_description(path) == description
     plan = read_plan(path, description)
@@ -110,7 +111,7 @@ def test_named_capabilities_are_in_the_name_and_in_the_plan(generator, exported,
     path, description = build(
         exported(generator), tmp_path, EngineOptions(FREE.profile, compute_capabilities=("8.9", "12.0"))
     )
-    assert path.name == f"run-rtx{trt.__version__}-sm89-sm120.engine"
+    assert path.name == f"run-rtx{trt.__version__}-sm89-sm120-32_64_128x96-b4-{SYSTEM}.engine"
     assert description.compute_capabilities == ("8.9", "12.0")
     every, _ = build(exported(generator), tmp_path)
     assert every.read_bytes()[32] != path.read_bytes()[32]  # the header's mask of capabilities
@@ -345,6 +346,24 @@ def test_kernel_times_that_the_library_refuses_are_not_used(tmp_path, caplog, ma
     assert ("kernels are timed anew" in caplog.text) == (not taken)
 
 
-def test_names_tell_what_an_engine_is_bound_to():
-    assert engine_name("a-fp16.onnx", "tensorrt", "11.4.0", ("8.9",)) == "a-fp16-trt11.4.0-sm89.engine"
-    assert engine_name("a.onnx", "tensorrt_rtx", "1.7.1.116", ()) == "a-rtx1.7.1.116.engine"
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "a-trt11.4.0-sm89-32_64_128x96-b4-linux_x86_64"),
+        ({"compute_capabilities": ()}, "a-trt11.4.0-32_64_128x96-b4-linux_x86_64"),
+        ({"library": "tensorrt_rtx", "tf32": True}, "a-rtx11.4.0-sm89-32_64_128x96-b4-tf32-linux_x86_64"),
+        ({"profile": FIXED.profile, "system": "Windows-AMD64"}, "a-trt11.4.0-sm89-32x48-windows_amd64"),
+        ({"profile": FIXED.profile, "size": (32, 48)}, "a-trt11.4.0-sm89-linux_x86_64"),  # its graph's name has it
+    ],
+)
+def test_names_tell_what_an_engine_is_bound_to_and_made_for(changes, name):
+    values = {
+        "library": "tensorrt",
+        "library_version": "11.4.0",
+        "compute_capabilities": ("8.9",),
+        "system": "Linux-x86_64",
+        "tf32": False,
+        "profile": FREE.profile,
+        "artefact": SimpleNamespace(size=changes.get("size")),
+    }
+    assert engine_name("a.onnx", EngineFile.model_construct(**values | changes)) == f"{name}.engine"

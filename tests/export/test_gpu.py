@@ -48,7 +48,9 @@ def test_an_engine_is_built_loaded_and_passes_its_gate(generator, exported, tmp_
     try:
         open_backend(path).close()
     except BackendError as error:
-        pytest.skip(str(error))  # TensorRT-RTX supports no Hopper
+        if library == "tensorrt_rtx" and "was not built for this GPU" in str(error):
+            pytest.skip(str(error))  # TensorRT-RTX supports no Hopper
+        raise
     report = verify_artefact(path, generator)
     assert report.passed, report.comparisons
     assert {row.gate for row in report.comparisons if row.input == "noise"} == {GATES[precision]}

@@ -15,6 +15,7 @@ from cyclegan_edge.export import engine
 from cyclegan_edge.export.triton import configuration, write_model
 from cyclegan_edge.export.verify import read_metadata
 from cyclegan_edge.runtime.backends import open_backend
+from cyclegan_edge.runtime.engine_file import this_system
 from cyclegan_edge.runtime.errors import OutputError
 
 DTYPES = {onnx.TensorProto.UINT8: "TYPE_UINT8", onnx.TensorProto.FLOAT: "TYPE_FP32"}
@@ -130,7 +131,7 @@ def test_with_tensorrt_the_repository_holds_its_plan(cyclegan, run_folder, parse
     monkeypatch.setattr(engine, "_target", lambda library, capabilities: (None, ("8.9",)))
     options = ["--to", "tensorrt,triton", "--size", "32:32:48", "--batch-size", "2", "--no-verify"]
     assert cyclegan("export", run_folder, *options, "--output", tmp_path) == 0
-    name = f"run-AtoB-fp32-trt{trt.__version__}-sm89"
+    name = f"run-AtoB-fp32-trt{trt.__version__}-sm89-32_32_48-b2-{this_system().lower().replace('-', '_')}"
     model = tmp_path / "triton" / name / "1" / "model.plan"
     assert model.read_bytes() == (tmp_path / f"{name}.engine").read_bytes()
     config = parse((model.parents[1] / "config.pbtxt").read_text())
