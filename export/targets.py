@@ -10,12 +10,13 @@ from pathlib import Path
 import onnx
 
 from ..runtime.backends import open_backend
+from ..runtime.backends.trt_api import load_library
 from ..runtime.engine_file import LIBRARY_NAMES, Library, Profile
 from ..runtime.errors import BackendError, UsageError
 from ..runtime.metadata import IO, ArtefactMetadata
 from ..trainer.checkpoint import LoadedGenerator, Weights
 from .calibration import read_calibration
-from .engine import EngineOptions, build_engine, load_library
+from .engine import EngineOptions, build_engine
 from .freeze_norm import freeze_norms
 from .graph import Precision
 from .onnx_export import check_size, export_onnx, write_onnx
