@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 
 from ..runtime.errors import CheckpointError, ConfigError, replacing
-from ..runtime.metadata import Direction
+from ..runtime.metadata import BatchNorm, Direction
 from .config import TrainConfig, resolve_config
 from .networks import Generator, build_generator
 from .official import NETWORK_NAMES as OFFICIAL_NAMES
@@ -105,6 +105,7 @@ class LoadedGenerator:
     sha256: str
     input_nc: int
     output_nc: int
+    batch_norm: BatchNorm = "evaluation"
     frozen_norm: bool = False  # statistics of calibration pictures stand in the weights, in place of every InstanceNorm
 
 

@@ -126,8 +126,8 @@ def check_distributable(config: TrainConfig, world: World) -> None:
     Raises:
         UsageError: batch norm would normalise each process's single picture by itself.
     """
-    if world.size > 1 and config.networks.norm == "batch" and config.data.batch_size == 1:
+    if world.size > 1 and config.networks.norm == "batch" and config.data.batch_size == config.optim.accumulate:
         raise UsageError(
-            f"networks.norm=batch with one picture in each of {world.size} processes normalises every picture by "
-            "itself; use norm=instance, or --batch-size 2 or more"
+            f"networks.norm=batch with one picture at a time in each of {world.size} processes normalises every "
+            f"picture by itself; use norm=instance, or --batch-size {2 * config.optim.accumulate} or more"
         )

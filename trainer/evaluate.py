@@ -9,7 +9,7 @@ from ..runtime.metadata import Direction
 from .data import Domain
 from .distances import checkerboard, colour_distance, sliced_wasserstein
 from .features import Extractor, feature_distances
-from .metrics import gmsd, is_paired, mean_of, psnr, ssim
+from .metrics import gmsd, mean_of, pairs, psnr, ssim
 
 # [N, C, H, W] in [0, 255] to the same, uint8
 Translate = Callable[[Tensor], Tensor]
@@ -32,9 +32,10 @@ def evaluate(
     pictures = {"A": held_out[0].stacked, "B": held_out[1].stacked}
     fakes = {direction: translate(pictures[direction[0]]) for direction, translate in translators.items()}
     values: dict[str, float] = {}
+    places = dict(zip("AB", pairs(*held_out) or (), strict=False))
     for direction, fake in fakes.items():
         truth = pictures[direction[-1]]
-        found = _paired(fake, truth) if is_paired(*held_out) else {}
+        found = _paired(fake[places[direction[0]]], truth[places[direction[-1]]]) if places else {}
         found |= _unpaired(fake, truth, extractor)
         values |= {f"{name}_{direction}": value for name, value in found.items()}
         if truth.shape[1] == pictures[direction[0]].shape[1]:

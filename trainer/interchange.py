@@ -144,7 +144,10 @@ def _merge(whole: Layer, layer: Layer, path: Path) -> None:
 
 
 def _official_options(config: TrainConfig) -> list[str]:
-    """Return the options under which the official code builds these networks."""
+    """Return the options under which the official code builds these networks.
+
+    Its cycle_gan model has no dropout, whatever is asked for; its test model has, and builds one generator.
+    """
     networks, data = config.networks, config.data
     options = {
         "netG": networks.generator,
@@ -157,4 +160,7 @@ def _official_options(config: TrainConfig) -> list[str]:
         "output_nc": data.output_nc,
     }
     words = ["--model", "cycle_gan"]
+    if networks.dropout:
+        words = ["--model", "test", "--model_suffix", "_A"]
+        options = {name: options[name] for name in ("netG", "ngf", "norm", "input_nc", "output_nc")}
     return words + [word for name, value in options.items() for word in (f"--{name}", str(value))]

@@ -1,6 +1,7 @@
 """What a run writes down: one JSON line a record, and the same in TensorBoard."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Self
 
@@ -33,14 +34,24 @@ class Journal:
         try:
             self._file.write(json.dumps({"kind": kind, "step": step, "epoch": epoch} | values) + "\n")
             self._file.flush()
+            for name, value in values.items():
+                self._board.add_scalar(f"{kind}/{name}", value, step)
         except OSError as error:
-            raise OutputError(f"cannot write {self._path}: {error.strerror}; make room there") from error
-        for name, value in values.items():
-            self._board.add_scalar(f"{kind}/{name}", value, step)
+            raise self._refused(error) from error
 
     def picture(self, step: int, grid: Tensor) -> None:
-        """Show a preview grid, uint8 [3, H, W], in TensorBoard."""
-        self._board.add_image("preview", grid, step)
+        """Show a preview grid, uint8 [3, H, W], in TensorBoard.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        try:
+            self._board.add_image("preview", grid, step)
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: OSError) -> OutputError:
+        return OutputError(f"cannot write {self._path} and what lies beside it: {error.strerror}; make room there")
 
     def _drop_after(self, step: int) -> None:
         if not self._path.exists():
@@ -53,8 +64,11 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._board.close()
+        try:
+            with closing(self._board), self._file:
+                pass
+        except OSError as error:
+            raise self._refused(error) from error
 
 
 def read_records(path: Path, kind: str) -> list[dict[str, float]]:

@@ -27,6 +27,9 @@ from .networks import init_weights
 from .objective import JUDGED, Draws, Losses, Objective, Pictures
 from .schedule import update_ema
 
+# Updates that a loss scaler may leave out one after another: from 65,536, which it begins with, sixteen halve it to 1.
+MOST_OVERFLOWS = 20
+
 
 class Learner:
     """The networks, optimisers and history buffers of a run; `step` trains them on one batch."""
@@ -65,6 +68,9 @@ class Learner:
         self.optimizer_G = self._adam(network for name, network in networks.items() if name not in JUDGED)
         self.optimizer_D = self._adam(self._discriminators.values())
         self.scaler = torch.amp.GradScaler(device.type, enabled=amp_dtype == torch.float16)
+        self._overflows = {
+            optimizer: torch.zeros((), device=device) for optimizer in (self.optimizer_G, self.optimizer_D)
+        }
         self._rng = torch.Generator().manual_seed(config.run.seed + world.rank)
         domains = sorted(JUDGED[name] for name in self._discriminators)
         self.pools = {domain: ImagePool(config.optim.pool_size, self._rng) for domain in domains}
@@ -185,8 +191,11 @@ class Learner:
         norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
         if self.config.optim.clip_norm:
             clip_grads_with_norm_(parameters, self.config.optim.clip_norm, norm)
-        if not self.scaler.is_enabled():  # a scaler looks for itself, and meets gradients that overflow every so often
-            broken = (~norm.isfinite()).float()
+        broken = (~norm.isfinite()).float()
+        if self.scaler.is_enabled():  # it looks for itself, and meets gradients that overflow every so often
+            in_a_row = self._overflows[optimizer].add_(1).mul_(broken)
+            self.num_broken += (in_a_row > MOST_OVERFLOWS).float()
+        else:
             optimizer.found_inf = broken  # type: ignore[attr-defined]
             self.num_broken += broken
         self.scaler.step(optimizer)
@@ -235,7 +244,8 @@ class Learner:
         self.optimizer_D.load_state_dict(state["optimizer_D"])
         self.scaler.load_state_dict(state["scaler"])
         self.num_seen = state["num_seen"]
-        self.num_broken.zero_()
+        for count in (self.num_broken, *self._overflows.values()):
+            count.zero_()
 
     def local_state_dict(self) -> dict[str, Any]:
         """Return what each process has of its own: its history, its draws and, of a batch norm, its statistics."""

@@ -212,7 +212,8 @@ class Run:
         """Restore the last good networks if a gradient was not finite; pictures and learning rate go on from here."""
         if not self.world.any(bool(self.model.num_broken.item())):
             return False
-        state, learning_rate = self._good.go_back(self.step), self.learning_rate
+        # A copy, for an optimiser keeps the tensors that it loads, and the good state may still be on its way to disk.
+        state, learning_rate = snapshot(self._good.go_back(self.step)), self.learning_rate
         self.model.load_state_dict(state)
         self.model.load_local_state_dict(state["processes"][0])  # a copy that was not gathered here holds only ours
         for optimizer in (self.model.optimizer_G, self.model.optimizer_D):

@@ -55,9 +55,21 @@ def translate_all(generator: nn.Module, pictures: Tensor, device: torch.device) 
     return torch.cat(results)
 
 
-def is_paired(domain_a: Domain, domain_b: Domain) -> bool:
-    """Whether the two folders hold pictures of the same names, so that each is the other's true translation."""
-    return [path.stem for path in domain_a.files] == [path.stem for path in domain_b.files]
+def pairs(domain_a: Domain, domain_b: Domain) -> tuple[list[int], list[int]] | None:
+    """Return the places of the pictures that are each other's true translations; None where the folders are unpaired.
+
+    They are paired where both hold the same names, but for as many as could not be read.
+    """
+    a, b = ({path.stem: place for place, path in enumerate(domain.files)} for domain in (domain_a, domain_b))
+    shared = a.keys() & b.keys()
+    if not shared or len(a.keys() ^ b.keys()) > domain_a.num_skipped + domain_b.num_skipped:
+        return None
+    return [a[name] for name in sorted(shared)], [b[name] for name in sorted(shared)]
+
+
+def take(domain: Domain, places: list[int]) -> Domain:
+    """Return some pictures of a domain."""
+    return Domain(domain.stacked[places], tuple(domain.files[place] for place in places), domain.num_skipped)
 
 
 def mean_of(values: Tensor) -> float:
@@ -69,5 +81,4 @@ def evenly(domain: Domain, number: int) -> Domain:
     """Return at most `number` pictures of a domain, spread evenly over it, always the same."""
     if len(domain) <= number:
         return domain
-    chosen = [place * len(domain) // number for place in range(number)]
-    return Domain(domain.stacked[chosen], tuple(domain.files[place] for place in chosen), domain.num_skipped)
+    return take(domain, [place * len(domain) // number for place in range(number)])

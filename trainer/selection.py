@@ -70,8 +70,9 @@ class Selection:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint must keep."""
-        return {"best": self.best, "stale": self.stale}
+        return {"metric": self.metric, "best": self.best, "stale": self.stale}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict`."""
-        self.best, self.stale = state["best"], state["stale"]
+        """Go on from `state_dict`; where that waited for another metric, begin anew."""
+        if state.get("metric", self.metric) == self.metric:
+            self.best, self.stale = state["best"], state["stale"]

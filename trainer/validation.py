@@ -14,7 +14,7 @@ from .config import ValidationConfig
 from .data import Domain
 from .evaluate import evaluate
 from .features import Extractor, load_torchscript
-from .metrics import evenly, is_paired, translate_all
+from .metrics import evenly, pairs, take, translate_all
 from .selection import Selection, choose_metric
 
 
@@ -45,7 +45,9 @@ def build_validation(config: ValidationConfig, held_out: tuple[Domain, Domain] |
         if config.metric != "auto" or config.patience:
             raise ConfigError("validation.metric and validation.patience need pictures in testA and testB; add some")
         return None
+    if places := pairs(*held_out):
+        held_out = take(held_out[0], places[0]), take(held_out[1], places[1])
     pictures = evenly(held_out[0], config.max_pictures), evenly(held_out[1], config.max_pictures)
-    metric = choose_metric(config.metric, paired=is_paired(*pictures), features=bool(config.features))
+    metric = choose_metric(config.metric, paired=places is not None, features=bool(config.features))
     extractor = load_torchscript(Path(config.features)) if config.features else None
     return Validation(pictures, extractor, Selection(metric, config.patience))

@@ -193,7 +193,10 @@ def test_several_processes_cannot_share_one_named_device(monkeypatch):
 
 def test_batch_norm_over_one_picture_a_process_is_refused(make_config):
     config = make_config(networks={"norm": "batch"}, data={"load_size": 36, "crop_size": 32, "batch_size": 1})
-    with pytest.raises(UsageError, match="norm=batch with one picture in each of 2 processes"):
+    with pytest.raises(UsageError, match=r"one picture at a time in each of 2 processes .* --batch-size 2 or"):
         check_distributable(config, World(0, 2))
+    parts = make_config(networks={"norm": "batch"}, data={"batch_size": 2}, optim={"accumulate": 2})
+    with pytest.raises(UsageError, match=r"one picture at a time in each of 2 processes .* --batch-size 4 or"):
+        check_distributable(parts, World(0, 2))
     check_distributable(config, World())
     check_distributable(make_config(networks={"norm": "batch"}), World(0, 2))

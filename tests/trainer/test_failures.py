@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 import torch
@@ -12,9 +13,12 @@ import torch
 from cyclegan_edge.runtime.errors import CycleganError, OutputError
 from cyclegan_edge.trainer import recorder
 from cyclegan_edge.trainer.checkpoint import load_checkpoint, remove_unfinished, save_checkpoint
-from cyclegan_edge.trainer.health import MOST_RETURNS
-from cyclegan_edge.trainer.journal import read_records
+from cyclegan_edge.trainer.health import MOST_RETURNS, LastGood
+from cyclegan_edge.trainer.journal import Journal, read_records
+from cyclegan_edge.trainer.learner import MOST_OVERFLOWS
 from cyclegan_edge.trainer.loop import Run
+from cyclegan_edge.trainer.step import CycleGAN
+from cyclegan_edge.trainer.writer import snapshot
 
 
 @pytest.fixture
@@ -78,6 +82,39 @@ def test_going_back_restores_exactly_what_was_saved(configure, tmp_path, monkeyp
             assert torch.equal(found, expected), name
 
 
+def test_the_good_state_stays_good_while_training_goes_on_from_it(configure, tmp_path, monkeypatch):
+    run = Run(configure(run={"device": "cpu", "precision": "fp32", "save_every": 4, "max_steps": 8}), tmp_path)
+    poison(run, monkeypatch, 5, 7)  # a good step between them, which moves the weights and their moments
+    taken, go_back = [], LastGood.go_back
+
+    def watched(good, step):
+        taken.append(snapshot(good.state))
+        return go_back(good, step)
+
+    monkeypatch.setattr(LastGood, "go_back", watched)
+    run.train()
+    first, second = (state["optimizer_G"]["state"] for state in taken)
+    assert first.keys() == second.keys() != set()
+    for number, moments in first.items():
+        for name, value in moments.items():
+            assert torch.equal(value, second[number][name]), name
+
+
+def test_a_loss_scaler_that_never_finds_a_scale_counts_as_broken(configure):
+    model = CycleGAN(configure(), torch.device("cpu"), torch.float16)
+    model.scaler.scale(torch.ones(()))  # which makes it one that scales
+    for parameter in model.G_A.parameters():
+        parameter.grad = torch.full_like(parameter, float("nan"))
+    for update in range(1, MOST_OVERFLOWS + 2):
+        assert model.num_broken.item() == 0, update  # as overflows are, now and then
+        model._apply(model.optimizer_G)
+        model.scaler.update()
+    assert model.num_broken.item() == 1
+    model.load_state_dict(model.state_dict())
+    model._apply(model.optimizer_G)
+    assert model.num_broken.item() == 0
+
+
 def test_a_run_whose_every_step_breaks_is_given_up_with_its_checkpoint_whole(configure, tmp_path, monkeypatch):
     run = Run(configure(), tmp_path)
     poison(run, monkeypatch, *range(5, 13))
@@ -121,6 +158,17 @@ def test_a_disk_that_fills_up_while_a_checkpoint_is_written_leaves_the_one_befor
         save_checkpoint(path, make_config(), {"step": 2}, {"networks": torch.zeros(1_000_000)})
     assert load_checkpoint(path)["progress"] == {"step": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["latest.pt"]
+
+
+def test_a_disk_that_fills_up_under_the_journal_is_told_in_one_sentence(tmp_path, request):
+    journal = Journal(tmp_path, 0)
+    request.getfixturevalue("small_files")
+    full = r"cannot write .*metrics\.jsonl and what lies beside it: File too large; make room there"
+    with pytest.raises(OutputError, match=full):
+        journal.record("train", 1, 1, {"x" * 200_000: 1.0})
+    with suppress(OutputError):  # what may still be to write meets the same, and nothing else comes out
+        journal.__exit__()
+    assert len((tmp_path / "metrics.jsonl").read_bytes()) <= 100_000
 
 
 # Saves after every step, so that it is always writing, and is killed and started again from what it wrote. The children

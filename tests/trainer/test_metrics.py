@@ -1,11 +1,12 @@
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from cyclegan_edge.trainer.data import load_held_out
-from cyclegan_edge.trainer.metrics import evenly, gmsd, is_paired, psnr, ssim, translate_all
+from cyclegan_edge.trainer.data import Domain, load_held_out
+from cyclegan_edge.trainer.metrics import evenly, gmsd, pairs, psnr, ssim, translate_all
 
 CPU = torch.device("cpu")
 
@@ -61,5 +62,24 @@ def test_a_subset_is_spread_evenly_and_keeps_the_pairs(dataroot, make_config):
     assert evenly(held_out[0], 3) is held_out[0]
     subset = [evenly(domain, 2) for domain in held_out]
     assert [path.name for path in subset[0].files] == ["00.png", "01.png"]
-    assert is_paired(*subset)
+    assert pairs(*subset) == ([0, 1], [0, 1])
     assert torch.equal(subset[1].stacked, held_out[1].stacked[:2])
+
+
+@pytest.mark.parametrize(
+    ("names", "skipped", "expected"),
+    [
+        (("abc", "abc"), (0, 0), ([0, 1, 2], [0, 1, 2])),
+        (("ac", "abc"), (1, 0), ([0, 1], [0, 2])),  # b could not be read
+        (("ac", "bc"), (1, 1), ([1], [1])),
+        (("ac", "abc"), (0, 0), None),
+        (("abc", "def"), (0, 0), None),
+        (("a", "b"), (1, 1), None),
+    ],
+)
+def test_folders_are_paired_by_their_names_but_for_what_could_not_be_read(names, skipped, expected):
+    domains = [
+        Domain(torch.zeros(len(each), 3, 2, 2), tuple(Path(f"{name}.png") for name in each), number)
+        for each, number in zip(names, skipped, strict=True)
+    ]
+    assert pairs(*domains) == expected

@@ -41,6 +41,9 @@ def test_a_selection_goes_on_where_it_stood():
     first.update({"swd": 4.0})
     second.load_state_dict(first.state_dict())
     assert second == first
+    third = Selection("ssim", 2)
+    third.load_state_dict(first.state_dict())  # whose values are not to be compared
+    assert third == Selection("ssim", 2)
 
 
 @pytest.mark.parametrize(("paired", "expected"), [(True, "ssim"), (False, "swd")])

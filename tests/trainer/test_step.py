@@ -190,7 +190,8 @@ def test_the_averaged_generators_lag_behind(make_config):
         model.step(*make_batch(seed))
     for first, averaged, now in zip(start, model.ema_A.parameters(), model.G_A.parameters(), strict=True):
         assert not averaged.requires_grad
-        assert (averaged - now).abs().sum() <= (first - now).abs().sum() + 1e-6
+        if first.ndim > 1:  # a bias before a norm stays where it is
+            assert 0 < (averaged - now).abs().sum() < (first - now).abs().sum()
 
 
 def test_the_same_seed_builds_the_same_networks(make_config):
