@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from rich.console import Console
@@ -35,6 +36,7 @@ GENERATORS = (
     "resnet_9blocks",
 )
 WIDTHS = (8, 16, 24, 32, 48, 64)
+Precision = Literal["auto", "fp16", "int8"]  # of the file; auto: FP32, in what the engine makes of it
 SECONDS = 1.0  # that each candidate is measured for
 MARGIN = 0.95  # of the budget that a candidate may take, because a measurement differs from the next by some percent
 
@@ -45,7 +47,7 @@ class Budget:
 
     ms: float
     engine: str
-    int8: bool
+    precision: Precision
     size: Size
 
 
@@ -132,16 +134,16 @@ def measure(candidate: LoadedGenerator, budget: Budget) -> Timing:
     noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "candidate.onnx"
-        metadata = export_onnx(candidate, path)
+        metadata = export_onnx(candidate, path, precision="fp16" if budget.precision == "fp16" else "fp32")
         macs = sum(cost.macs for cost in count_costs(path, shape))
-        if budget.int8:
+        if budget.precision == "int8":
             from .quantize import quantise_roughly
 
             quantise_roughly(path, metadata, noise)
         with closing(open_backend(path, backend=budget.engine)) as backend:
             latency = timed(lambda: backend.infer(noise), SECONDS)
             networks = candidate.config.networks
-            precision = "int8" if budget.int8 else backend.precision
+            precision = backend.precision if budget.precision == "auto" else budget.precision
     return Timing(networks.generator, networks.ngf, num_parameters(candidate), macs, latency.p50_ms, precision)
 
 

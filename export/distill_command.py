@@ -15,6 +15,7 @@ from .commands import DIRECTIONS, training_side
 
 if TYPE_CHECKING:
     from ..trainer.official import Layer
+    from .budget import Precision
 
 LOGGER = logging.getLogger(__name__)
 
@@ -31,8 +32,8 @@ budget_options = together(
     click.option("--engine", type=click.Choice(["openvino", "onnxruntime"]), help="Where the budget is to be kept."),
     click.option(
         "--engine-precision",
-        type=click.Choice(["auto", "int8"]),
-        help="What is to run there: an FP32 file in what the engine makes of it, or an INT8 one.  [default: auto]",
+        type=click.Choice(["auto", "fp16", "int8"]),
+        help="What is to run there: an FP32 file in what the engine makes of it, an FP16 or INT8 one.  [default: auto]",
     ),
     click.option(
         "--size", metavar="HxW", callback=parse_size, help="Of the budget's pictures.  [default: as trained on]"
@@ -121,15 +122,15 @@ def _within_budget(config: TrainConfig, limits: dict[str, Any], named: list[Any]
     load_examples(config, 1)  # a dataset that is not there is told before minutes of measuring
     teacher = next(iter(load_teachers(config).values()))
     side = config.data.crop_size
-    int8 = limits["engine_precision"] == "int8"
-    budget = Budget(limits["budget_ms"], limits["engine"], int8, limits["size"] or (side, side))
+    precision: Precision = limits["engine_precision"] or "auto"
+    budget = Budget(limits["budget_ms"], limits["engine"], precision, limits["size"] or (side, side))
     generator, ngf = named
     timings = list(search(teacher, config.networks, budget, (generator,) if generator else GENERATORS, ngf))
     if timings:
         Console(width=None if sys.stdout.isatty() else 100).print(budget_table(timings, budget))
     chosen = choose(timings, budget)
     LOGGER.info("the student is %s with ngf %d: %.2f ms", chosen.generator, chosen.ngf, chosen.p50_ms)
-    if int8:
+    if precision == "int8":
         pictures = domain_folder(config.data, "train", "A" if teacher.direction == "AtoB" else "B")
         LOGGER.info("it is in time in INT8: cyclegan export … --precision int8 --calibration %s", pictures)
     return {"generator": chosen.generator, "ngf": chosen.ngf}

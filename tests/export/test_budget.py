@@ -38,7 +38,7 @@ def measured(monkeypatch):
 
 
 def test_each_architecture_is_measured_until_one_is_too_slow(teacher, measured):
-    budget = Budget(20, "openvino", False, SQUARE)
+    budget = Budget(20, "openvino", "auto", SQUARE)
     timings = list(search(teacher, teacher.config.networks, budget, GENERATORS, None))
     assert measured == [
         ("edge_resnet_3blocks", 8), ("edge_resnet_3blocks", 16), ("edge_resnet_3blocks", 24),
@@ -51,16 +51,18 @@ def test_each_architecture_is_measured_until_one_is_too_slow(teacher, measured):
 
 
 def test_nothing_as_large_as_the_teacher_is_measured(teacher, measured):
-    timings = list(search(teacher, teacher.config.networks, Budget(1e6, "openvino", False, SQUARE), GENERATORS, None))
+    timings = list(search(teacher, teacher.config.networks, Budget(1e6, "openvino", "auto", SQUARE), GENERATORS, None))
     assert max(timing.ngf for timing in timings) == 32
     measured.clear()
     resizing = teacher.config.networks.model_copy(update={"upsample": "resize"})
-    list(search(teacher, resizing, Budget(1e6, "openvino", False, SQUARE), GENERATORS, 16))
+    list(search(teacher, resizing, Budget(1e6, "openvino", "auto", SQUARE), GENERATORS, 16))
     assert measured == [("mobile_resnet_9blocks", 16), ("resnet_6blocks", 16), ("resnet_9blocks", 16)]
-    same = list(search(teacher, teacher.config.networks, Budget(9, "openvino", False, SQUARE), ("resnet_9blocks",), 40))
+    same = list(
+        search(teacher, teacher.config.networks, Budget(9, "openvino", "auto", SQUARE), ("resnet_9blocks",), 40)
+    )
     assert same == []
     with pytest.raises(UsageError, match="no candidate is smaller than the teacher"):
-        choose(same, Budget(9, "openvino", False, SQUARE))
+        choose(same, Budget(9, "openvino", "auto", SQUARE))
 
 
 TIMINGS = st.builds(
@@ -76,7 +78,7 @@ TIMINGS = st.builds(
 
 @given(st.lists(TIMINGS, min_size=1), st.floats(0.01, 100))
 def test_the_largest_that_keeps_the_budget_is_taken_or_a_budget_named_that_one_keeps(timings, ms):
-    budget = Budget(ms, "openvino", False, SQUARE)
+    budget = Budget(ms, "openvino", "auto", SQUARE)
     kept = [timing for timing in timings if timing.p50_ms <= MARGIN * ms]
     if kept:
         assert choose(timings, budget).parameters == max(timing.parameters for timing in kept)
@@ -84,16 +86,16 @@ def test_the_largest_that_keeps_the_budget_is_taken_or_a_budget_named_that_one_k
     with pytest.raises(UsageError, match=r"no candidate translates 32x32 in .* ms in openvino here") as refused:
         choose(timings, budget)
     named = float(str(refused.value).split("--budget-ms ")[1].split(",")[0])
-    assert any(keeps(timing, Budget(named, "openvino", False, SQUARE)) for timing in timings)
+    assert any(keeps(timing, Budget(named, "openvino", "auto", SQUARE)) for timing in timings)
 
 
-@pytest.mark.parametrize("int8", [False, True])
-def test_a_candidate_is_measured_in_its_engine(generator, int8):
-    timing = measure(generator, Budget(1000, "onnxruntime", int8, SQUARE))
+@pytest.mark.parametrize("precision", ["auto", "fp16", "int8"])
+def test_a_candidate_is_measured_in_its_engine(generator, precision):
+    timing = measure(generator, Budget(1000, "onnxruntime", precision, SQUARE))
     assert (timing.generator, timing.ngf) == ("resnet_1blocks", 4)
     assert timing.parameters == sum(parameter.numel() for parameter in generator.network.parameters())
     assert timing.p50_ms > 0
-    assert timing.precision == ("int8" if int8 else "fp32")
+    assert timing.precision == {"auto": "fp32"}.get(precision, precision)
     # Stem and tail at 32x32, two convolutions down and two up, and the block at 8x8.
     ends = 2 * 3 * 4 * 49 * 32**2
     between = 2 * 9 * (4 * 8 * 16**2 + 8 * 16 * 8**2)
