@@ -77,6 +77,13 @@ request_options = together(
         help="Normalise every picture by the statistics of --calibration: faster, steadier, other colours.",
     ),
     click.option(
+        "--batch-norm",
+        type=click.Choice(["evaluation", "picture"]),
+        default="evaluation",
+        show_default=True,
+        help="Statistics of a batch norm: those of training, or of each picture, as the official test without --eval.",
+    ),
+    click.option(
         "--keep-float",
         type=click.IntRange(min=0),
         default=0,
@@ -193,12 +200,15 @@ def verify(
         from ..trainer.checkpoint import load_generator
         from .calibration import read_calibration
         from .freeze_norm import freeze_norms
+        from .picture_norm import norm_by_picture
         from .report import report_table
         from .report_page import save_page
         from .verify import read_metadata, verify_artefact
 
     metadata = read_metadata(artefact)
     generator = load_generator(reference.resolve(), metadata.direction, metadata.source.weights)
+    if metadata.batch_norm == "picture":
+        generator = norm_by_picture(generator)
     calibrating = _named_pictures(calibration) if calibration else []
     if calibrating:
         generator = freeze_norms(generator, read_calibration(calibrating, generator, metadata.size))

@@ -82,7 +82,13 @@ def write_onnx(model: onnx.ModelProto, metadata: ArtefactMetadata, path: Path) -
 
 def source_of(generator: LoadedGenerator) -> Source:
     """Return what an artefact and its verification say of the checkpoint behind them."""
-    return Source(name=generator.name, sha256=generator.sha256, step=generator.step, weights=generator.weights)
+    return Source(
+        name=generator.name,
+        sha256=generator.sha256,
+        step=generator.step,
+        weights=generator.weights,
+        data_direction=generator.config.data.direction,
+    )
 
 
 def _trace(generator: LoadedGenerator, precision: Precision, io: IO, size: Size | None) -> onnx.ModelProto:
@@ -128,6 +134,7 @@ def _describe(generator: LoadedGenerator, precision: Precision, io: IO, size: Si
         direction=generator.direction,
         io=io,
         precision=precision,
+        batch_norm=generator.batch_norm,
         frozen_norm=generator.frozen_norm,
         input_channels=generator.input_nc,
         output_channels=generator.output_nc,

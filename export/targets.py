@@ -13,7 +13,7 @@ from ..runtime.backends import open_backend
 from ..runtime.backends.trt_api import load_library
 from ..runtime.engine_file import LIBRARY_NAMES, Library, Profile
 from ..runtime.errors import BackendError, UsageError
-from ..runtime.metadata import IO, ArtefactMetadata
+from ..runtime.metadata import IO, ArtefactMetadata, BatchNorm
 from ..trainer.checkpoint import LoadedGenerator, Weights
 from .calibration import read_calibration
 from .engine import EngineOptions, build_engine
@@ -21,6 +21,7 @@ from .freeze_norm import freeze_norms
 from .graph import Precision
 from .onnx_export import check_size, export_onnx, write_onnx
 from .options import SizeRange
+from .picture_norm import norm_by_picture
 from .report import Quantisation, VerificationReport
 from .report_page import forget, save_beside
 from .triton import DEFAULT_BATCH, write_model
@@ -47,6 +48,7 @@ class Request:
     calibration: tuple[Path, ...]
     keep_float: int
     freeze_norm: bool
+    batch_norm: BatchNorm
     verify: bool
 
     @property
@@ -155,6 +157,8 @@ def produce(generator: LoadedGenerator, request: Request, folder: Path, pictures
     Raises:
         CycleganError: whatever stands in the way, in one sentence.
     """
+    if request.batch_norm == "picture":
+        generator = norm_by_picture(generator)
     if request.freeze_norm:
         generator = freeze_norms(generator, read_calibration(request.calibration, generator, request.pinned))
     maker = _Maker(generator, request, folder, pictures)
@@ -182,6 +186,7 @@ def base_name(generator: LoadedGenerator, request: Request) -> str:
     parts += ["{}x{}".format(*request.pinned)] if request.pinned else []
     parts += [request.io] if request.io != "uint8" else []
     parts += ["frozen"] if request.freeze_norm else []
+    parts += ["picture"] if request.batch_norm == "picture" else []
     parts += [request.weights] if request.weights != "ema" else []
     return "-".join(parts)
 

@@ -13,6 +13,8 @@ METADATA_KEY = "cyclegan_edge.metadata"
 
 Direction = Literal["AtoB", "BtoA"]
 IO = Literal["uint8", "float"]
+# Statistics of a batch norm: those of training, or each picture's own.
+BatchNorm = Literal["evaluation", "picture"]
 
 
 class Source(BaseModel):
@@ -24,6 +26,7 @@ class Source(BaseModel):
     sha256: str
     step: int | None = None
     weights: Literal["ema", "raw"]
+    data_direction: Direction = Field("AtoB", description="BtoA: domain A is the dataset's trainB and testB")
 
 
 class Verification(BaseModel):
@@ -52,6 +55,7 @@ class ArtefactMetadata(BaseModel):
     direction: Direction
     io: IO
     precision: Literal["fp32", "fp16", "int8"]
+    batch_norm: BatchNorm = Field("evaluation", description="and dropout is off, always")
     frozen_norm: bool = Field(False, description="normalised by statistics of calibration pictures, not by its own")
     input_channels: int = Field(ge=1)
     output_channels: int = Field(ge=1)
