@@ -22,7 +22,7 @@ from ..trainer.data import LAYOUT, load_held_out
 from ..trainer.device import pick_device
 from ..trainer.evaluate import Translate, evaluate, untranslated
 from ..trainer.features import Extractor, checked, load_torchscript
-from ..trainer.metrics import is_paired, translate_all
+from ..trainer.metrics import pairs, translate_all
 
 DEFAULT_SIZE = 256
 SMALLEST = 32
@@ -92,7 +92,7 @@ def run_evaluation(
             directions=tuple(subject.translators),
             pictures={"A": len(held_out[0]), "B": len(held_out[1])},
             skipped=sum(domain.num_skipped for domain in held_out),
-            paired=is_paired(*held_out),
+            paired=pairs(*held_out) is not None,
             size=config.data.crop_size,
             features=str(features) if features else None,
             metrics=evaluate(subject.translators, held_out, extractor),
@@ -148,16 +148,24 @@ def _artefact(path: Path, size: int | None, backend: str, device: str) -> Iterat
             raise UsageError(f"{path} translates {pinned[0]}x{pinned[1]} only; evaluate one that takes any size")
         side = size or (pinned[0] if pinned else DEFAULT_SIZE)
         config = resolve_config({"data": {"crop_size": side, "load_size": side}})
+        if told:
+            channels = (told.input_channels, told.output_channels)[:: 1 if told.direction == "AtoB" else -1]
+            domains = {"input_nc": channels[0], "output_nc": channels[1], "direction": told.source.data_direction}
+            config = resolve_config(config.model_dump(), {"data": domains, "losses": {"lambda_identity": 0}})
         yield _Subject({told.direction if told else "AtoB": partial(_translate, translator)}, config)
 
 
 def _translate(translator: Translator, pictures: Tensor) -> Tensor:
-    frames = pictures.round().byte().permute(0, 2, 3, 1).numpy()
+    """Translate [N, C, H, W]; a gray model is shown gray in colour, and gives it so."""
+    told = translator.metadata
+    shown = pictures.expand(-1, 3, -1, -1) if pictures.shape[1] == 1 else pictures
+    frames = shown.round().byte().permute(0, 2, 3, 1).numpy()
     made = [
         translator.translate_batch(np.ascontiguousarray(part))
         for part in np.split(frames, range(BATCH, len(frames), BATCH))
     ]
-    return torch.from_numpy(np.concatenate(made)).permute(0, 3, 1, 2)
+    result = torch.from_numpy(np.concatenate(made)).permute(0, 3, 1, 2)
+    return result[:, :1] if told and told.output_channels == 1 else result
 
 
 @contextmanager

@@ -69,6 +69,21 @@ def test_an_artefact_measures_as_its_checkpoint_does(run_folder, exported, datar
     assert found.untranslated == {name: v for name, v in expected.untranslated.items() if name.endswith("BtoA")}
 
 
+@pytest.mark.parametrize(
+    "data", [{"direction": "BtoA"}, {"input_nc": 1, "output_nc": 3}, {"input_nc": 1, "output_nc": 1}], ids=str
+)
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_an_artefact_reads_the_folders_and_channels_that_it_was_trained_on(
+    make_run, exported, dataroot, data, direction
+):
+    run = make_run("other", data=data, losses={"lambda_identity": 0})
+    artefact = exported(load_generator(run, direction))
+    found = run_evaluation(artefact, dataroot, size=32, device="cpu", backend="onnxruntime")
+    expected = run_evaluation(run, dataroot, device="cpu")
+    assert found.metrics["psnr_" + direction] == pytest.approx(expected.metrics["psnr_" + direction], abs=0.05)
+    assert found.metrics["colour_" + direction] == pytest.approx(expected.metrics["colour_" + direction], rel=0.02)
+
+
 def test_extractors_of_both_formats_agree(run_folder, dataroot, extractors):
     script, graph = (
         run_evaluation(run_folder, dataroot, features=extractors / name, device="cpu")
@@ -119,6 +134,9 @@ def test_the_command_gives_json_and_fails_for_a_file_left_out(cyclegan, run_fold
     assert cyclegan("evaluate", run_folder, tmp_path, "--device", "cpu", "--json") == 1
     captured = capsys.readouterr()
     found = json.loads(captured.out)
-    assert (found["pictures"], found["skipped"], found["paired"]) == ({"A": 3, "B": 4}, 1, False)
-    assert "psnr_AtoB" not in found["metrics"]
+    assert (found["pictures"], found["skipped"], found["paired"]) == ({"A": 3, "B": 4}, 1, True)
+    (tmp_path / "testB" / "3.png").unlink()  # so that the rest are pairs anyway
+    assert cyclegan("evaluate", run_folder, tmp_path, "--device", "cpu", "--json") == 1
+    expected = json.loads(capsys.readouterr().out)["metrics"]
+    assert all(found["metrics"][name] == pytest.approx(expected[name]) for name in ("psnr_AtoB", "ssim_BtoA"))
     assert "1 files could not be read" in captured.err
