@@ -14,10 +14,10 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
-from time import perf_counter
 
 import click
 import numpy as np
@@ -37,11 +37,10 @@ from cyclegan_edge.runtime.options import parse_size
 from cyclegan_edge.trainer.checkpoint import LoadedGenerator, find_checkpoint, load_checkpoint, load_generator
 from cyclegan_edge.trainer.config import TrainConfig, resolve_config
 from cyclegan_edge.trainer.data import domain_folder, list_pictures, load_held_out
-from cyclegan_edge.trainer.distances import checkerboard, colour_distance, sliced_wasserstein
 from cyclegan_edge.trainer.distillation import as_taught
-from cyclegan_edge.trainer.evaluate import as_8_bit
+from cyclegan_edge.trainer.evaluate import as_8_bit, evaluate, untranslated
 from cyclegan_edge.trainer.loop import Run
-from cyclegan_edge.trainer.metrics import evenly, gmsd, mean_of, psnr, ssim, translate_all
+from cyclegan_edge.trainer.metrics import evenly, mean_of, psnr, translate_all
 from cyclegan_edge.trainer.pictures import decode_picture
 
 ROOT = Path(__file__).parents[1]
@@ -52,6 +51,8 @@ WAYS = {"distilled": (1.0, 2e-3), "output alone": (0.0, 2e-3), "no teacher": (No
 QUICK = {"networks": {"ndf": 4}, "data": {"max_dataset_size": 8, "batch_size": 2}}
 MARKERS = {"teacher": "*", "distilled": "o", "output alone": "^", "no teacher": "s"}
 SHOWN = 8  # pictures
+# Of `cyclegan evaluate`, and the places that a table shows of them.
+METRICS = {"psnr": 2, "ssim": 3, "gmsd": 3, "swd": 1, "colour": 2, "checkerboard": 1}
 CALIBRATED = 32  # pictures that INT8 is calibrated on
 
 
@@ -81,38 +82,14 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Quality:
-    """How far pictures are from the truth, one by one, and as a set (`swd`, `colour`, `checkerboard`)."""
-
-    psnr_db: float
-    ssim: float
-    gmsd: float
-    swd: float
-    colour: float
-    checkerboard: float
-
-    @classmethod
-    def of(cls, made: torch.Tensor, truth: torch.Tensor) -> "Quality":
-        """Compare uint8 [N, C, H, W] with the truth."""
-        paired = (mean_of(metric(made, truth)) for metric in (psnr, ssim, gmsd))
-        grid = checkerboard(made) - checkerboard(truth)
-        return cls(*paired, sliced_wasserstein(made, truth), colour_distance(made, truth), grid)
-
-    def cells(self) -> list[str]:
-        """Return the cells of a table."""
-        return [f"{value:.{places}f}" for value, places in zip(astuple(self), (2, 3, 3, 1, 2, 1), strict=True)]
-
-
-@dataclass(frozen=True)
 class Row:
     """One generator, trained and measured."""
 
     plan: Plan
     cost: Cost
-    quality: Quality
+    quality: dict[str, float]  # what `cyclegan evaluate` tells
     int8_psnr_db: float  # to the truth
     to_teacher_db: float | None
-    training_s: float | None  # None where it was trained before
 
 
 def plans(students: tuple[str, ...], seeds: int) -> Iterator[Plan]:
@@ -146,19 +123,17 @@ def configure(plan: Plan, teacher: Path, dataroot: Path, steps: int, quick: bool
     return resolve_config(config.model_dump(), {"schedule": schedule})
 
 
-def train(config: TrainConfig, folder: Path) -> float | None:
-    """Train a run to its end, from where it stands; returns the seconds where all of it was trained now."""
+def train(config: TrainConfig, folder: Path) -> None:
+    """Train a run to its end, from where it stands."""
     checkpoint = find_checkpoint(folder) if folder.is_dir() else None
     content = load_checkpoint(checkpoint) if checkpoint and checkpoint.exists() else None
     if content and content["progress"]["step"] >= config.run.max_steps:
-        return None
+        return
     run = Run(config, folder)
     if content:
         run.load_state_dict(content["state"], content["progress"]["step"])
-    started = perf_counter()
     if run.train().interrupted:
         raise click.Abort
-    return None if content else perf_counter() - started
 
 
 def cost_of(generator: LoadedGenerator, calibration: Picture, size: tuple[int, int], seconds: float) -> Cost:
@@ -195,6 +170,11 @@ def int8_psnr_db(generator: LoadedGenerator, calibration: Picture, real: Picture
     return mean_of(psnr(torch.from_numpy(made).permute(0, 3, 1, 2), truth))
 
 
+def quality_cells(quality: dict[str, float]) -> list[str]:
+    """Return the cells of a table."""
+    return [f"{quality[f'{name}_AtoB']:.{places}f}" for name, places in METRICS.items()]
+
+
 def lay_out(heads: list[str], lines: Iterable[list[str]]) -> Iterator[str]:
     """Lay lines of cells out as Markdown."""
     yield "| " + " | ".join(heads) + " |"
@@ -215,28 +195,16 @@ def costs_table(rows: list[Row]) -> Iterator[str]:
     return lay_out(heads, lines)
 
 
-def quality_table(rows: list[Row], untranslated: Quality) -> Iterator[str]:
+def quality_table(rows: list[Row], nothing: dict[str, float]) -> Iterator[str]:
     """Tell how good each run became, beside the untranslated pictures."""
-    heads = [
-        "generator",
-        "ngf",
-        "way",
-        "seed",
-        "PSNR dB",
-        "SSIM",
-        "GMSD ↓",
-        "patches ↓",
-        "colour ↓",
-        "grid dB ↓",
-        "INT8, PSNR dB",
-    ]
-    lines = [["untranslated", "", "", "", *untranslated.cells(), "", ""]]
+    heads = ["generator", "ngf", "way", "seed", "PSNR dB", "SSIM", "GMSD ↓", "patches ↓", "colour ↓", "grid dB ↓"]
+    lines = [["untranslated", "", "", "", *quality_cells(nothing), "", ""]]
     for row in rows:
         plan = row.plan
         near = "" if row.to_teacher_db is None else f"{row.to_teacher_db:.2f}"
-        cells = [plan.generator, f"{plan.ngf}", plan.way, f"{plan.seed}", *row.quality.cells()]
+        cells = [plan.generator, f"{plan.ngf}", plan.way, f"{plan.seed}", *quality_cells(row.quality)]
         lines.append([*cells, f"{row.int8_psnr_db:.2f}", near])
-    return lay_out([*heads, "to the teacher, dB"], lines)
+    return lay_out([*heads, "PSNR in INT8, dB", "to the teacher, dB"], lines)
 
 
 def spread(rows: list[Row]) -> Iterator[str]:
@@ -245,7 +213,7 @@ def spread(rows: list[Row]) -> Iterator[str]:
         first = rows[1].plan
         found = [row for row in rows if row.plan == replace(first, way=way, seed=row.plan.seed)]
         if len(found) > 1:
-            values = [row.quality.psnr_db for row in found]
+            values = [row.quality["psnr_AtoB"] for row in found]
             yield (
                 f"{first.generator}, ngf {first.ngf}, {way}, {len(found)} seeds: PSNR {fmean(values):.2f} ± "
                 f"{stdev(values):.2f} dB"
@@ -265,23 +233,23 @@ def side_by_side(named: dict[str, torch.Tensor], path: Path) -> None:
     sheet.save(path)
 
 
-def plot(rows: list[Row], untranslated: Quality, engine: str, path: Path) -> None:
+def plot(rows: list[Row], nothing: dict[str, float], engine: str, path: Path) -> None:
     """Draw PSNR against the truth over the milliseconds in one engine, on a logarithmic axis."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     for way, marker in MARKERS.items():
         shown = [row for row in rows if row.plan.way == way]
-        values = [row.quality.psnr_db for row in shown]
+        values = [row.quality["psnr_AtoB"] for row in shown]
         axes.scatter([row.cost.p50_ms[engine] for row in shown], values, marker=marker, s=60, alpha=0.8, label=way)
     lowest: dict[float, Row] = {}
-    for row in sorted(rows, key=lambda row: -row.quality.psnr_db):
+    for row in sorted(rows, key=lambda row: -row.quality["psnr_AtoB"]):
         lowest[row.cost.p50_ms[engine]] = row
     for ms, row in lowest.items():
         name = f"{row.plan.generator}\nngf {row.plan.ngf}"
         axes.annotate(
-            name, (ms, row.quality.psnr_db), (0, -8), textcoords="offset points", ha="center", va="top", size=8
+            name, (ms, row.quality["psnr_AtoB"]), (0, -8), textcoords="offset points", ha="center", va="top", size=8
         )
-    axes.axhline(untranslated.psnr_db, color="#888", ls="--", lw=1, label="untranslated")
+    axes.axhline(nothing["psnr_AtoB"], color="#888", ls="--", lw=1, label="untranslated")
     axes.set(xscale="log", xlabel=f"ms a picture in {engine}", ylabel="PSNR to the truth, dB")
     axes.margins(0.15, 0.2)
     axes.xaxis.set_major_formatter(ScalarFormatter())
@@ -322,49 +290,46 @@ def main(
     wanted = translate_all(taught.network, held_out[0].stacked, CPU)
     costs: dict[tuple[str, int], Cost] = {}
 
-    def measured(source: Path, plan: Plan, training_s: float | None) -> tuple[Row, torch.Tensor]:
+    def measured(source: Path, plan: Plan) -> tuple[Row, torch.Tensor]:
         generator = load_generator(source, "AtoB")
-        made = translate_all(generator.network, held_out[0].stacked, CPU)
+        translate = partial(translate_all, generator.network, device=CPU)
+        made = translate(held_out[0].stacked)
         key = plan.generator, plan.ngf
         if key not in costs:
             costs[key] = cost_of(generator, calibration[:8], size, seconds)
         near = None if plan.way == "teacher" else mean_of(psnr(made, wanted))
         in_int8 = int8_psnr_db(generator, calibration, given, truth)
-        return Row(plan, costs[key], Quality.of(made, truth), in_int8, near, training_s), made
+        return Row(plan, costs[key], evaluate({"AtoB": translate}, held_out), in_int8, near), made
 
     itself = Plan(config.networks.generator, config.networks.ngf, "teacher", 0)
-    rows = [measured(teacher, itself, None)[0]]
+    rows = [measured(teacher, itself)[0]]
     named = {"input (A)": real, "truth (B)": truth, f"teacher: {itself.generator} {itself.ngf}": wanted}
     for plan in plans(students, seeds):
         click.echo(plan.name, err=True)
-        took = train(configure(plan, teacher, dataroot, steps, quick), runs / plan.name)
-        row, made = measured(runs / plan.name, plan, took)
+        train(configure(plan, teacher, dataroot, steps, quick), runs / plan.name)
+        row, made = measured(runs / plan.name, plan)
         rows.append(row)
         if plan.seed == 0:
             named[f"{plan.generator} {plan.ngf}, {plan.way}"] = made
     output.mkdir(parents=True, exist_ok=True)
     stem = output / f"distill{'-quick' if quick else ''}"
-    untranslated = Quality.of(real, truth)
+    nothing = untranslated(held_out)
     told = {
         "machine": machine(), "steps": steps, "size": size, "crop": config.data.crop_size,
-        "test_pictures": len(given), "untranslated": asdict(untranslated), "rows": [asdict(row) for row in rows],
+        "test_pictures": len(given), "untranslated": nothing, "rows": [asdict(row) for row in rows],
     }  # fmt: skip
     stem.with_suffix(".json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     crop = f"{config.data.crop_size}x{config.data.crop_size}"
     about = f"{' · '.join(str(value) for value in machine().values())}; quality at {crop}, {len(given)} test pictures, "
     about += f"{steps} steps each; time at {size[0]}x{size[1]}"
-    tables = [*costs_table(rows), "", *quality_table(rows, untranslated), "", *spread(rows)]
+    tables = [*costs_table(rows), "", *quality_table(rows, nothing), "", *spread(rows)]
     written = "\n".join([about, "", *tables]).rstrip() + "\n"
     stem.with_suffix(".md").write_text(written, encoding="utf-8")
     click.echo(written)
     side_by_side(named, stem.with_suffix(".png"))
     engines = list(rows[0].cost.p50_ms)
-    plot(
-        rows,
-        untranslated,
-        next((name for name in engines if name.startswith("openvino")), engines[0]),
-        stem.with_suffix(".svg"),
-    )
+    engine = next((name for name in engines if name.startswith("openvino")), engines[0])
+    plot(rows, nothing, engine, stem.with_suffix(".svg"))
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@
 SOURCE is what `cyclegan export` takes; without it, an untrained resnet_9blocks shows the speed, and no PSNR worth the
 name. Each row runs in a process of its own: cold is from an engine not yet opened to its first batch, compiling
 included; memory the peak beyond what the process took before. PSNR is the lowest of four emoji against PyTorch in FP32.
---batches compares ways to keep a CPU busy: one big batch, or several streams, and numbers of threads. Results go to
-benchmarks/results/, as JSON and as Markdown.
+--batches compares ways to keep a CPU busy: one big batch or several requests, OpenVINO's hints, and numbers of threads.
+Of few runs, the p99 is the slowest. Results go to benchmarks/results/, as JSON and as Markdown.
 """
 
 import json
@@ -41,6 +41,7 @@ from cyclegan_edge.trainer.networks import build_generator, init_weights
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 SHAPES = ((256, 1), (256, 8), (512, 1), (512, 8))  # side, batch
+WORDS = {"PERFORMANCE_HINT": "hint", "NUM_STREAMS": "streams", "INFERENCE_NUM_THREADS": "threads"}
 FEWEST = 3  # batches that a row measures, however long they take
 # What is run: name of the row → (engine, precision, file).
 ROWS = {
@@ -78,6 +79,7 @@ class Row:
     memory_mib: float = 0.0
     file_mib: float | None = None
     psnr_db: float | None = None
+    runs: int = 0
     error: str = ""
 
 
@@ -169,42 +171,37 @@ def measure(name: str, side: int, batch: int, files: Files, seconds: float) -> R
         return Row(name, side, batch, error=str(error))
     p50, p90, p99 = (float(value) for value in np.percentile(times, (50, 90, 99)) * 1000)
     file = (ROWS | ON_CUDA)[name][2]
-    return Row(
-        engine=name,
-        side=side,
-        batch=batch,
-        cold_ms=cold * 1000,
-        p50_ms=p50,
-        p90_ms=p90,
-        p99_ms=p99,
-        fps=batch * len(times) / sum(times),
-        memory_mib=memory,
-        file_mib=files.path(file).stat().st_size / 2**20 if file else None,
-        psnr_db=near,
-    )
+    size = files.path(file).stat().st_size / 2**20 if file else None
+    fps = batch * len(times) / sum(times)
+    return Row(name, side, batch, cold * 1000, p50, p90, p99, fps, memory, size, near, len(times))
 
 
-def measure_streams(files: Files, side: int, streams: int, threads: int, batch: int, seconds: float) -> Row:
-    """Measure OpenVINO with so many requests in flight, each of a batch; returns frames a second of all together."""
+def measure_requests(files: Files, side: int, options: dict[str, str], batch: int, seconds: float) -> Row:
+    """Measure OpenVINO under some options with as many requests in flight as it then advises, each of a batch.
+
+    The milliseconds are what one request waits; frames a second are of all together.
+    """
     import openvino as ov
 
     core = ov.Core()
-    options = {"NUM_STREAMS": str(streams), "INFERENCE_NUM_THREADS": str(threads)}
     start = perf_counter()
     compiled = core.compile_model(core.read_model(files.path("fp32")), "CPU", options)
-    queue = ov.AsyncInferQueue(compiled, streams)
+    requests = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+    queue = ov.AsyncInferQueue(compiled, requests)
     given = np.concatenate([emoji(side)] * 2)[:batch]
     queue.start_async({0: given})
     queue.wait_all()
     cold = perf_counter() - start
     done, begin = 0, perf_counter()
-    while done < FEWEST * streams or perf_counter() - begin < seconds:
+    while done < FEWEST * requests or perf_counter() - begin < seconds:
         queue.start_async({0: given})
         done += 1
     queue.wait_all()
     took = perf_counter() - begin
-    name = f"OpenVINO, {streams} streams, {threads} threads"
-    return Row(name, side, batch, cold_ms=cold * 1000, p50_ms=1000 * took * streams / done, fps=done * batch / took)
+    told = ", ".join(f"{WORDS[key]} {value}" for key, value in options.items())
+    name = f"OpenVINO, {told}: {requests} at once"
+    wait = 1000 * took * requests / done
+    return Row(name, side, batch, cold_ms=cold * 1000, p50_ms=wait, fps=done * batch / took, runs=done)
 
 
 def measure_threads(files: Files, side: int, threads: int, batch: int, seconds: float) -> Row:
@@ -223,19 +220,22 @@ def measure_threads(files: Files, side: int, threads: int, batch: int, seconds: 
         session.run(None, given)
         done += 1
     took = perf_counter() - begin
-    name = f"ONNX Runtime, {threads} threads"
-    return Row(name, side, batch, cold_ms=cold * 1000, p50_ms=1000 * took / done, fps=done * batch / took)
+    name = f"ONNX Runtime, threads {threads}"
+    return Row(name, side, batch, cold_ms=cold * 1000, p50_ms=1000 * took / done, fps=done * batch / took, runs=done)
 
 
 def plan_batches(files: Files, batches: tuple[int, ...], seconds: float) -> list[Step]:
     """Export, and list what compares streams, threads and batches."""
     export_all(files, {"fp32"})
     cores = os.cpu_count() or 1
-    ways = sorted({(1, cores), (1, max(1, cores // 2)), (2, cores), (cores, cores), (1, 2 * cores)})
-    threads = sorted({threads for _, threads in ways})
-    return [(measure_streams, files, 256, *way, batch, seconds) for way in ways for batch in batches] + [
-        (measure_threads, files, 256, number, batch, seconds) for number in threads for batch in batches
+    ways = [{"PERFORMANCE_HINT": hint} for hint in ("LATENCY", "THROUGHPUT", "CUMULATIVE_THROUGHPUT")]
+    ways += [
+        {"NUM_STREAMS": str(streams), "INFERENCE_NUM_THREADS": str(threads)}
+        for streams, threads in sorted({(1, max(1, cores // 2)), (1, cores), (2, cores), (cores, cores)})
     ]
+    steps: list[Step] = [(measure_requests, files, 256, way, batch, seconds) for batch in batches for way in ways]
+    threads = sorted({max(1, cores // 2), cores, 2 * cores})
+    return steps + [(measure_threads, files, 256, number, batch, seconds) for batch in batches for number in threads]
 
 
 def plan_engines(files: Files, shapes: tuple[tuple[int, int], ...], seconds: float, full: bool) -> list[Step]:
@@ -265,7 +265,7 @@ def measure_asked(asked: str) -> Row:
     """Do in this process what `apart` asked for."""
     work, source, folder, plain = json.loads(asked)
     files = Files(Path(source) if source else None, Path(folder))
-    works = {"measure": measure, "measure_streams": measure_streams, "measure_threads": measure_threads}
+    works = {"measure": measure, "measure_requests": measure_requests, "measure_threads": measure_threads}
     return works[work](*(files if argument is None else argument for argument in plain))
 
 
@@ -284,17 +284,23 @@ def table(rows: list[Row], source: str) -> Iterator[str]:
     yield " · ".join(f"{key} {value}" for key, value in machine().items()) + f" · {source}"
     yield ""
     eager = {(row.side, row.batch): row.p50_ms for row in rows if row.engine == "PyTorch eager fp32"}
-    yield "| engine | size | batch | cold ms | p50 | p90 | p99 | frames/s | x eager | memory MiB | file MiB | PSNR dB |"
-    yield "|---|---|---|---|---|---|---|---|---|---|---|---|"
+    heads = ["engine", "size", "batch", "cold ms", "p50", "p90", "p99", "frames/s", "runs", "x eager"]
+    heads += ["memory MiB", "file MiB", "PSNR dB"]
+    yield f"| {' | '.join(heads)} |"
+    yield "|" + "---|" * len(heads)
     for row in rows:
         if row.error:
-            yield f"| {row.engine} | {row.side} | {row.batch} | {row.error} |" + " |" * 8
+            yield f"| {row.engine} | {row.side} | {row.batch} | {row.error} |" + " |" * 9
             continue
         base = eager.get((row.side, row.batch))
         cells = (
             [row.engine, f"{row.side}", f"{row.batch}", f"{row.cold_ms:.0f}"]
             + [f"{value:.1f}" if value else "-" for value in (row.p50_ms, row.p90_ms, row.p99_ms, row.fps)]
-            + [f"{base / row.p50_ms:.1f}" if base else "-", f"{row.memory_mib:.0f}" if row.memory_mib else "-"]
+            + [
+                f"{row.runs}",
+                f"{base / row.p50_ms:.1f}" if base else "-",
+                f"{row.memory_mib:.0f}" if row.memory_mib else "-",
+            ]
             + ["-" if value is None else f"{value:.1f}" for value in (row.file_mib, row.psnr_db)]
         )
         yield "| " + " | ".join(cells) + " |"
@@ -303,7 +309,7 @@ def table(rows: list[Row], source: str) -> Iterator[str]:
 @click.command()
 @click.argument("source", required=False, type=click.Path(path_type=Path))
 @click.option("--quick", is_flag=True, help="256x256 and batch 1 only, a second each.")
-@click.option("--full", is_flag=True, help="Every shape compiled, and 512x512 in batches of 8 too: half an hour.")
+@click.option("--full", is_flag=True, help="Compile every shape, not only the first: half an hour.")
 @click.option("--batches", is_flag=True, help="Compare streams, threads and batches instead.")
 @click.option("--output", default=RESULTS, type=click.Path(path_type=Path), help="Folder for the results.")
 @click.option("--row", hidden=True, help="Measure only this, and print it.")
@@ -319,7 +325,7 @@ def main(source: Path | None, quick: bool, full: bool, batches: bool, output: Pa
         if batches:
             steps = plan_batches(files, (1,) if quick else (1, 8), seconds)
         else:
-            steps = plan_engines(files, SHAPES[:1] if quick else SHAPES if full else SHAPES[:3], seconds, full)
+            steps = plan_engines(files, SHAPES[:1] if quick else SHAPES, seconds, full)
         for step in steps:
             rows.append(apart(*step))
             click.echo(f"{rows[-1].engine} {rows[-1].side} {rows[-1].batch}: {rows[-1].p50_ms:.1f} ms", err=True)

@@ -44,8 +44,8 @@ def test_students_are_trained_in_every_way_and_stand_beside_their_teacher(benchm
     found = json.loads((tmp_path / "distill-quick.json").read_text())["rows"]
     ways = [(row["plan"]["way"], row["plan"]["seed"]) for row in found]
     assert ways == [("teacher", 0)] + [(way, seed) for seed in (0, 1) for way in benchmark.WAYS]
-    assert all(row["training_s"] is None and row["int8_psnr_db"] > 0 for row in found)
-    assert all(set(row["quality"]) == {"psnr_db", "ssim", "gmsd", "swd", "colour", "checkerboard"} for row in found)
+    assert all(row["int8_psnr_db"] > 0 for row in found)
+    assert all({f"{name}_AtoB" for name in benchmark.METRICS} <= row["quality"].keys() for row in found)
     assert found[0]["to_teacher_db"] is None
     assert found[1]["cost"]["p50_ms"] == {"openvino fp32": 2.0, "openvino int8": 2.0}
     assert "edge_resnet_1blocks, ngf 2, distilled, 2 seeds: PSNR" in done.stdout

@@ -26,10 +26,15 @@ def test_every_engine_gives_a_row_near_to_pytorch(engines, run_folder, tmp_path)
     files.write_truth(64)
     names = [name for name in engines.ROWS if "compile" not in name]
     rows = [engines.measure(name, 64, 1, files, 0.0) for name in names]
-    rows.append(engines.measure_streams(files, 64, 2, 2, 2, 0.0))
+    rows.append(engines.measure_requests(files, 64, {"NUM_STREAMS": "2", "INFERENCE_NUM_THREADS": "2"}, 2, 0.0))
+    rows.append(engines.measure_requests(files, 64, {"PERFORMANCE_HINT": "LATENCY"}, 1, 0.0))
     rows.append(engines.measure_threads(files, 64, 1, 2, 0.0))
     assert all(row.error == "" or "bf16" in row.error for row in rows)
-    assert all(row.fps > 0 for row in rows if not row.error)
+    assert all(row.fps > 0 and row.runs >= engines.FEWEST for row in rows if not row.error)
+    assert [row.engine for row in rows[-3:-1]] == [
+        "OpenVINO, streams 2, threads 2: 2 at once",
+        "OpenVINO, hint LATENCY: 1 at once",
+    ]
     near = {row.engine: row.psnr_db for row in rows}
     assert near["PyTorch eager fp32"] == 100
     assert near["ONNX Runtime fp32"] > 60
@@ -37,4 +42,4 @@ def test_every_engine_gives_a_row_near_to_pytorch(engines, run_folder, tmp_path)
     described, _, *lines = engines.table(rows, "tiny")
     assert "processor" in described
     assert len(lines) == len(rows) + 2
-    assert {line.count("|") for line in lines} == {13}
+    assert {line.count("|") for line in lines} == {14}
