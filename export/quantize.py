@@ -46,13 +46,13 @@ def quantise(
     the costliest layers in float.
 
     Raises:
-        UsageError: there are fewer layers to leave in float than asked for.
+        UsageError: no layer would become INT8.
         OutputError: the file cannot be written.
     """
     modules = quantisable(onnx.load(source))
     layers = list(modules)
-    if keep_float > len(layers):
-        raise UsageError(f"--keep-float {keep_float} is more than the {len(layers)} layers that become INT8; give less")
+    if keep_float >= len(layers):
+        raise UsageError(f"--keep-float {keep_float} leaves none of the {len(layers)} layers in INT8; give less")
     measured = pictures[:NUM_MEASURED]
     truth = run(source, metadata.io, measured)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"), _quiet():

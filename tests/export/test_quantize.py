@@ -63,12 +63,12 @@ def test_the_method_and_what_stays_float_are_those_that_measured_best(quantised)
     assert found.kept_float == (found.sensitivity[0].layer,)
 
 
-def test_leaving_all_in_float_is_fp32_again(generator, exported, calibration, tmp_path):
+def test_leaving_all_in_float_is_refused(generator, exported, calibration, tmp_path):
     source = exported(generator)
     layers = len(quantisable(onnx.load(source)))
     path = tmp_path / "a.onnx"
-    with pytest.raises(UsageError, match=f"--keep-float {layers + 1} is more than the {layers} layers"):
-        quantise(source, path, read_metadata(source), calibration, keep_float=layers + 1)
+    with pytest.raises(UsageError, match=f"--keep-float {layers} leaves none of the {layers} layers in INT8; give less"):
+        quantise(source, path, read_metadata(source), calibration, keep_float=layers)
     assert not path.exists()
 
 
