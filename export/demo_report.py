@@ -21,7 +21,7 @@ from ..trainer.data import load_domain
 from ..trainer.journal import read_records
 from ..trainer.metrics import psnr, ssim
 from ..trainer.pictures import Preparation
-from .demo import DIRECTIONS, SIZE, Demo
+from .demo import DIRECTIONS, SIZE, SMALL, Demo
 from .graph import InferenceGenerator
 from .report import VerificationReport
 from .verify import PRECISIONS
@@ -47,7 +47,12 @@ def write_report(files: Demo, config: TrainConfig, verification: dict[str, Verif
     quality = {direction: measure_quality(files, direction) for direction in DIRECTIONS}
     content = {
         "quality": quality,
-        "rows": {direction: _rows(files, direction) for direction in DIRECTIONS},
+        "small": {
+            "name": _relative(SMALL),
+            "kilobytes": SMALL.stat().st_size / 1000,
+            "quality": measure_quality(files, "AtoB", "small"),
+        },
+        "rows": {"AtoB": _rows(files, "AtoB", small="small"), "BtoA": _rows(files, "BtoA")},
         "videos": {kind: _data_uri(files.video(kind), "video/webm") for kind in ("A", "AtoB")},
         "curves": _curves(losses, read_records(files.run / "metrics.jsonl", "validation"), quality),
         "verification": verification,
@@ -69,9 +74,12 @@ def write_report(files: Demo, config: TrainConfig, verification: dict[str, Verif
     return path
 
 
-def measure_quality(files: Demo, direction: str) -> dict[str, float]:
-    """Return mean PSNR (dB) and SSIM against the truth, of the translations and of the untranslated pictures."""
-    kinds = (direction[0], direction[-1], direction)
+def measure_quality(files: Demo, direction: str, translated: str = "") -> dict[str, float]:
+    """Return mean PSNR (dB) and SSIM against the truth, of translations and of the untranslated pictures.
+
+    `translated` is the kind of the translations, `direction` itself by default.
+    """
+    kinds = (direction[0], direction[-1], translated or direction)
     prepare = Preparation(channels=3, preprocess="resize_and_crop", load_size=SIZE, crop_size=SIZE)
     given, truth, made = (load_domain(files.pictures(kind), prepare).stacked for kind in kinds)
     return {
@@ -91,11 +99,12 @@ def measure_speed(files: Demo) -> list[dict[str, Any]]:
         return {size: _median_ms(translate, picture) for size, picture in pictures.items()}
 
     rows = [{"engine": "PyTorch", "precision": "fp32", "ms": milliseconds(reference.translate)}]
-    for name in available_backends():
-        for precision in PRECISIONS.get(name, ()):
-            backend = open_backend(files.artefact("AtoB"), backend=name, device="cpu", precision=precision)
-            rows.append({"engine": name, "precision": backend.precision, "ms": milliseconds(backend.infer)})
-            backend.close()
+    for artefact, told in ((files.artefact("AtoB"), ""), (SMALL, ", the shipped small one")):
+        for name in available_backends():
+            for precision in PRECISIONS.get(name, ()):
+                backend = open_backend(artefact, backend=name, device="cpu", precision=precision)
+                rows.append({"engine": name + told, "precision": backend.precision, "ms": milliseconds(backend.infer)})
+                backend.close()
     return rows
 
 
@@ -108,11 +117,14 @@ def _median_ms(translate: Any, picture: Picture) -> float:
     return 1000 * median(seconds[3:])
 
 
-def _rows(files: Demo, direction: str) -> list[dict[str, str]]:
-    """Return before, after and truth of some test pictures, spread over all of them, as data URIs."""
+def _rows(files: Demo, direction: str, **others: str) -> list[dict[str, str]]:
+    """Return before, after and truth of some test pictures, spread over all of them, as data URIs.
+
+    `others` are further kinds of pictures, by what to call them.
+    """
     names = sorted(path.name for path in files.pictures(direction[0]).iterdir())
     spread = np.linspace(0, len(names) - 1, NUM_SHOWN).astype(int)
-    kinds = {"before": direction[0], "after": direction, "truth": direction[-1]}
+    kinds = {"before": direction[0], "after": direction, "truth": direction[-1]} | others
     return [
         {label: _data_uri(files.pictures(kind) / names[index], "image/png") for label, kind in kinds.items()}
         for index in spread

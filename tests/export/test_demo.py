@@ -29,12 +29,16 @@ def test_the_demo_leaves_everything_the_report_speaks_of(tmp_path):
     page = report.read_text(encoding="utf-8")
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)  # needs nothing beside itself
     pictures = re.findall(r'<img src="data:image/png;base64,([^"]+)"', page)
-    assert len(pictures) == 2 * 3 * 12
+    assert len(pictures) == (4 + 3) * 12  # before, after and truth both ways, and the shipped student
     assert all(base64.b64decode(picture).startswith(b"\x89PNG") for picture in pictures)
     assert page.count('<video src="data:video/webm;base64,') == 2
     assert "How far it got:" in page
     assert page.count("<td>PyTorch</td>") == 1
-    assert {"onnxruntime", "openvino"} <= set(re.findall(r"<td>(onnxruntime|openvino)</td>", page))
+    engines = re.findall(r"<td>((?:onnxruntime|openvino)(?:, the shipped small one)?)</td>", page)
+    assert set(engines) == {
+        each + told for each in ("onnxruntime", "openvino") for told in ("", ", the shipped small one")
+    }
+    assert len(list((tmp_path / "demo" / "pictures" / "small").iterdir())) == 100
     for direction in ("AtoB", "BtoA"):
         artefact = tmp_path / "demo" / "runs" / "flat2three" / "exports" / f"flat2three-{direction}-fp32.onnx"
         assert json.loads(artefact.with_suffix(".verify.json").read_text())["passed"]
