@@ -106,7 +106,7 @@ async def translate(request: Request) -> Response:
             translate_picture, service.engine, model, data, service.limits, longest, MEDIA_TYPES.get(wanted or "")
         )
     service.metrics.count("cyclegan_translated_total", source="picture")
-    return Response(translated, media_type=media_type, headers={"X-Engine-Milliseconds": f"{seconds * 1000:.1f}"})
+    return Response(translated, media_type=media_type, headers={"X-Engine-Milliseconds": f"{seconds * 1000:.3f}"})
 
 
 async def upload_video(request: Request) -> Response:
