@@ -220,7 +220,7 @@ def spread(rows: list[Row]) -> Iterator[str]:
         first = rows[1].plan
         found = [row for row in rows if row.plan == replace(first, way=way, seed=row.plan.seed)]
         if len(found) > 1:
-            values = [row.quality["psnr_AtoB"] for row in found]
+            values = [psnr_of(row) for row in found]
             yield (
                 f"{first.generator}, ngf {first.ngf}, {way}, {len(found)} seeds: PSNR {fmean(values):.2f} ± "
                 f"{stdev(values):.2f} dB"
@@ -240,22 +240,23 @@ def side_by_side(named: dict[str, torch.Tensor], path: Path) -> None:
     sheet.save(path)
 
 
+def psnr_of(row: Row) -> float:
+    """Return a run's PSNR to the truth in dB."""
+    return row.quality["psnr_AtoB"]
+
+
 def plot(rows: list[Row], nothing: dict[str, float], engine: str, path: Path) -> None:
     """Draw PSNR against the truth over the milliseconds in one engine, on a logarithmic axis."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     for way, marker in MARKERS.items():
         shown = [row for row in rows if row.plan.way == way]
-        values = [row.quality["psnr_AtoB"] for row in shown]
+        values = [psnr_of(row) for row in shown]
         axes.scatter([row.cost.p50_ms[engine] for row in shown], values, marker=marker, s=60, alpha=0.8, label=way)
-    lowest: dict[float, Row] = {}
-    for row in sorted(rows, key=lambda row: -row.quality["psnr_AtoB"]):
-        lowest[row.cost.p50_ms[engine]] = row
-    for ms, row in lowest.items():
-        name = f"{row.plan.generator}\nngf {row.plan.ngf}"
-        axes.annotate(
-            name, (ms, row.quality["psnr_AtoB"]), (0, -8), textcoords="offset points", ha="center", va="top", size=8
-        )
+    lowest = {f"{row.plan.generator}\nngf {row.plan.ngf}": row for row in sorted(rows, key=lambda row: -psnr_of(row))}
+    for name, row in lowest.items():
+        place = row.cost.p50_ms[engine], psnr_of(row)
+        axes.annotate(name, place, (0, -8), textcoords="offset points", ha="center", va="top", size=8)
     axes.axhline(nothing["psnr_AtoB"], color="#888", ls="--", lw=1, label="untranslated")
     axes.set(xscale="log", xlabel=f"ms a picture in {engine}", ylabel="PSNR to the truth, dB")
     axes.margins(0.15, 0.2)

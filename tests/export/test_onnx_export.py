@@ -129,6 +129,7 @@ def test_the_metadata_says_all(generator, exported):
         "size_multiple": 4,
         "size_minimum": 8,
         "size": None,
+        "batch_norm": "evaluation",
         "frozen_norm": False,
         "verification": None,
     }

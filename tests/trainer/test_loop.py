@@ -171,7 +171,7 @@ def test_the_best_checkpoint_is_that_of_the_best_validation(configure, tmp_path)
     assert content["progress"]["step"] == best["step"]
     value = (best["colour_AtoB"] + best["colour_BtoA"]) / 2
     assert f"is of step {best['step']} " in (tmp_path / "run" / "report.html").read_text()
-    assert content["state"]["selection"] == {"best": pytest.approx(value), "stale": 0}
+    assert content["state"]["selection"] == {"metric": "colour", "best": pytest.approx(value), "stale": 0}
 
 
 def test_a_run_that_gets_no_better_stops_early_and_stays_stopped(configure, tmp_path, monkeypatch):
