@@ -8,17 +8,18 @@ from ..runtime.errors import UsageError
 def pick_device(name: str, local_rank: int | None = None) -> torch.device:
     """Turn "auto", "cpu", "mps", "cuda" or "cuda:1" into a device that is there.
 
-    Of several processes on one machine, each takes the CUDA device of its `local_rank`.
+    A CUDA device always has its index: `torch.cuda.set_device` takes no other. Without a number it is the first one,
+    and of several processes on one machine each takes the one of its `local_rank`.
 
     Raises:
         UsageError: the device that was named does not exist here; another is never taken in its place.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device("cuda", local_rank) if name == "cuda" and local_rank is not None else torch.device(name)
+    device = torch.device("cuda", local_rank or 0) if name == "cuda" else torch.device(name)
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UsageError("there is no mps device here; use --device auto or cpu")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    if device.type == "cuda" and device.index >= torch.cuda.device_count():
         found = f"{torch.cuda.device_count()} found" if torch.cuda.is_available() else "CUDA finds none"
         raise UsageError(f"there is no device {device} here ({found}); use --device auto or cpu")
     return device

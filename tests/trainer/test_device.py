@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from cyclegan_edge.runtime.errors import UsageError
-from cyclegan_edge.trainer.device import pick_amp_dtype, pick_device
+from cyclegan_edge.trainer.device import pick_amp_dtype, pick_device, tune
 
 
 def test_a_device_that_is_named_is_never_replaced():
@@ -38,6 +38,17 @@ def test_each_of_several_processes_takes_its_own_device(monkeypatch):
         pick_device("auto", 2)
 
 
+@pytest.mark.parametrize("name", ["auto", "cuda", "cuda:0"])
+def test_a_cuda_device_always_has_its_index(monkeypatch, name):
+    """`torch.cuda.set_device`, which `tune` calls, refuses a device without one."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert pick_device(name) == torch.device("cuda", 0)
+
+
 @pytest.mark.gpu
-def test_auto_takes_cuda_where_there_is_one():
-    assert pick_device("auto").type == "cuda"
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_auto_takes_cuda_where_there_is_one(name):
+    device = pick_device(name)
+    tune(device)
+    assert device == torch.device("cuda", 0)
