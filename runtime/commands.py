@@ -159,7 +159,8 @@ def translate(
 
     Files that were finished by an earlier run are left alone. What became of each file of a folder is kept in a
     manifest in the output folder, so that a job that was killed goes on where it was. A video keeps its time
-    stamps, sound and subtitles; while it is written it is called NAME.partial.SUFFIX and can be played up to there.
+    stamps, sound and subtitles; while it is written it is called NAME.partial-XXXXXXXX.SUFFIX and can be played up to
+    there.
     """
     is_folder = Path(given).is_dir()
     if is_folder:

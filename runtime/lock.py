@@ -56,3 +56,16 @@ def locked(path: Path) -> Iterator[None]:
             yield
         finally:
             unlock(file)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody else holds the lock of a file; one that cannot be read counts as free."""
+    try:
+        with path.open("rb") as file:
+            lock(file)
+            unlock(file)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False

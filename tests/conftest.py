@@ -5,8 +5,12 @@ import signal
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    import onnx
 
 ROOT = Path(__file__).parents[1]
 
@@ -56,3 +60,37 @@ def log_level() -> Iterator[None]:
     yield
     for logger in loggers:
         logger.setLevel(logging.NOTSET)
+
+
+@pytest.fixture(scope="session")
+def inverting_model() -> Callable[[], "onnx.ModelProto"]:
+    """Return a function that makes a model of uint8 pictures, which inverts them and says nothing of itself."""
+    from onnx import TensorProto, helper
+
+    def make() -> "onnx.ModelProto":
+        shape = ["batch", "height", "width", 3]
+        graph = helper.make_graph(
+            [
+                helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+                helper.make_node("Sub", ["white", "pixels"], ["inverted"]),
+                helper.make_node("Cast", ["inverted"], ["translated"], to=TensorProto.UINT8),
+            ],
+            "negative",
+            [helper.make_tensor_value_info("image", TensorProto.UINT8, shape)],
+            [helper.make_tensor_value_info("translated", TensorProto.UINT8, shape)],
+            [helper.make_tensor("white", TensorProto.FLOAT, [], [255.0])],
+        )
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def partial_of() -> Callable[[Path], Path]:
+    """Return a function that gives the one unfinished file of a video."""
+
+    def find(path: Path) -> Path:
+        (partial,) = path.parent.glob(f"{path.stem}.partial-*{path.suffix}")
+        return partial
+
+    return find

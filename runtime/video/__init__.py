@@ -47,7 +47,7 @@ def video_sink(
 ) -> Sink:
     """Write frames of one size to a video file, which appears under its name once it is whole.
 
-    Until then, and where it ends early, it is called NAME.partial.SUFFIX and can be played up to there.
+    Until then, and where it ends early, it is called NAME.partial-XXXXXXXX.SUFFIX and can be played up to there.
 
     Args:
         path: ends in one of `CONTAINERS`.

@@ -107,8 +107,6 @@ class _Writer:
         self._durations: dict[int, int] = {}  # of frames inside the encoder, by their time stamps
         self._first = self._last = self._end = 0  # time stamps, in ticks
         self._frames = 0
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(b"")  # an unwritable place is told before the work
 
     def write(self, frame: Frame) -> None:
         """Add one frame."""

@@ -109,8 +109,6 @@ class _Writer:
         if (height, width) != first.shape[:2]:
             LOGGER.warning("OpenCV writes even sides only: %s becomes %dx%d, edges repeated", self._path, height, width)
         fourcc = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])
-        # An unwritable folder is told by the file system, in its own words, rather than by OpenCV's closed writer.
-        self._partial.touch()
         if not self._encoder.open(str(self._partial.absolute()), fourcc, self._fps, (width, height)):
             raise OutputError(f"OpenCV cannot encode {width}x{height} video into {self._path}; name the output .avi")
 

@@ -10,7 +10,7 @@ import pytest
 from cyclegan_edge.runtime import video
 from cyclegan_edge.runtime.errors import CycleganError, InputError, OutputError
 from cyclegan_edge.runtime.frame import Frame, LostFramesError
-from cyclegan_edge.runtime.video import CONTAINERS, Encoding, open_video, video_sink
+from cyclegan_edge.runtime.video import CONTAINERS, Encoding, open_video, partial, video_sink
 from cyclegan_edge.runtime.video.opencv import CODECS
 
 COUNT = 12
@@ -63,14 +63,14 @@ def test_a_name_in_any_script_and_with_a_colon(write):
     assert open_video(write("мой: 写真 50%.mp4", frames())).total == COUNT
 
 
-def test_a_frame_of_another_size(write, tmp_path):
+def test_a_frame_of_another_size(write, tmp_path, partial_of):
     with pytest.raises(InputError, match="changes its size at frame 12"):
         write("a.mp4", [*frames(), np.zeros((64, 64, 3), np.uint8)])
-    assert [path.name for path in tmp_path.iterdir()] == ["a.partial.mp4"]
+    assert list(tmp_path.iterdir()) == [partial_of(tmp_path / "a.mp4")]
 
 
 @pytest.mark.parametrize("crash", [KeyboardInterrupt, ValueError])
-def test_a_crash_leaves_the_old_file_and_what_can_be_played(crash, write, tmp_path):
+def test_a_crash_leaves_the_old_file_and_what_can_be_played(crash, write, tmp_path, partial_of):
     def breaking():
         yield from frames()
         raise crash
@@ -80,8 +80,8 @@ def test_a_crash_leaves_the_old_file_and_what_can_be_played(crash, write, tmp_pa
     with pytest.raises(crash):
         write("a.mp4", breaking())
     assert path.read_bytes() == old
-    assert sorted(tmp_path.iterdir()) == [path, tmp_path / "a.partial.mp4"]
-    assert len(list(open_video(tmp_path / "a.partial.mp4"))) == COUNT
+    assert sorted(tmp_path.iterdir()) == [path, partial_of(tmp_path / "a.mp4")]
+    assert len(list(open_video(partial_of(tmp_path / "a.mp4")))) == COUNT
 
 
 def test_a_video_that_was_ended_before_its_first_frame_leaves_nothing(write, tmp_path):
@@ -92,24 +92,65 @@ def test_a_video_that_was_ended_before_its_first_frame_leaves_nothing(write, tmp
 def test_two_runs_do_not_write_one_file(write, tmp_path):
     with video_sink(tmp_path / "a.mp4", 25) as add:
         add(Frame(frames()[0], tmp_path))
-        with pytest.raises(OutputError, match=r"another run is writing .*a\.partial\.mp4; wait for its end"):
+        with pytest.raises(
+            OutputError, match=r"another run is writing .*a\.partial-[0-9a-f]{8}\.mp4; wait for its end"
+        ):
             write("a.mp4", frames())
     assert open_video(tmp_path / "a.mp4").total == 1
     write("a.mp4", frames())
+
+
+@pytest.mark.parametrize("name", ["a.partial.mp4", "a.partial-0123abcd.mp4"])
+def test_a_file_of_somebody_else_is_never_the_working_file(name, write, tmp_path):
+    stranger = write(name, frames())
+    precious = stranger.read_bytes()
+    write("a.mp4", frames())
+    with pytest.raises(KeyboardInterrupt), video_sink(tmp_path / "a.mp4", 25):
+        raise KeyboardInterrupt
+    assert stranger.read_bytes() == precious
+    assert {path.name for path in tmp_path.iterdir()} == {name, "a.mp4"}
+
+
+def test_an_input_may_have_any_name_beside_the_output(write, tmp_path):
+    """Read `a.partial.mp4` while `a.mp4` is written: nothing of the input is lost."""
+    write("a.partial.mp4", frames())
+    with video_sink(tmp_path / "a.mp4", 25) as add:
+        for frame in open_video(tmp_path / "a.partial.mp4"):
+            add(frame)
+    assert [open_video(path).total for path in sorted(tmp_path.iterdir())] == [COUNT, COUNT]
+
+
+def test_a_link_under_a_working_name_is_not_followed(write, tmp_path, monkeypatch):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    tokens = iter(["0" * 8, "1" * 8])
+    monkeypatch.setattr(partial.secrets, "token_hex", lambda length: next(tokens))
+    (tmp_path / f"a.partial-{'0' * 8}.mp4").symlink_to(victim)
+    write("a.mp4", frames())
+    assert victim.read_text() == "precious"
+    assert open_video(tmp_path / "a.mp4").total == COUNT
+
+
+@pytest.mark.parametrize("name", ["a" * 251 + ".mp4", "я" * 125 + ".mp4"])
+def test_a_name_as_long_as_the_file_system_allows(name, write, tmp_path):
+    assert open_video(write(name, frames())).total == COUNT
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize(
     ("measured", "message"),
     [((COUNT - 1, Fraction(1)), f"holds {COUNT - 1} of {COUNT} frames"), ((COUNT, Fraction(9)), "s off its source's")],
 )
-def test_what_is_not_all_in_the_file_at_its_time_is_an_error(measured, message, library, write, monkeypatch, tmp_path):
+def test_what_is_not_all_in_the_file_at_its_time_is_an_error(
+    measured, message, library, write, monkeypatch, tmp_path, partial_of
+):
     if library == "opencv":
         pytest.skip("knows no times; a file that lacks frames is a full disk's")
     monkeypatch.setattr("cyclegan_edge.runtime.video.encode._measure", lambda path: measured)
     with pytest.raises(CycleganError, match=message) as error:
         write("a.mp4", frames())
     assert error.value.exit_code == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["a.partial.mp4"]
+    assert list(tmp_path.iterdir()) == [partial_of(tmp_path / "a.mp4")]
 
 
 def test_an_encoder_that_does_not_open(library, tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from cyclegan_edge.runtime.manifest import NAME, Manifest
 from cyclegan_edge.runtime.sinks import write_picture
 from cyclegan_edge.runtime.sources import read_picture
 from cyclegan_edge.runtime.video import open_video
+from cyclegan_edge.runtime.video import partial as partial_files
 
 SMALL = 200_000  # bytes
 
@@ -35,15 +36,15 @@ def played(path: Path) -> int:
 
 class TestASmallDisk:
     @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-    def test_a_video_is_kept_as_far_as_it_went(self, suffix, small_disk, translate, tmp_path):
+    def test_a_video_is_kept_as_far_as_it_went(self, suffix, small_disk, translate, tmp_path, partial_of):
         noise = np.random.default_rng(0)
         for number in range(1, 201):
             write_picture(tmp_path / f"{number}.bmp", noise.integers(0, 256, (48, 48, 3), dtype=np.uint8))
         done = translate(tmp_path / "%d.bmp", small_disk / f"out{suffix}")
         assert (done.code, done.summary) == (5, {})
         assert f"cannot write {small_disk / 'out'}{suffix}: No space left on device; make room" in done.said
-        assert [path.name for path in small_disk.iterdir()] == [f"out.partial{suffix}"]
-        assert 25 <= played(small_disk / f"out.partial{suffix}") < 200
+        assert list(small_disk.iterdir()) == [partial_of(small_disk / f"out{suffix}")]
+        assert 25 <= played(partial_of(small_disk / f"out{suffix}")) < 200
 
     def test_a_folder_job_goes_on_once_there_is_room(self, small_disk, translate, tmp_path):
         noise = np.random.default_rng(0)
@@ -75,8 +76,12 @@ class TestASmallDisk:
         assert not (small_disk / "out/a.png").exists()
 
 
-def test_a_video_on_a_device_that_is_always_full(translate, tmp_path):
-    (tmp_path / "out.partial.mkv").symlink_to("/dev/full")
+def test_a_video_on_a_device_that_is_always_full(translate, tmp_path, monkeypatch):
+    def create(path: Path) -> Path:
+        (partial := tmp_path / "link.mkv").symlink_to("/dev/full")
+        return partial
+
+    monkeypatch.setattr(partial_files, "_create", create)
     done = translate("test:bars?size=64x48&frames=300", tmp_path / "out.mkv")
     assert (done.code, done.summary) == (5, {})
     assert "No space left on device" in done.said

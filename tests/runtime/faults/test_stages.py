@@ -137,20 +137,20 @@ class TestThroughTheCommand:
         monkeypatch.setattr(Translator, "infer", fail)
 
     @pytest.mark.usefixtures("failing_on_frame_100")
-    def test_an_engine_that_fails_on_frame_100(self, translate, numbers, tmp_path):
+    def test_an_engine_that_fails_on_frame_100(self, translate, numbers, tmp_path, partial_of):
         done = translate("test:bars?size=64x48&frames=150", tmp_path / "a.mp4")
         assert (done.code, done.summary) == (4, {})
         assert "the engine failed on frame 100" in done.said
-        assert [path.name for path in tmp_path.iterdir()] == ["a.partial.mp4"]
-        assert numbers(tmp_path / "a.partial.mp4") == list(range(100))
+        assert list(tmp_path.iterdir()) == [partial_of(tmp_path / "a.mp4")]
+        assert numbers(partial_of(tmp_path / "a.mp4")) == list(range(100))
 
     @pytest.mark.usefixtures("failing_on_frame_100")
-    def test_it_ends_every_sink_at_the_same_frame(self, translate, tmp_path):
+    def test_it_ends_every_sink_at_the_same_frame(self, translate, tmp_path, partial_of):
         given = "test:bars?size=64x48&frames=150"
         done = translate(given, tmp_path / "a.mkv", tmp_path / "%03d.png", "null")
         assert done.code == 4
         assert len(list(tmp_path.glob("*.png"))) == 100
-        assert len(list(open_video(tmp_path / "a.partial.mkv"))) == 100
+        assert len(list(open_video(partial_of(tmp_path / "a.mkv")))) == 100
 
 
 def test_a_source_that_hangs_in_a_read_is_left_behind_when_told_to_stop(caplog, monkeypatch):

@@ -130,12 +130,12 @@ class TestDamaged:
 
 
 class TestSizes:
-    def test_a_video_that_changes_its_size_is_kept_up_to_there(self, translate, tmp_path):
+    def test_a_video_that_changes_its_size_is_kept_up_to_there(self, translate, tmp_path, partial_of):
         path = film(tmp_path / "a.ts", sizes=((64, 96), (96, 128)))
         done = translate(path, tmp_path / "out.mp4")
         assert (done.code, done.summary) == (3, {})
         assert f"changes its size at frame {COUNT}" in done.said
-        assert played(tmp_path / "out.partial.mp4") == COUNT
+        assert played(partial_of(tmp_path / "out.mp4")) == COUNT
         assert not (tmp_path / "out.mp4").exists()
 
     def test_pictures_may_be_of_any_size(self, translate, tmp_path):
