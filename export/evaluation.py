@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -147,11 +148,11 @@ def _artefact(path: Path, size: int | None, backend: str, device: str) -> Iterat
         if pinned is not None and (pinned[0] != pinned[1] or size not in (None, pinned[0])):
             raise UsageError(f"{path} translates {pinned[0]}x{pinned[1]} only; evaluate one that takes any size")
         side = size or (pinned[0] if pinned else DEFAULT_SIZE)
-        config = resolve_config({"data": {"crop_size": side, "load_size": side}})
+        data: dict[str, Any] = {"crop_size": side, "load_size": side}
         if told:
             channels = (told.input_channels, told.output_channels)[:: 1 if told.direction == "AtoB" else -1]
-            domains = {"input_nc": channels[0], "output_nc": channels[1], "direction": told.source.data_direction}
-            config = resolve_config(config.model_dump(), {"data": domains, "losses": {"lambda_identity": 0}})
+            data |= {"input_nc": channels[0], "output_nc": channels[1], "direction": told.source.data_direction}
+        config = resolve_config({"data": data, "losses": {"lambda_identity": 0}})  # which wants equal channels
         yield _Subject({told.direction if told else "AtoB": partial(_translate, translator)}, config)
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper
 from PIL import Image
 
 from cyclegan_edge.trainer.checkpoint import save_checkpoint
@@ -53,20 +52,8 @@ def run(make_run, dataset) -> Path:
 
 
 @pytest.fixture(scope="session")
-def negative(tmp_path_factory) -> Path:
+def negative(inverting_model, tmp_path_factory) -> Path:
     """A foreign model that inverts its picture."""
     path = tmp_path_factory.mktemp("model") / "negative.onnx"
-    shape = ["batch", "height", "width", 3]
-    graph = helper.make_graph(
-        [
-            helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
-            helper.make_node("Sub", ["white", "pixels"], ["inverted"]),
-            helper.make_node("Cast", ["inverted"], ["translated"], to=TensorProto.UINT8),
-        ],
-        "negative",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, shape)],
-        [helper.make_tensor_value_info("translated", TensorProto.UINT8, shape)],
-        [helper.make_tensor("white", TensorProto.FLOAT, [], [255.0])],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    onnx.save(inverting_model(), path)
     return path

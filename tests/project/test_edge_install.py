@@ -1,5 +1,6 @@
 """The runtime where only the edge install is: every library of the training side refuses to be imported."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import helper
 
 import cyclegan_edge
 from cyclegan_edge.runtime.metadata import METADATA_KEY, ArtefactMetadata, Source
@@ -39,21 +40,9 @@ assert translated.dtype == numpy.uint8 and (translated == 255 - picture).all()
 
 
 @pytest.fixture(scope="module")
-def negative(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def negative(inverting_model: Callable[[], onnx.ModelProto], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An artefact that inverts its picture, made as `cyclegan export` makes one."""
-    shape = ["batch", "height", "width", 3]
-    graph = helper.make_graph(
-        [
-            helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
-            helper.make_node("Sub", ["white", "pixels"], ["inverted"]),
-            helper.make_node("Cast", ["inverted"], ["translated"], to=TensorProto.UINT8),
-        ],
-        "negative",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, shape)],
-        [helper.make_tensor_value_info("translated", TensorProto.UINT8, shape)],
-        [helper.make_tensor("white", TensorProto.FLOAT, [], [255.0])],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    model = inverting_model()
     metadata = ArtefactMetadata(
         architecture="negative",
         direction="AtoB",

@@ -1,5 +1,7 @@
 """Weights in and out of the official format; the official state dicts are built from lists of keys, not by our code."""
 
+import logging
+
 import pytest
 import torch
 
@@ -280,6 +282,18 @@ def test_an_exported_file_is_never_written_over(run_folder, tmp_path):
     with pytest.raises(OutputError, match=r"latest_net_D_B\.pth is there already"):
         export_weights(folder, tmp_path / "official")
     assert [path.read_bytes() for path in (tmp_path / "official").iterdir()] == [b"precious"]
+
+
+@pytest.mark.parametrize(
+    ("dropout", "model"), [(False, "--model cycle_gan --netG"), (True, "--model test --model_suffix _A --netG")]
+)
+def test_the_options_told_build_the_networks(run_folder, tmp_path, caplog, dropout, model):
+    """The official cycle_gan model has no dropout, its test model has."""
+    folder, _ = run_folder(dropout=dropout)
+    with caplog.at_level(logging.INFO):
+        export_weights(folder, tmp_path / "official")
+    assert f"builds these networks with: {model}" in caplog.text
+    assert ("--netD" in caplog.text) is not dropout
 
 
 @pytest.mark.parametrize("networks", [{"upsample": "resize"}, {"generator": "resnet_1blocks"}])
