@@ -303,6 +303,8 @@ def training_side() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == __package__.partition(".")[0]:
+            raise  # a fault of ours, which no installation mends
         raise BackendError(
             f'this needs {error.name}, which is not installed; install it with: pip install "cyclegan-edge[train]"'
         ) from error

@@ -57,6 +57,22 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[Frame | InputError]: ...
 
 
+class FrameTranslator(Protocol):
+    """What the pipeline asks of a translator: three stages, each called in one thread only."""
+
+    def prepare(self, picture: Picture) -> Picture:
+        """Turn a picture [H, W, 3 or 4] into the [H', W', C] that the model takes."""
+        ...
+
+    def infer(self, batch: Picture) -> Picture:
+        """Translate prepared pictures of one size, [N, H', W', C] to [N, H', W', C']."""
+        ...
+
+    def finish(self, translated: Picture, original: Picture) -> Picture:
+        """Turn what the model gave into a picture of the original's size."""
+        ...
+
+
 Write = Callable[[Frame], None]
 
 # A sink is a context manager that gives the function to write a frame with. It hears how the run ended: with nothing,

@@ -18,9 +18,8 @@ from .channel import AbandonedError, Channel, EndedError
 from .contract import Picture
 from .control import Control
 from .errors import InputError
-from .frame import Frame, InterruptionError, LostFramesError, Sink, Source
+from .frame import Frame, FrameTranslator, InterruptionError, LostFramesError, Sink, Source
 from .stats import Durations, Stats
-from .translator import Translator
 
 __all__ = ["Control", "Outlet", "Policy", "Skip", "Smooth", "run"]
 
@@ -56,7 +55,7 @@ class _Job:
 
 def run(
     source: Source,
-    translator: Translator,
+    translator: FrameTranslator,
     *sinks: Sink | Outlet,
     policy: Policy = "auto",
     batch_size: int = 1,
@@ -98,7 +97,7 @@ class _Pipeline:
     def __init__(
         self,
         source: Source,
-        translator: Translator,
+        translator: FrameTranslator,
         outlets: list[Outlet],
         latest: bool,
         batch_size: int,

@@ -9,20 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from .channel import Channel
 from .contract import Picture
 from .control import Control
 from .errors import UsageError
-from .frame import Frame, Source, Write
+from .frame import Frame, FrameTranslator, Source, Write
 from .pipeline import Outlet, Policy, run
 from .stats import Stats
 from .temporal import SimilarFrames, Smoother, Smoothing
 from .wiring import Show, connect
-
-if TYPE_CHECKING:
-    from .translator import Translator
 
 AHEAD = 2  # frames that are ready before the loop asks for them
 
@@ -49,7 +46,7 @@ class Stream:
 
     def __init__(
         self,
-        translator: "Translator",
+        translator: FrameTranslator,
         source: str | Path | int | Iterable[Picture],
         sink: str | Path | Sequence[str | Path] = (),
         *,

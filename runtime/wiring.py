@@ -14,7 +14,6 @@ from .control import Control
 from .errors import InputError, UsageError
 from .frame import Frame, Source
 from .pipeline import Outlet
-from .route import target_of
 from .sinks import picture_sink, sequence_sink
 from .sources import PictureSource, SinglePicture, read_whole
 from .sources.network import SCHEMES
@@ -209,6 +208,23 @@ def _outlet(output: str, format: VideoFormat, control: Control, show: Show) -> O
     return Outlet(viewed(sink, show.view, overlay), output)
 
 
+def _target(given: Path, output: Path, suffixes: frozenset[str]) -> Path:
+    """Return the file that a single file is translated to.
+
+    Raises:
+        UsageError: it is of a kind that does not go with the input, or is the input.
+    """
+    target = output / given.name if output.is_dir() or not output.suffix else output
+    if target.suffix.lower() not in suffixes:
+        raise UsageError(
+            f"{given.name} cannot be written as {target}; name a file that ends in {', '.join(sorted(suffixes))}, "
+            "or a folder that exists"
+        )
+    if target.resolve() == given.resolve():
+        raise UsageError(f"the output is the input, {given}; name another file")
+    return target
+
+
 def _is_file(output: str) -> bool:
     """Whether an output is a file or folder, rather than something that shows or takes frames."""
     shows = output in ("null", "window", "-") or output.startswith("http://")
@@ -223,6 +239,6 @@ def _unfinished(
     for output in outputs:
         if not _is_file(output) or is_sequence(output):
             todo.append(output)
-        elif not (target := target_of(given, Path(output), suffixes)).is_file() or overwrite:
+        elif not (target := _target(given, Path(output), suffixes)).is_file() or overwrite:
             todo.append(target)
     return todo, len(outputs) - len(todo)

@@ -20,8 +20,8 @@ import cv2
 from ..control import Control
 from ..errors import CycleganError
 from ..pipeline import run
-from ..route import open_route
 from ..stats import Stats
+from ..video import open_video, video_sink
 from .engine import Engine, Model
 from .limits import Limits, RefusedError
 from .metrics import Metrics
@@ -214,7 +214,8 @@ class Videos:
 
     def _translate(self, job: Job) -> None:
         assert job.upload
-        route = open_route(job.upload, job.result, overwrite=False)
+        source = open_video(job.upload)
+        sink = video_sink(job.result, source.format.rate, like=source.format)
         translator, _ = self._engine.translator(job.model, job.size, job.longest)
 
         def watch(stats: Stats) -> None:
@@ -224,7 +225,7 @@ class Videos:
             if self.disk_bytes > self._limits.disk_bytes:
                 raise RefusedError(413, "disk_full", "the result does not fit on the server's temporary disk")
 
-        stats = run(route.source, translator, route.sink, control=Control(stop=job.cancelled), watch=watch)
+        stats = run(source, translator, sink, control=Control(stop=job.cancelled), watch=watch)
         self._metrics.count("cyclegan_translated_total", stats.frames, source="video")
         if job.cancelled.is_set():
             raise _CancelledError

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ import pytest
 import torch
 
 from cyclegan_edge.export import onnx_export
+from cyclegan_edge.export.commands import training_side
 from cyclegan_edge.export.graph import InferenceGenerator
+from cyclegan_edge.runtime.errors import BackendError
 from cyclegan_edge.runtime.metadata import METADATA_KEY, parse_metadata
 
 
@@ -284,3 +287,10 @@ def test_a_real_process_prints_data_and_nothing_else_on_stdout(make_run, tmp_pat
     assert exported["verification"]["passed"]
     assert "no real picture was at hand" in done.stderr
     assert "torch.onnx" not in done.stderr
+
+
+def test_a_module_of_ours_that_is_missing_is_no_advice_to_install_something():
+    with pytest.raises(ModuleNotFoundError, match=r"cyclegan_edge\.trainer\.nowhere"), training_side():
+        import_module("cyclegan_edge.trainer.nowhere")
+    with pytest.raises(BackendError, match="needs nowhere, which is not installed"), training_side():
+        import_module("nowhere")

@@ -1,13 +1,16 @@
 """What the user named becomes a source and a sink, or a sentence that says why not."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from cyclegan_edge.runtime.control import Control
 from cyclegan_edge.runtime.errors import InputError, UsageError
-from cyclegan_edge.runtime.route import open_route
 from cyclegan_edge.runtime.sinks import write_picture
 from cyclegan_edge.runtime.sources import Frame
 from cyclegan_edge.runtime.video import video_sink
+from cyclegan_edge.runtime.wiring import Show, Wiring, connect
 
 
 @pytest.fixture
@@ -21,8 +24,8 @@ def place(tmp_path):
     return tmp_path
 
 
-def names(route):
-    return [frame.name.as_posix() for frame in route.source]
+def wire(given: Path, output: Path, *, overwrite: bool = False) -> Wiring:
+    return connect(str(given), [str(output)], Control(), Show(overwrite=overwrite))
 
 
 @pytest.mark.parametrize(
@@ -36,16 +39,16 @@ def names(route):
     ],
 )
 def test_a_file_goes_to_a_file_or_into_a_folder(given, output, target, place):
-    route = open_route(place / given, place / output, overwrite=False)
-    assert route.output == place / target
-    assert route.is_video == (given == "clip.mp4")
+    wiring = wire(place / given, place / output)
+    assert wiring.outputs == [str(place / target)]
+    assert wiring.is_video == (given == "clip.mp4")
 
 
 def test_a_finished_file_is_left_alone(place):
     for given, output in (("alone.png", "in/a.png"), ("clip.mp4", "clip.wmv/../clip2.mp4")):
         (place / "clip2.mp4").write_text("finished")
-        route = open_route(place / given, (place / output).resolve(), overwrite=False)
-        assert (names(route), route.skipped, route.is_video) == ([], 1, False)
+        wiring = wire(place / given, (place / output).resolve())
+        assert (list(wiring.source), list(wiring.outlets), wiring.skipped, wiring.is_video) == ([], [], 1, False)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +65,7 @@ def test_a_finished_file_is_left_alone(place):
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_outputs_that_do_not_go_with_the_input(given, output, message, overwrite, place):
     with pytest.raises(UsageError, match=message):
-        open_route(place / given, place / output, overwrite=overwrite)
+        wire(place / given, place / output, overwrite=overwrite)
 
 
 @pytest.mark.parametrize(
@@ -79,4 +82,4 @@ def test_inputs_that_cannot_be_read(given, message, place):
     for name in ("text.txt", "text.png", "text.mp4"):
         (place / name).write_text("x")
     with pytest.raises(InputError, match=message):
-        open_route(place / given, place / "out", overwrite=False)
+        wire(place / given, place / "out")
