@@ -13,22 +13,23 @@ from cyclegan_edge.runtime.errors import CycleganError
 
 LOGGER = logging.getLogger("cyclegan_edge")
 
+# `cyclegan NAME` is the function NAME of FOLDER/commands/NAME.py.
 COMMANDS = {
-    "train": ("trainer.commands:train", "Train a translator on two folders of unpaired pictures."),
-    "distill": ("export.distill_command:distill", "Train a small translator to do what a large one does."),
-    "export": ("export.commands:export", "Turn a checkpoint into verified ONNX files."),
-    "verify": ("export.commands:verify", "Compare an artefact with the checkpoint it came from."),
-    "export-weights": ("trainer.commands:export_weights", "Write weights that the official implementation loads."),
-    "dataset": ("trainer.dataset_commands:dataset", "Look at a dataset before training on it: dataset check."),
-    "evaluate": ("export.evaluate_command:evaluate", "Measure translations: against the truth, and as sets."),
-    "translate": ("runtime.commands:translate", "Translate pictures, folders, videos, cameras and streams."),
-    "cameras": ("runtime.commands:cameras", "List the cameras that can be translated."),
-    "serve": ("runtime.web.commands:serve", "Show translators in a browser: camera, pictures and videos."),
-    "info": ("export.info_command:info", "Say what a checkpoint or an artefact is."),
-    "bench": ("runtime.machine_commands:bench", "Measure artefacts in every engine that is installed here."),
-    "profile": ("export.profile_command:profile", "Say in which layers an artefact's time goes."),
-    "doctor": ("runtime.machine_commands:doctor", "Say what this machine can run, and how to mend what it cannot."),
-    "demo": ("export.demo:demo", "Train, export, verify and translate the embedded emoji; write a report."),
+    "train": ("trainer", "Train a translator on two folders of unpaired pictures."),
+    "distill": ("export", "Train a small translator to do what a large one does."),
+    "export": ("export", "Turn a checkpoint into verified ONNX files."),
+    "verify": ("export", "Compare an artefact with the checkpoint it came from."),
+    "export-weights": ("trainer", "Write weights that the official implementation loads."),
+    "dataset": ("trainer", "Look at a dataset before training on it: dataset check."),
+    "evaluate": ("export", "Measure translations: against the truth, and as sets."),
+    "translate": ("runtime", "Translate pictures, folders, videos, cameras and streams."),
+    "cameras": ("runtime", "List the cameras that can be translated."),
+    "serve": ("runtime", "Show translators in a browser: camera, pictures and videos."),
+    "info": ("export", "Say what a checkpoint or an artefact is."),
+    "bench": ("runtime", "Measure artefacts in every engine that is installed here."),
+    "profile": ("export", "Say in which layers an artefact's time goes."),
+    "doctor": ("runtime", "Say what this machine can run, and how to mend what it cannot."),
+    "demo": ("export", "Train, export, verify and translate the embedded emoji; write a report."),
 }
 
 
@@ -43,8 +44,8 @@ class LazyGroup(click.Group):
         """Import the one command that was asked for."""
         if cmd_name not in COMMANDS:
             return None
-        module, attribute = COMMANDS[cmd_name][0].split(":")
-        command = getattr(import_module(f"cyclegan_edge.{module}"), attribute)
+        name = cmd_name.replace("-", "_")
+        command = getattr(import_module(f"cyclegan_edge.{COMMANDS[cmd_name][0]}.commands.{name}"), name)
         assert isinstance(command, click.Command)
         return command
 

@@ -2,22 +2,21 @@
 
 import logging
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from ..runtime.errors import CycleganError, InputError, OutputError
+from ..runtime.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from ..runtime.contract import Picture
     from ..trainer.config import TrainConfig
+    from ..trainer.loop import Outcome
     from .report import VerificationReport
 
 LOGGER = logging.getLogger(__name__)
+
 
 EMOJI = Path(__file__).parents[1] / "examples" / "emoji"
 SMALL = EMOJI.parent / "flat2three" / "flat2three-small-AtoB-fp16.onnx"  # a student that the repository ships
@@ -61,36 +60,6 @@ class Demo:
         return self.folder / f"emoji-{kind}.webm"
 
 
-@click.command()
-@click.option("--minutes", type=click.FloatRange(0.2), default=5.0, show_default=True, help="About how long it takes.")
-@click.option(
-    "--output", type=click.Path(path_type=Path), default="demo", show_default=True, help="Folder for all it makes."
-)
-def demo(minutes: float, output: Path) -> None:
-    """Train on the embedded emoji, export, verify, translate, and write one report to look at.
-
-    Flat emoji become three-dimensional ones: a small generator learns it from unpaired pictures at 64x64, and stands
-    beside a smaller one that was distilled beforehand. The last line printed is the path of the report.
-    """
-    started = time.monotonic()
-    files = Demo(output.resolve())
-    _prepare_folder(files.folder)
-    LOGGER.info("1 of 4: training")
-    config = plan(minutes * 60)
-    _train(config, files)
-    LOGGER.info("2 of 4: exporting and verifying both directions")
-    reports = {direction: _export(files, direction) for direction in DIRECTIONS}
-    LOGGER.info("3 of 4: translating %d pictures each way, and a video", len(list(files.pictures("A").iterdir())))
-    _translate(files)
-    LOGGER.info("4 of 4: measuring, and writing the report")
-    from .demo_report import write_report
-
-    report = write_report(files, config, reports, started)
-    click.echo(report)
-    if not all(found.passed for found in reports.values()):
-        raise CycleganError("an artefact differs from PyTorch by more than its gate allows; the report says where")
-
-
 def plan(seconds: float) -> "TrainConfig":
     """Return the configuration whose run, with all that follows it, takes about `seconds` on this machine."""
     from ..trainer.config import resolve_config
@@ -104,7 +73,7 @@ def plan(seconds: float) -> "TrainConfig":
     return resolve_config(CONFIG, {"run": {"max_steps": steps}, "schedule": schedule})
 
 
-def _prepare_folder(folder: Path) -> None:
+def prepare_folder(folder: Path) -> None:
     """Empty the folder of an earlier demo, and lay the test pictures and the video in it.
 
     Raises:
@@ -165,14 +134,15 @@ def _passing(pictures: "list[Picture]", columns: int, rows: int, num_frames: int
         yield np.concatenate([strip[:, : columns * SIZE] for strip in shifted])
 
 
-def _train(config: "TrainConfig", files: Demo) -> None:
+def train_generators(config: "TrainConfig", files: Demo) -> "Outcome":
+    """Train both generators; say whether a signal ended it before."""
     from ..trainer.loop import Run
 
-    if Run(config, files.run).train().interrupted:
-        raise click.Abort
+    return Run(config, files.run).train()
 
 
-def _export(files: Demo, direction: Any) -> "VerificationReport":
+def export_direction(files: Demo, direction: Any) -> "VerificationReport":
+    """Export a generator, and store how it compares with PyTorch."""
     from ..trainer.checkpoint import load_generator
     from ..trainer.data import list_pictures
     from .onnx_export import export_onnx
@@ -186,7 +156,7 @@ def _export(files: Demo, direction: Any) -> "VerificationReport":
     return report
 
 
-def _translate(files: Demo) -> None:
+def translate_pictures(files: Demo) -> None:
     """Translate the test pictures both ways, once more by the shipped student, and the video of the flat ones."""
     from ..runtime.sinks.pictures import write_picture
     from ..runtime.sources.pictures import read_picture

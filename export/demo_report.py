@@ -14,7 +14,7 @@ import numpy as np
 
 from ..runtime.backends import available_backends, open_backend
 from ..runtime.contract import Picture
-from ..runtime.errors import replacing
+from ..runtime.files import replacing
 from ..trainer.checkpoint import load_generator
 from ..trainer.config import TrainConfig
 from ..trainer.data import load_domain

@@ -10,7 +10,8 @@ from torch.export import Dim
 
 from .. import __version__
 from ..runtime.contract import padded_side
-from ..runtime.errors import CheckpointError, UsageError, replacing
+from ..runtime.errors import CheckpointError, UsageError
+from ..runtime.files import replacing
 from ..runtime.metadata import IO, METADATA_KEY, ArtefactMetadata, Source
 from ..trainer.checkpoint import LoadedGenerator
 from ..trainer.networks import Generator

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jinja2
 
-from ..runtime.errors import replacing
+from ..runtime.files import replacing
 from ..trainer.charts import ticks
 from .profile import ALL_KINDS, Profile
 

@@ -1,11 +1,19 @@
 """What a verification found: its gates, its numbers, its table."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..runtime.errors import CycleganError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.table import Table
 
 from ..runtime.contract import Picture
-from ..runtime.errors import replacing
+from ..runtime.files import replacing
 from ..runtime.metadata import Source, Verification
 
 
@@ -299,3 +307,13 @@ def quantisation_table(found: Quantisation) -> Table:
     for cost in found.sensitivity:
         table.add_row(cost.module, f"{cost.psnr_db:.1f}", "float" if cost.layer in found.kept_float else "int8")
     return table
+
+
+def fail_if_missed(reports: dict[Path, VerificationReport]) -> None:
+    """Raise a `CycleganError` where an artefact missed its gate, or had no picture to be judged on."""
+    failed = {path.name: report for path, report in reports.items() if not report.passed}
+    missed = ", ".join(name for name, report in failed.items() if not all(row.passed for row in report.comparisons))
+    if missed:
+        raise CycleganError(f"{missed}: not the same as PyTorch within the gate; the file is kept, do not ship it")
+    if failed:
+        raise CycleganError(f"{', '.join(failed)}: no real picture to judge it on; the file is kept, give --images")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import jinja2
 
-from ..runtime.errors import UsageError, replacing
+from ..runtime.errors import UsageError
+from ..runtime.files import replacing
 from .report import COLUMNS, GATES, UNDETERMINED, VerificationReport, report_path, save_report, summarise
 
 

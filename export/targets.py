@@ -11,6 +11,7 @@ import onnx
 
 from ..runtime.backends import open_backend
 from ..runtime.backends.trt_api import load_library
+from ..runtime.contract import SizeRange
 from ..runtime.engine_file import LIBRARY_NAMES, Library, Profile
 from ..runtime.errors import BackendError, UsageError
 from ..runtime.metadata import IO, ArtefactMetadata, BatchNorm
@@ -20,7 +21,6 @@ from .engine import EngineOptions, build_engine
 from .freeze_norm import freeze_norms
 from .graph import Precision
 from .onnx_export import check_size, export_onnx, write_onnx
-from .options import SizeRange
 from .picture_norm import norm_by_picture
 from .report import Quantisation, VerificationReport
 from .report_page import forget, save_beside

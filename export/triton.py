@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..runtime.contract import padded_side
 from ..runtime.engine_file import ENGINE_SUFFIX
-from ..runtime.errors import replacing
+from ..runtime.files import replacing
 from ..runtime.metadata import ArtefactMetadata
 
 REPOSITORY = "triton"

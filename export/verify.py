@@ -25,15 +25,7 @@ from .compare import Opened, Outcome, compare_batches
 from .divergence import find_divergence, only_batches
 from .onnx_export import source_of, write_onnx
 from .probe import last_tanh, open_at
-from .report import (
-    GATES,
-    LARGE,
-    UNDETERMINED,
-    Divergence,
-    Gate,
-    VerificationReport,
-    judged,
-)
+from .report import GATES, LARGE, UNDETERMINED, Divergence, Gate, VerificationReport, judged
 from .report_page import save_beside
 
 LOGGER = logging.getLogger(__name__)

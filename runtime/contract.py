@@ -69,3 +69,9 @@ def to_8_bits(picture: Picture) -> Picture:
     if picture.dtype == np.uint8:
         return picture
     return np.rint(picture / STEPS_16_BIT).astype(np.uint8)
+
+
+Size = tuple[int, int]  # height, width
+
+
+SizeRange = tuple[Size, Size, Size]  # smallest, commonest, largest

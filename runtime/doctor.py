@@ -1,5 +1,12 @@
 """What this machine can run, show, read and write, and the one line that mends what it cannot."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
 import ctypes
 import os
 import platform
@@ -12,7 +19,6 @@ from ctypes.util import find_library
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Literal
 
 from .backends import ENGINES
@@ -232,3 +238,8 @@ def machine() -> dict[str, str | int]:
 
 def _line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def in_words(machine: dict[str, str | int]) -> str:
+    """Describe a machine in one line."""
+    return " · ".join(f"{key} {value}" for key, value in machine.items())

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .errors import ArtefactError, BackendError, replacing
+from .errors import ArtefactError, BackendError
+from .files import replacing
 from .metadata import ArtefactMetadata
 
 SCHEMA_VERSION = 1

@@ -16,16 +16,9 @@ A message is one sentence that says what is wrong with the user's input, and wha
 a failing disk becomes an `OutputError`.
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from itertools import count
-from pathlib import Path
 from typing import Literal
 
 StreamFailure = Literal["unreachable", "unauthorised", "not found", "unsupported", "timeout", "ended", "failed"]
-
-_SERIAL = count()  # tells apart the files that one process writes at the same time
 
 
 class CycleganError(Exception):
@@ -89,29 +82,3 @@ class OutputError(CycleganError):
     """A file or folder that cannot be written."""
 
     exit_code = 5
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; once the block has written it, put it in `path`'s place.
-
-    The temporary name keeps the suffix, because writers choose the format by it, and begins with a dot, so that whoever
-    lists the folder passes it by. Whatever goes wrong, `path` holds either what it held before or the whole new file.
-
-    Raises:
-        OutputError: the folder or the file cannot be written.
-    """
-    partial = path.with_name(f".{os.getpid()}-{next(_SERIAL)}.partial{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        with partial.open("r+b") as written:  # for writing, or Windows refuses the fsync
-            os.fsync(written.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}; choose a place that can be written"
-        ) from error
-    finally:
-        with suppress(OSError):  # gone already, or its folder could not be made
-            partial.unlink()

@@ -11,9 +11,9 @@ from typing import Any
 from .contract import PICTURE_SUFFIXES
 from .control import Control
 from .errors import UsageError
+from .files import remove_hidden
 from .interrupt import stop_on_signals
 from .jobs import FolderJob, OnError, Recipe, plan, watch
-from .leftovers import remove_leftovers
 from .manifest import NAME, Manifest
 from .pipeline import run
 from .ray_job import run_on_ray
@@ -99,7 +99,7 @@ def translate_folder(
     recipe = Recipe.of(model, pixels | {"format": options.picture_format})
     with Manifest(output / NAME) as manifest:
         manifest.claim()
-        remove_leftovers(output)
+        remove_hidden(output)
         plan_again = partial(
             plan,
             given,

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from .errors import OutputError
-from .lock import lock, unlock
+from .files import lock, unlock
 
 NAME = ".cyclegan-manifest.jsonl"  # in the job's output folder; hidden, so that it is no picture of anybody's
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .console import print_table, status_line
+from .commands.console import print_stages, status_line
 from .control import Control
 from .interrupt import stop_on_signals
 from .pipeline import Policy, Skip, Smooth, run
@@ -67,7 +67,7 @@ def translate_stream(
             interrupted = True
         finally:
             if wiring.is_video:
-                print_table(control.stats)
+                print_stages(control.stats)
         stats = control.stats
         summary = stats.summary() | {
             "translated": 1 if wiring.is_video else stats.frames,

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import torch
 
-from ..runtime.errors import CheckpointError, ConfigError, replacing
+from ..runtime.errors import CheckpointError, ConfigError
+from ..runtime.files import replacing
 from ..runtime.metadata import BatchNorm, Direction
 from .config import TrainConfig, resolve_config
 from .networks import Generator, build_generator
@@ -42,12 +43,6 @@ def save_checkpoint(path: Path, config: TrainConfig, progress: dict[str, int], s
             torch.save(content, file)
         except RuntimeError as error:  # what torch makes of any failure of the disk
             raise OSError("the disk is full, or was taken away") from error
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed process was still writing beside the checkpoints."""
-    for unfinished in folder.glob(".*.partial.pt"):
-        unfinished.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

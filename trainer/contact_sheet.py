@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from ..runtime.errors import replacing
+from ..runtime.files import replacing
 
 COLUMNS = 16
 ROWS = 4

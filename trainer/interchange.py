@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from ..runtime.errors import CheckpointError, ConfigError, OutputError, replacing
+from ..runtime.errors import CheckpointError, ConfigError, OutputError
+from ..runtime.files import replacing
 from .checkpoint import Weights, find_checkpoint, load_checkpoint, read_tensors, restored_config
 from .config import TrainConfig
 from .learner import Learner

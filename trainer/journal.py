@@ -7,7 +7,8 @@ from typing import Self
 
 from torch import Tensor
 
-from ..runtime.errors import OutputError, replacing
+from ..runtime.errors import OutputError
+from ..runtime.files import replacing
 
 
 class Journal:

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.utils import make_grid
 
-from ..runtime.errors import replacing
+from ..runtime.files import replacing
 from ..runtime.metadata import Direction
 from .data import Domain
 from .evaluate import OPPOSITE

@@ -7,7 +7,7 @@ from typing import Any, Self
 import tomli_w
 from torch import Tensor
 
-from ..runtime.errors import replacing
+from ..runtime.files import replacing
 from .checkpoint import save_checkpoint
 from .config import TrainConfig
 from .journal import Journal

@@ -6,7 +6,7 @@ from typing import Any
 
 import jinja2
 
-from ..runtime.errors import replacing
+from ..runtime.files import replacing
 from .charts import Chart, make_chart
 from .config import TrainConfig
 from .journal import read_records

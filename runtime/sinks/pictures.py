@@ -11,7 +11,8 @@ import numpy as np
 from cv2.typing import MatLike
 
 from ..contract import Picture, to_8_bits
-from ..errors import OutputError, replacing
+from ..errors import OutputError
+from ..files import replacing
 from ..frame import Frame, Write
 from ..sources.sequence import numbered
 

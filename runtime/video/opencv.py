@@ -11,9 +11,9 @@ import numpy as np
 
 from ..contract import Picture
 from ..errors import InputError, OutputError
+from ..files import growing
 from ..frame import Frame, LostFramesError, Write
 from .format import VideoFormat
-from .partial import growing
 
 LOGGER = logging.getLogger(__name__)
 

@@ -9,15 +9,7 @@ from onnx import numpy_helper
 from rich.console import Console
 
 from cyclegan_edge.export import verify
-from cyclegan_edge.export.report import (
-    GATES,
-    UNDETERMINED,
-    Gate,
-    VerificationReport,
-    judged,
-    report_path,
-    report_table,
-)
+from cyclegan_edge.export.report import GATES, UNDETERMINED, Gate, VerificationReport, judged, report_path, report_table
 from cyclegan_edge.export.verify import read_metadata, record, verify_artefact
 from cyclegan_edge.runtime.backends import open_backend
 from cyclegan_edge.runtime.errors import ArtefactError, BackendError, UsageError

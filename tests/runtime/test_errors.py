@@ -1,8 +1,12 @@
 """Files appear whole or not at all, and a failing disk is an `OutputError`."""
 
+import os
+
 import pytest
 
-from cyclegan_edge.runtime.errors import OutputError, replacing
+from cyclegan_edge.runtime import files
+from cyclegan_edge.runtime.errors import OutputError
+from cyclegan_edge.runtime.files import replacing
 
 
 def write_half(path, crash):
@@ -74,3 +78,30 @@ def test_a_name_as_long_as_the_file_system_takes(tmp_path):
     with replacing(path) as partial:
         partial.write_text("x")
     assert path.read_text() == "x"
+
+
+def test_an_empty_file_is_written_where_that_is_asked_for(tmp_path):
+    with replacing(tmp_path / "empty.txt") as partial:
+        partial.write_bytes(b"")
+    assert names(tmp_path) == ["empty.txt"]
+
+
+def test_a_working_file_that_exists_is_never_taken(tmp_path, monkeypatch):
+    victim = tmp_path / "victim.png"
+    victim.write_text("precious")
+    tokens = iter(["0" * 16, "1" * 16])
+    monkeypatch.setattr(files.secrets, "token_hex", lambda length: next(tokens))
+    (tmp_path / f".cyclegan-{os.getpid()}-{'0' * 16}.partial.png").symlink_to(victim)
+    with replacing(tmp_path / "a.png") as partial:
+        partial.write_text("x")
+    assert (victim.read_text(), (tmp_path / "a.png").read_text()) == ("precious", "x")
+
+
+def test_what_a_link_points_to_stays_as_it_is(tmp_path):
+    victim = tmp_path / "victim.png"
+    victim.write_text("precious")
+    (tmp_path / "a.png").symlink_to(victim)
+    with replacing(tmp_path / "a.png") as partial:
+        partial.write_text("x")
+    assert (victim.read_text(), (tmp_path / "a.png").read_text()) == ("precious", "x")
+    assert not (tmp_path / "a.png").is_symlink()

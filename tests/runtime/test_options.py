@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cyclegan_edge.runtime.options import backend_option, json_option, parse_size, together
+from cyclegan_edge.runtime.commands.options import backend_option, json_option, parse_size, together
 
 
 @click.command()

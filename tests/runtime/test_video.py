@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from cyclegan_edge.runtime import video
+from cyclegan_edge.runtime import files, video
 from cyclegan_edge.runtime.errors import CycleganError, InputError, OutputError
 from cyclegan_edge.runtime.frame import Frame, LostFramesError
-from cyclegan_edge.runtime.video import CONTAINERS, Encoding, open_video, partial, video_sink
+from cyclegan_edge.runtime.video import CONTAINERS, Encoding, open_video, video_sink
 from cyclegan_edge.runtime.video.opencv import CODECS
 
 COUNT = 12
@@ -124,7 +124,7 @@ def test_a_link_under_a_working_name_is_not_followed(write, tmp_path, monkeypatc
     victim = tmp_path / "victim"
     victim.write_text("precious")
     tokens = iter(["0" * 8, "1" * 8])
-    monkeypatch.setattr(partial.secrets, "token_hex", lambda length: next(tokens))
+    monkeypatch.setattr(files.secrets, "token_hex", lambda length: next(tokens))
     (tmp_path / f"a.partial-{'0' * 8}.mp4").symlink_to(victim)
     write("a.mp4", frames())
     assert victim.read_text() == "precious"

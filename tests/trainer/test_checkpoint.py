@@ -8,13 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cyclegan_edge.runtime.errors import CheckpointError, OutputError
-from cyclegan_edge.trainer.checkpoint import (
-    FORMAT,
-    find_checkpoint,
-    load_checkpoint,
-    load_generator,
-    save_checkpoint,
-)
+from cyclegan_edge.trainer.checkpoint import FORMAT, find_checkpoint, load_checkpoint, load_generator, save_checkpoint
 from cyclegan_edge.trainer.step import CycleGAN
 
 CPU = torch.device("cpu")

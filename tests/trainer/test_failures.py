@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from cyclegan_edge.runtime.errors import CycleganError, OutputError
+from cyclegan_edge.runtime.files import remove_hidden
 from cyclegan_edge.trainer import recorder
-from cyclegan_edge.trainer.checkpoint import load_checkpoint, remove_unfinished, save_checkpoint
+from cyclegan_edge.trainer.checkpoint import load_checkpoint, save_checkpoint
 from cyclegan_edge.trainer.health import MOST_RETURNS, LastGood
 from cyclegan_edge.trainer.journal import Journal, read_records
 from cyclegan_edge.trainer.learner import MOST_OVERFLOWS
@@ -217,14 +218,15 @@ def test_killed_at_random_moments_twenty_times_a_run_never_loses_its_checkpoint(
     assert len(steps) == 20
     assert steps == sorted(steps)
     assert steps[-1] > 1  # it got somewhere between the kills
-    remove_unfinished(latest.parent)
+    remove_hidden(latest.parent)
     for path in latest.parent.iterdir():
         assert every_number_is_finite(load_checkpoint(path)["state"])
 
 
 def test_what_a_kill_left_half_written_is_removed_and_nothing_else(tmp_path):
-    names = ("latest.pt", "epoch-0010.pt", ".12-3.partial.pt")
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        names = ("latest.pt", "epoch-0010.pt", f".cyclegan-{gone.pid}-{'0' * 16}.partial.pt")
     for name in names:
         (tmp_path / name).touch()
-    remove_unfinished(tmp_path)
+    remove_hidden(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch-0010.pt", "latest.pt"]

@@ -2,18 +2,19 @@
 
 import os
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cyclegan_edge.runtime import files
 from cyclegan_edge.runtime.frame import Frame
 from cyclegan_edge.runtime.manifest import NAME, Manifest
 from cyclegan_edge.runtime.sinks import write_picture
 from cyclegan_edge.runtime.sources import read_picture
 from cyclegan_edge.runtime.video import open_video
-from cyclegan_edge.runtime.video import partial as partial_files
 
 SMALL = 200_000  # bytes
 
@@ -77,11 +78,11 @@ class TestASmallDisk:
 
 
 def test_a_video_on_a_device_that_is_always_full(translate, tmp_path, monkeypatch):
-    def create(path: Path) -> Path:
+    def create(path: Path, make_name: Callable[[], str]) -> Path:
         (partial := tmp_path / "link.mkv").symlink_to("/dev/full")
         return partial
 
-    monkeypatch.setattr(partial_files, "_create", create)
+    monkeypatch.setattr(files, "_create", create)
     done = translate("test:bars?size=64x48&frames=300", tmp_path / "out.mkv")
     assert (done.code, done.summary) == (5, {})
     assert "No space left on device" in done.said

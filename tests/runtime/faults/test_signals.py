@@ -103,7 +103,7 @@ def test_a_second_job_is_kept_out_and_a_killed_one_blocks_nobody(start, translat
     assert f"another job is writing into {output}; wait for its end" in second.said
     first.kill()
     first.wait()
-    leftover = output / f".{first.pid}-999.partial.png"
+    leftover = output / f".cyclegan-{first.pid}-{'0' * 16}.partial.png"
     leftover.write_bytes(b"half")
     for path in list(pictures.iterdir())[100:]:
         path.unlink()

@@ -1,4 +1,4 @@
-"""Commands about this machine: `cyclegan doctor` and `cyclegan bench`."""
+"""`cyclegan bench`."""
 
 import json
 from dataclasses import asdict
@@ -8,35 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .errors import CycleganError
+from ..errors import CycleganError
 from .options import json_option, parse_size
 
 if TYPE_CHECKING:
-    from .bench import Result
-    from .doctor import Finding
-
-_MARKS = {"ok": "+", "missing": "-", "broken": "!"}
-
-
-@click.command()
-@json_option
-def doctor(as_json: bool) -> None:
-    """Say what this machine can run, show, read and write, and how to mend what it cannot.
-
-    A line begins with + for what works, - for what is missing and ! for what is broken; an arrow leads to the remedy.
-    Exit code 0 where at least OpenCV and one engine work, 1 where nothing can be translated.
-    """
-    from .doctor import can_run, examine, machine
-
-    findings = examine()
-    runs = can_run(findings)
-    if as_json:
-        report = {"can_run": runs, "machine": machine(), "findings": [asdict(finding) for finding in findings]}
-        click.echo(json.dumps(report))
-    else:
-        click.echo("\n".join((_described(machine()), *_lines(findings))))
-    if not runs:
-        raise CycleganError("nothing can be translated here; mend an engine and OpenCV as said above")
+    from ..bench import Result
 
 
 @click.command()
@@ -78,8 +54,8 @@ def bench(
     picture to its translation. Times are a batch's, fps counts pictures. A case that fails is told in its row, and
     the command ends with exit code 1.
     """
-    from .bench import bench, find_cases
-    from .doctor import machine
+    from ..bench import bench, find_cases
+    from ..doctor import in_words, machine
 
     cases = [
         case
@@ -92,7 +68,7 @@ def bench(
     if as_json:
         click.echo(json.dumps({"machine": machine(), "results": [asdict(result) for result in results]}))
     else:
-        click.echo(_described(machine()))
+        click.echo(in_words(machine()))
         click.echo(_table(results))
     failed = sum(bool(result.error) for result in results)
     if failed:
@@ -116,19 +92,3 @@ def _table(results: "list[Result]") -> str:
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     errors = [f"{result.artefact} in {result.backend} on {result.device}: {result.error}" for result in results]
     return "\n".join([*lines, *(line for line, result in zip(errors, results, strict=True) if result.error)])
-
-
-def _described(machine: "dict[str, str | int]") -> str:
-    return " · ".join(f"{key} {value}" for key, value in machine.items())
-
-
-def _lines(findings: "list[Finding]") -> list[str]:
-    lines = []
-    part = ""
-    for finding in findings:
-        if finding.part != part:
-            part = finding.part
-            lines += ["", part]
-        remedy = f"  → {finding.remedy}" if finding.remedy else ""
-        lines.append(f"  {_MARKS[finding.status]} {finding.name}: {finding.detail}{remedy}")
-    return lines

@@ -1,22 +1,33 @@
-"""How a run looks on a terminal: one line while it goes on, a table at its end. Both go to stderr."""
+"""What the commands show on a terminal: progress and the table of a run on stderr, tables of results on stdout.
+
+rich is imported where something is shown, so that `--help` does not load it.
+"""
 
 import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from ..errors import BackendError
 
-from .stats import QUANTILES, Durations, Stats
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
+    from rich.table import Table
+
+    from ..stats import Durations, Stats
 
 LOGGER = logging.getLogger(__name__)
 
+WIDTH = 140  # of tables that go into a file or a pipe, in characters
+
 
 @contextmanager
-def status_line(total: int | None) -> Iterator[Callable[[Stats], None]]:
+def status_line(total: int | None) -> Iterator[Callable[["Stats"], None]]:
     """Show how far a run of `total` frames is, where stderr is a terminal and `-q` was not given; yield its `watch`."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     hidden = not sys.stderr.isatty() or not LOGGER.isEnabledFor(logging.INFO)
     bar: list[ProgressColumn] = [BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()] if total else []
     columns = (*bar, TextColumn("{task.description}"))
@@ -25,7 +36,7 @@ def status_line(total: int | None) -> Iterator[Callable[[Stats], None]]:
         yield lambda stats: line.update(task, completed=stats.frames + stats.failed, description=describe(stats))
 
 
-def describe(stats: Stats) -> str:
+def describe(stats: "Stats") -> str:
     """Say in one line how a run gets on."""
     parts = [f"{stats.frames} frames", f"{stats.fps:.1f} a second"]
     latencies = [durations.quantile(0.5) for durations in list(stats.latency.values()) if durations.total]
@@ -38,10 +49,15 @@ def describe(stats: Stats) -> str:
     return " · ".join(parts)
 
 
-def print_table(stats: Stats) -> None:
+def print_stages(stats: "Stats") -> None:
     """Print what each stage needed and where frames were dropped, unless `-q` was given."""
     if not LOGGER.isEnabledFor(logging.INFO):
         return
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..stats import QUANTILES
+
     table = Table("stage", "frames", *(f"p{percent} ms" for percent in QUANTILES), "dropped before it", box=None)
     before = {"prepare": "capture", "engine": "engine", "finish": "finish"}
     for name, durations in stats.stages.items():
@@ -53,5 +69,39 @@ def print_table(stats: Stats) -> None:
     Console(stderr=True).print(table)
 
 
-def _row(name: str, durations: Durations) -> list[str]:
+def _row(name: str, durations: "Durations") -> list[str]:
+    from ..stats import QUANTILES
+
     return [name, str(durations.total), *(f"{1000 * durations.quantile(percent / 100):.1f}" for percent in QUANTILES)]
+
+
+def print_wide(table: "Table") -> None:
+    """Print a table of results on stdout, as wide as the terminal, or `WIDTH` where there is none."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
+
+
+@contextmanager
+def training_side() -> Iterator[None]:
+    """Turn a library that the edge install leaves out into a sentence that says how to get it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == __package__.partition(".")[0]:
+            raise  # a fault of ours, which no installation mends
+        raise BackendError(
+            f'this needs {error.name}, which is not installed; install it with: pip install "cyclegan-edge[train]"'
+        ) from error
+
+
+@contextmanager
+def spinner(text: str) -> Iterator[None]:
+    """Show that something goes on where stderr is a terminal, unless `-q` was given."""
+    from rich.console import Console
+
+    if not sys.stderr.isatty() or not LOGGER.isEnabledFor(logging.INFO):
+        yield
+        return
+    with Console(stderr=True).status(text):
+        yield

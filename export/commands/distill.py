@@ -1,23 +1,27 @@
 """`cyclegan distill`."""
 
 import logging
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..runtime.errors import ConfigError, UsageError
-from ..runtime.options import parse_size, together
-from ..trainer.commands import complete, configuration_layers, refuse_existing, resumed, run_options
-from ..trainer.config import TrainConfig, resolve_config
-from .commands import DIRECTIONS, training_side
+from ...runtime.commands.console import print_wide, training_side
+from ...runtime.commands.options import parse_size, together
+from ...runtime.errors import ConfigError, UsageError
+from ...trainer.commands.options import configuration_layers, run_options
+from ...trainer.config import TrainConfig, resolve_config
+from ...trainer.launch import complete, refuse_existing, resumed_run
+from .options import DIRECTIONS
 
 if TYPE_CHECKING:
-    from ..trainer.official import Layer
-    from .budget import Precision
+    from ...trainer.loop import Run
+    from ...trainer.official import Layer
+    from ..budget import Precision
 
 LOGGER = logging.getLogger(__name__)
+
 
 # What only a cycle has.
 WITHOUT_CYCLE = {"losses": ("lambda_A", "lambda_B", "lambda_identity"), "schedule": ("cycle_weight_end",)}
@@ -77,10 +81,10 @@ def distill(
     _check_limits(limits, resume)
     folder = runs / name
     with training_side():
-        from ..trainer.distillation import as_taught
+        from ...trainer.distillation import as_taught
     if resume:
-        config, prepare = resumed(folder, layers)
-        complete(config, folder, prepare)
+        config, prepare = resumed_run(folder, layers)
+        _complete(config, folder, prepare)
         return
     refuse_existing(folder)
     taught = as_taught(teacher, DIRECTIONS.get(_said(layers, "distill", "direction"), ("AtoB",))[0])
@@ -93,7 +97,12 @@ def distill(
             f"the student would be as large as its teacher ({config.networks.generator}, ngf {config.networks.ngf}); "
             "give a smaller --generator or --ngf, or --budget-ms"
         )
-    complete(config, folder, lambda run: None)
+    _complete(config, folder, lambda run: None)
+
+
+def _complete(config: TrainConfig, folder: Path, prepare: "Callable[[Run], None]") -> None:
+    if complete(config, folder, prepare).interrupted:
+        raise click.Abort
 
 
 def _check_limits(limits: dict[str, Any], resume: bool) -> None:
@@ -113,11 +122,9 @@ def _check_limits(limits: dict[str, Any], resume: bool) -> None:
 
 def _within_budget(config: TrainConfig, limits: dict[str, Any], named: list[Any]) -> dict[str, Any]:
     """Measure candidates, print them, and return the architecture and width of the one to train."""
-    from rich.console import Console
-
-    from ..trainer.data import domain_folder, load_examples
-    from ..trainer.distillation import load_teachers
-    from .budget import GENERATORS, Budget, budget_table, choose, search
+    from ...trainer.data import domain_folder, load_examples
+    from ...trainer.distillation import load_teachers
+    from ..budget import GENERATORS, Budget, budget_table, choose, search
 
     load_examples(config, 1)  # a dataset that is not there is told before minutes of measuring
     teacher = next(iter(load_teachers(config).values()))
@@ -127,7 +134,7 @@ def _within_budget(config: TrainConfig, limits: dict[str, Any], named: list[Any]
     generator, ngf = named
     timings = list(search(teacher, config.networks, budget, (generator,) if generator else GENERATORS, ngf))
     if timings:
-        Console(width=None if sys.stdout.isatty() else 100).print(budget_table(timings, budget))
+        print_wide(budget_table(timings, budget))
     chosen = choose(timings, budget)
     LOGGER.info("the student is %s with ngf %d: %.2f ms", chosen.generator, chosen.ngf, chosen.p50_ms)
     if precision == "int8":

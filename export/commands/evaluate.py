@@ -1,22 +1,22 @@
 """`cyclegan evaluate`."""
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ..runtime.errors import CycleganError, UsageError
-from ..runtime.options import backend_option, device_option, json_option
-from .commands import spinner, training_side
+from ...runtime.commands.console import print_wide, spinner, training_side
+from ...runtime.commands.options import backend_option, device_option, json_option
+from ...runtime.errors import CycleganError, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..trainer.checkpoint import Weights
-    from .evaluation import Evaluation
+    from ...trainer.checkpoint import Weights
+    from ..evaluation import Evaluation
+
 
 # What every metric tells, in the order of the table.
 MEANINGS = {
@@ -92,7 +92,7 @@ def evaluate(
     if dataroot is None:
         raise UsageError("name the DATAROOT that holds testA and testB, or a --video")
     with training_side():
-        from .evaluation import run_evaluation
+        from ..evaluation import run_evaluation
 
     with spinner(f"evaluating {source.name}"):
         found = run_evaluation(
@@ -114,7 +114,7 @@ def evaluate(
 
 
 def _evaluate_video(source: Path, video: Path, limit: int | None, backend: str, device: str, as_json: bool) -> None:
-    from ..runtime.steadiness import evaluate_video
+    from ...runtime.steadiness import evaluate_video
 
     with spinner(f"evaluating {source.name} on {video.name}"):
         scores = evaluate_video(source, video, limit=limit, backend=backend, device=device)
@@ -129,9 +129,7 @@ def _evaluate_video(source: Path, video: Path, limit: int | None, backend: str, 
 
 
 def _print(found: "Evaluation") -> None:
-    from rich.console import Console
-
-    Console(width=None if sys.stdout.isatty() else 140).print(_table(found))
+    print_wide(_table(found))
 
 
 def _table(found: "Evaluation") -> "Table":

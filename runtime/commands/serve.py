@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..errors import UsageError
-from ..options import backend_option, device_option
+from .options import backend_option, device_option
 
 LOGGER = logging.getLogger(__name__)
 
@@ -74,13 +74,13 @@ def serve(
     Ctrl-C stops it.
     """
     try:
-        from .server import check_certificate, check_exposure, listen, make_server
-        from .server import serve as run
+        from ..web.server import check_certificate, check_exposure, listen, make_server
+        from ..web.server import serve as run
     except ModuleNotFoundError as error:
         raise UsageError(
             f'serve needs {error.name}, which is not installed; install it with: pip install "cyclegan-edge[web]"'
         ) from error
-    from .service import open_service
+    from ..web.service import open_service
 
     if tls_cert is not None:
         check_certificate(tls_cert, tls_key)

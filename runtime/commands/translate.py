@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .errors import CycleganError, UsageError
+from ..errors import CycleganError, UsageError
 from .options import backend_option, device_option, json_option, parse_size, together
 
 if TYPE_CHECKING:
-    from .wiring import Show
+    from ..wiring import Show
+
 
 Values = dict[str, Any]  # of a command's options, by name
 
@@ -167,8 +168,8 @@ def translate(
         summary = _translate_folder(model, given, outputs, settings, flow, folder | {"overwrite": overwrite})
         interrupted = False
     else:
-        from .video import Encoding
-        from .wiring import Show
+        from ..video import Encoding
+        from ..wiring import Show
 
         show = Show(Encoding(**encoding), **shown, overwrite=overwrite)
         summary, interrupted = _translate_stream(model, given, outputs, settings, flow, show, folder)
@@ -184,8 +185,8 @@ def translate(
 def _translate_folder(
     model: Path, given: str, outputs: tuple[str, ...], settings: Values, flow: Values, folder: Values
 ) -> Values:
+    from ..folder import FolderOptions, translate_folder
     from .console import status_line
-    from .folder import FolderOptions, translate_folder
 
     if len(outputs) > 1:
         raise UsageError(f"{given} is a folder, which goes to one other; name one output")
@@ -205,9 +206,9 @@ def _translate_folder(
 def _translate_stream(
     model: Path, given: str, outputs: tuple[str, ...], settings: Values, flow: Values, show: "Show", folder: Values
 ) -> tuple[Values, bool]:
-    from .folder import FolderOptions
-    from .session import Flow, translate_stream
-    from .temporal import SimilarFrames, Smoother
+    from ..folder import FolderOptions
+    from ..session import Flow, translate_stream
+    from ..temporal import SimilarFrames, Smoother
 
     if FolderOptions(**folder) != FolderOptions():
         raise UsageError(f"{given} is no folder: leave out --on-error, --retry-failed, --watch, --format and --ray")
@@ -226,21 +227,3 @@ def _sentence(summary: Values) -> str:
         "translated {translated}, skipped {skipped}, failed {failed} · {frames} frames, {fps} a second · "
         "{engine} on {device}, precision {precision} · {output}"
     ).format_map(summary)
-
-
-@click.command()
-@json_option
-def cameras(as_json: bool) -> None:
-    """List the cameras that the system knows, each with what to give to -i."""
-    from dataclasses import asdict
-
-    from .sources.camera import list_cameras
-
-    found = list_cameras()
-    if as_json:
-        click.echo(json.dumps([asdict(camera) for camera in found]))
-        return
-    for camera in found:
-        click.echo(f"{camera.address}\t{camera.name}\t{camera.api}")
-    if not found:
-        click.echo("no camera was found; connect one, and on Linux see that you may read /dev/video*", err=True)

@@ -1,21 +1,21 @@
 """`cyclegan profile`."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ..runtime.errors import replacing
-from ..runtime.options import json_option, parse_size
-from .commands import spinner, training_side
+from ...runtime.commands.console import print_wide, spinner, training_side
+from ...runtime.commands.options import json_option, parse_size
+from ...runtime.files import replacing
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..runtime.backends.base import Precision
-    from .profile import Layer, Profile
+    from ...runtime.backends.base import Precision
+    from ..profile import Layer, Profile
+
 
 SHOWN = 0.005  # share of the time below which a layer is not listed by itself
 
@@ -64,8 +64,8 @@ def profile(
     layers read and write, weights included, by the shapes in the graph.
     """
     with training_side():
-        from .profile import profile as measure
-        from .profile_chart import save_chart
+        from ..profile import profile as measure
+        from ..profile_chart import save_chart
 
     with spinner(f"profiling {artefact.name}"):
         found = measure(artefact, backend=backend, precision=precision, size=size, seconds=seconds)
@@ -76,9 +76,7 @@ def profile(
     if as_json:
         click.echo(json.dumps(found.as_dict()))
         return
-    from rich.console import Console
-
-    Console(width=None if sys.stdout.isatty() else 120).print(profile_table(found))
+    print_wide(profile_table(found))
 
 
 def profile_table(found: "Profile") -> "Table":

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from ..runtime.options import json_option
-from .commands import training_side
+from ...runtime.commands.console import training_side
+from ...runtime.commands.options import json_option
 
 ENGINE_SUFFIX = ".engine"
 
@@ -33,8 +33,8 @@ def info(file: Path, as_json: bool) -> None:
 
 def _artefact_facts(path: Path) -> dict[str, Any]:
     """Describe an ONNX file with what the edge install has."""
-    from ..runtime.backends import open_backend
-    from ..runtime.metadata import parse_metadata
+    from ...runtime.backends import open_backend
+    from ...runtime.metadata import parse_metadata
 
     with closing(open_backend(path, device="cpu")) as backend:
         metadata = parse_metadata(backend.properties, path)
@@ -45,7 +45,7 @@ def _artefact_facts(path: Path) -> dict[str, Any]:
 
 def _engine_facts(path: Path) -> dict[str, Any]:
     """Describe a TensorRT engine by what lies beside it; neither a GPU nor the library is needed."""
-    from ..runtime.engine_file import read_description, read_plan
+    from ...runtime.engine_file import read_description, read_plan
 
     description = read_description(path)
     read_plan(path, description)
@@ -54,7 +54,7 @@ def _engine_facts(path: Path) -> dict[str, Any]:
 
 def _checkpoint_facts(source: Path) -> dict[str, Any]:
     with training_side():
-        from ..trainer.checkpoint import find_checkpoint, load_checkpoint, restored_config
+        from ...trainer.checkpoint import find_checkpoint, load_checkpoint, restored_config
 
     path = find_checkpoint(source)
     content = load_checkpoint(path)

@@ -1,0 +1,151 @@
+"""The options of `cyclegan export`, and the values that they take."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ...runtime.commands.options import parse_size, together
+
+if TYPE_CHECKING:
+    from ...runtime.contract import SizeRange
+    from ...runtime.metadata import Direction
+
+
+TARGETS = ("onnx", "tensorrt", "tensorrt-rtx", "triton")
+
+
+def parse_size_range(context: click.Context, parameter: click.Parameter, text: str | None) -> "SizeRange | None":
+    """Read `HxW`, or `MIN:OPT:MAX` of such; a callback of click's options.
+
+    Raises:
+        click.BadParameter: the text is neither, or the sizes are not in order.
+    """
+    if text is None:
+        return None
+    sizes = [parse_size(context, parameter, part) for part in text.split(":")]
+    sizes = 3 * sizes if len(sizes) == 1 else sizes
+    if len(sizes) != 3:
+        raise click.BadParameter(f"{text!r} is no size; write 256x512, or a range such as 128x128:256x256:512x512")
+    smallest, commonest, largest = (size for size in sizes if size)
+    if any(not low <= middle <= high for low, middle, high in zip(smallest, commonest, largest, strict=True)):
+        raise click.BadParameter(f"{text!r} is not in order; write MIN:OPT:MAX, such as 128x128:256x256:512x512")
+    return smallest, commonest, largest
+
+
+def parse_targets(context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
+    """Read a comma list of targets; a callback of click's options.
+
+    Raises:
+        click.BadParameter: one is unknown.
+    """
+    chosen = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    for name in chosen:
+        if name not in TARGETS:
+            raise click.BadParameter(f"{name!r} is no target; use {', '.join(TARGETS)}, or several with commas")
+    return chosen
+
+
+def parse_capabilities(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, ...]:
+    """Read a comma list of compute capabilities such as `8.9,12.0`; a callback of click's options.
+
+    Raises:
+        click.BadParameter: one is no such number.
+    """
+    chosen = tuple(part.strip() for part in text.split(",")) if text else ()
+    for part in chosen:
+        if not re.fullmatch(r"\d+\.\d", part):
+            raise click.BadParameter(f"{part!r} is no compute capability; write numbers such as 8.9,12.0")
+    return chosen
+
+
+DIRECTIONS: dict[str, tuple["Direction", ...]] = {"AtoB": ("AtoB",), "BtoA": ("BtoA",), "both": ("AtoB", "BtoA")}
+
+
+images_option = click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="Folder of pictures to verify with.  [default: the dataset's testA or testB]",
+)
+
+
+request_options = together(
+    "wanted",
+    click.option(
+        "--to",
+        "targets",
+        metavar="LIST",
+        default="onnx",
+        show_default=True,
+        callback=parse_targets,
+        help="onnx, tensorrt, tensorrt-rtx, triton, or several with commas.",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(["fp32", "fp16", "int8"]),
+        default="fp32",
+        show_default=True,
+        help="fp16: convolutions in half; int8: convolutions in integers; normalisation and pixels always in FP32.",
+    ),
+    click.option(
+        "--size",
+        "sizes",
+        metavar="HxW",
+        callback=parse_size_range,
+        help="Pin height and width, or for engines bound them: MIN:OPT:MAX.  [default: any size]",
+    ),
+    click.option(
+        "--io",
+        type=click.Choice(["uint8", "float"]),
+        default="uint8",
+        show_default=True,
+        help="uint8: NHWC pixels in and out; float: the bare generator, NCHW in [-1, 1].",
+    ),
+    click.option(
+        "--weights",
+        type=click.Choice(["ema", "raw"]),
+        default="ema",
+        show_default=True,
+        help="Averaged weights where the run keeps any, or those of the last step.",
+    ),
+    click.option(
+        "--freeze-norm",
+        is_flag=True,
+        help="Normalise every picture by the statistics of --calibration: faster, steadier, other colours.",
+    ),
+    click.option(
+        "--batch-norm",
+        type=click.Choice(["evaluation", "picture"]),
+        default="evaluation",
+        show_default=True,
+        help="Statistics of a batch norm: those of training, or of each picture, as the official test without --eval.",
+    ),
+    click.option(
+        "--keep-float",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Leave so many of the layers that int8 costs most in float.",
+    ),
+    click.option(
+        "--batch-size",
+        type=click.IntRange(min=1),
+        help="Largest batch of an engine, and that Triton puts together.  [default: 1; with triton 8]",
+    ),
+    click.option("--tf32", is_flag=True, help="Let an FP32 engine round its factors to 10 bits: faster, less exact."),
+    click.option(
+        "--workspace",
+        "workspace_mib",
+        type=click.IntRange(min=1),
+        metavar="MIB",
+        help="Memory that an engine's layers may use.",
+    ),
+    click.option(
+        "--compute-capability",
+        "compute_capabilities",
+        metavar="LIST",
+        callback=parse_capabilities,
+        help="Build a tensorrt-rtx engine for these, such as 8.9,12.0.  [default: every GPU that it supports]",
+    ),
+)

@@ -1,0 +1,63 @@
+"""`cyclegan verify`."""
+
+from pathlib import Path
+
+import click
+
+from ...runtime.commands.console import print_wide, spinner, training_side
+from ...runtime.commands.options import json_option
+from ..pictures import named_pictures, verification_pictures
+from .options import images_option
+
+
+@click.command()
+@click.argument("artefact", type=click.Path(path_type=Path))
+@click.option(
+    "--reference", required=True, type=click.Path(path_type=Path), help="The run folder or checkpoint it came from."
+)
+@images_option
+@click.option(
+    "--calibration", type=click.Path(path_type=Path), help="The pictures that a file of --freeze-norm was made with."
+)
+@click.option("--backend", default="auto", show_default=True, help="An engine; auto: every one that is installed.")
+@click.option("--report", "page", type=click.Path(path_type=Path), help="Write the report as a page, FILE.html.")
+@json_option
+def verify(
+    artefact: Path,
+    reference: Path,
+    images: Path | None,
+    calibration: Path | None,
+    backend: str,
+    page: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare ARTEFACT with the checkpoint it came from, in every engine; the artefact stays as it is.
+
+    Exits 1 where a comparison misses its gate; then the first layer that differs is named.
+    """
+    with training_side():
+        from ...trainer.checkpoint import load_generator
+        from ..calibration import read_calibration
+        from ..freeze_norm import freeze_norms
+        from ..picture_norm import norm_by_picture
+        from ..report import fail_if_missed, report_table
+        from ..report_page import save_page
+        from ..verify import read_metadata, verify_artefact
+
+    metadata = read_metadata(artefact)
+    generator = load_generator(reference.resolve(), metadata.direction, metadata.source.weights)
+    if metadata.batch_norm == "picture":
+        generator = norm_by_picture(generator)
+    calibrating = named_pictures(calibration) if calibration else []
+    if calibrating:
+        generator = freeze_norms(generator, read_calibration(calibrating, generator, metadata.size))
+    pictures = verification_pictures(images, generator)
+    with spinner(f"verifying {artefact.name}"):
+        report = verify_artefact(artefact, generator, pictures, calibration=calibrating, backend=backend)
+    if page:
+        save_page(report, page)
+    if as_json:
+        click.echo(report.model_dump_json())
+    else:
+        print_wide(report_table(report))
+    fail_if_missed({artefact: report})

@@ -1,0 +1,37 @@
+"""The pictures that artefacts are verified and calibrated with."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from ..trainer.checkpoint import LoadedGenerator
+
+
+def verification_pictures(images: Path | None, generator: "LoadedGenerator") -> list[Path]:
+    """Return the pictures to verify with: those the user named, else the held-out ones of the domain that goes in."""
+    from ..trainer.data import domain_folder, list_pictures
+
+    if images is not None:
+        return named_pictures(images)
+    data = generator.config.data
+    return (
+        list_pictures(domain_folder(data, "test", "A" if generator.direction == "AtoB" else "B"))
+        if data.dataroot
+        else []
+    )
+
+
+def named_pictures(folder: Path) -> list[Path]:
+    """List the pictures of a folder that the user named.
+
+    Raises:
+        InputError: there are none.
+    """
+    from ..trainer.data import list_pictures
+
+    pictures = list_pictures(folder)
+    if not pictures:
+        raise InputError(f"there is no picture in {folder}; give a folder of pictures to be translated")
+    return pictures

@@ -1,0 +1,1 @@
+"""The commands that run an exported model; `NAME.py` is `cyclegan NAME`."""

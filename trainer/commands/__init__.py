@@ -1,0 +1,1 @@
+"""The commands that train and look at datasets; `NAME.py` is `cyclegan NAME`."""

@@ -1,0 +1,32 @@
+"""`cyclegan export-weights`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ..checkpoint import Weights
+
+
+@click.command("export-weights")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option(
+    "--output", type=click.Path(path_type=Path), required=True, help="Folder to write to, such as checkpoints/NAME."
+)
+@click.option(
+    "--weights",
+    type=click.Choice(["ema", "raw"]),
+    default="ema",
+    show_default=True,
+    help="Averaged weights where the run keeps any, or those of the last step.",
+)
+def export_weights(source: Path, output: Path, weights: "Weights") -> None:
+    """Write the networks of SOURCE, a run folder or a checkpoint, as files that the official implementation loads.
+
+    OUTPUT becomes what its checkpoints/NAME folder is: latest_net_G_A.pth, latest_net_G_B.pth and both discriminators.
+    """
+    from ..interchange import export_weights
+
+    for path in export_weights(source, output, weights):
+        click.echo(str(path))
