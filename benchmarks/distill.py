@@ -34,7 +34,7 @@ from cyclegan_edge.export.profile_graph import count_costs
 from cyclegan_edge.export.quantize import quantise_roughly, run
 from cyclegan_edge.runtime.commands.options import parse_size
 from cyclegan_edge.runtime.contract import Picture
-from cyclegan_edge.runtime.doctor import machine
+from cyclegan_edge.runtime.machine.doctor import machine
 from cyclegan_edge.trainer.checkpoint import LoadedGenerator, find_checkpoint, load_checkpoint, load_generator
 from cyclegan_edge.trainer.config import TrainConfig, resolve_config
 from cyclegan_edge.trainer.data import domain_folder, list_pictures, load_held_out

@@ -32,8 +32,8 @@ from cyclegan_edge.export.onnx_export import export_onnx
 from cyclegan_edge.export.quantize import psnr_db, quantise
 from cyclegan_edge.runtime.backends import open_backend
 from cyclegan_edge.runtime.contract import Picture
-from cyclegan_edge.runtime.doctor import machine
 from cyclegan_edge.runtime.errors import CycleganError
+from cyclegan_edge.runtime.machine.doctor import machine
 from cyclegan_edge.trainer.checkpoint import LoadedGenerator, load_generator
 from cyclegan_edge.trainer.config import resolve_config
 from cyclegan_edge.trainer.networks import build_generator, init_weights

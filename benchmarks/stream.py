@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cyclegan_edge.runtime.contract import Picture
-from cyclegan_edge.runtime.doctor import machine
 from cyclegan_edge.runtime.frame import Frame
-from cyclegan_edge.runtime.pipeline import Outlet, run
+from cyclegan_edge.runtime.machine.doctor import machine
+from cyclegan_edge.runtime.pipeline.run import Outlet, run
 from cyclegan_edge.runtime.sources.bars import BarsSource
 from cyclegan_edge.runtime.stats import Stats
 from cyclegan_edge.runtime.translator import Translator, load

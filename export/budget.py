@@ -18,8 +18,8 @@ from rich.progress import track
 from rich.table import Table
 
 from ..runtime.backends import open_backend
-from ..runtime.bench import timed
 from ..runtime.errors import UsageError
+from ..runtime.machine.bench import timed
 from ..trainer.checkpoint import LoadedGenerator
 from ..trainer.config import NetworksConfig
 from ..trainer.networks import build_generator

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..runtime.backends.engine_file import Profile
 from ..runtime.contract import Picture, decode, encode, padded_side
-from ..runtime.engine_file import Profile
 from ..runtime.metadata import ArtefactMetadata
 from ..trainer.checkpoint import LoadedGenerator
 from ..trainer.pictures import Pixels, read_pixels, resize

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..runtime.backends.engine_file import ENGINE_SUFFIX, EngineFile, Library, Profile, this_system, write_engine
 from ..runtime.backends.trt_api import Builder, BuilderConfig, Parser, load_library, new_logger
-from ..runtime.engine_file import ENGINE_SUFFIX, EngineFile, Library, Profile, this_system, write_engine
 from ..runtime.errors import ArtefactError, BackendError, OutputError, UsageError
 from ..runtime.files import replacing
 from ..runtime.metadata import ArtefactMetadata

@@ -10,11 +10,11 @@ import numpy as np
 
 from ..runtime.backends import open_backend
 from ..runtime.backends.base import Precision
+from ..runtime.backends.engine_file import ENGINE_SUFFIX
+from ..runtime.backends.interface import read_interface
 from ..runtime.backends.layer_times import LayerTime, layer_times
 from ..runtime.contract import encode, padded_side
-from ..runtime.engine_file import ENGINE_SUFFIX
 from ..runtime.errors import ArtefactError, UsageError
-from ..runtime.interface import read_interface
 from ..runtime.metadata import parse_metadata
 from .profile_graph import PIXELS_IN, NodeCost, count_costs
 

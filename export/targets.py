@@ -10,9 +10,9 @@ from pathlib import Path
 import onnx
 
 from ..runtime.backends import open_backend
+from ..runtime.backends.engine_file import LIBRARY_NAMES, Library, Profile
 from ..runtime.backends.trt_api import load_library
 from ..runtime.contract import SizeRange
-from ..runtime.engine_file import LIBRARY_NAMES, Library, Profile
 from ..runtime.errors import BackendError, UsageError
 from ..runtime.metadata import IO, ArtefactMetadata, BatchNorm
 from ..trainer.checkpoint import LoadedGenerator, Weights

@@ -7,8 +7,8 @@ import json
 import shutil
 from pathlib import Path
 
+from ..runtime.backends.engine_file import ENGINE_SUFFIX
 from ..runtime.contract import padded_side
-from ..runtime.engine_file import ENGINE_SUFFIX
 from ..runtime.files import replacing
 from ..runtime.metadata import ArtefactMetadata
 

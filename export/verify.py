@@ -14,9 +14,9 @@ import onnx
 from .. import __version__
 from ..runtime.backends import available_backends, open_backend
 from ..runtime.backends.base import Backend, Precision
-from ..runtime.doctor import gpus, machine
-from ..runtime.engine_file import ENGINE_SUFFIX, read_description, write_engine
+from ..runtime.backends.engine_file import ENGINE_SUFFIX, read_description, write_engine
 from ..runtime.errors import ArtefactError, BackendError, UsageError
+from ..runtime.machine.doctor import gpus, machine
 from ..runtime.metadata import ArtefactMetadata, parse_metadata
 from ..trainer.checkpoint import LoadedGenerator
 from ..trainer.pictures import Pixels

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from .contract import Picture
 from .errors import InputError
-from .flow import Gray, estimate_flow, gray, visible, warp
 from .frame import Frame
-from .temporal import Smoother, Smoothing
+from .temporal.optical_flow import Gray, estimate_flow, gray, visible, warp
+from .temporal.smoothing import Smoother, Smoothing
 from .translator import load
 from .video import open_video
 

@@ -15,17 +15,17 @@ import numpy as np
 
 from .backends import open_backend
 from .backends.base import Backend
+from .backends.interface import Interface, read_interface
 from .contract import Picture, decode, encode, padded_side, to_8_bits
 from .errors import ArtefactError, UsageError
-from .fitting import Fit, choose_fitting, with_channels
-from .interface import Interface, read_interface
+from .fitting.modes import Fit, choose_fitting, with_channels
+from .fitting.tiles import translate_tiled
 from .metadata import parse_metadata
-from .tiles import translate_tiled
 
 if TYPE_CHECKING:
-    from .pipeline import Policy
-    from .stream import Stream
-    from .temporal import Smoothing
+    from .pipeline.run import Policy
+    from .pipeline.stream import Stream
+    from .temporal.smoothing import Smoothing
 
 __all__ = ["Fit", "Translator", "load"]
 
@@ -185,7 +185,7 @@ class Translator:
         Raises:
             UsageError, InputError, OutputError: the source or a sink cannot be opened.
         """
-        from .stream import Stream
+        from .pipeline.stream import Stream
 
         return Stream(
             self,

@@ -45,7 +45,7 @@ def _artefact_facts(path: Path) -> dict[str, Any]:
 
 def _engine_facts(path: Path) -> dict[str, Any]:
     """Describe a TensorRT engine by what lies beside it; neither a GPU nor the library is needed."""
-    from ...runtime.engine_file import read_description, read_plan
+    from ...runtime.backends.engine_file import read_description, read_plan
 
     description = read_description(path)
     read_plan(path, description)

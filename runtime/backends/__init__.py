@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args
 
-from ..engine_file import ENGINE_SUFFIX, LIBRARY_NAMES, read_description
 from ..errors import ArtefactError, BackendError, UsageError
 from .base import Backend, Precision
+from .engine_file import ENGINE_SUFFIX, LIBRARY_NAMES, read_description
 
 LOGGER = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine_file import LIBRARY_NAMES, EngineFile, Library, Shape, check_built_for, read_description, read_plan
 from ..errors import ArtefactError, BackendError
 from ..metadata import METADATA_KEY
 from . import cuda_memory as cuda
 from .base import Precision, TensorSpec, only_one
+from .engine_file import LIBRARY_NAMES, EngineFile, Library, Shape, check_built_for, read_description, read_plan
 from .trt_api import Context, Engine, Runtime, load_library, new_logger
 
 LOGGER = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, Protocol
 
-from ..engine_file import LIBRARY_NAMES, Library
 from ..errors import BackendError
+from .engine_file import LIBRARY_NAMES, Library
 
 LOGGER = logging.getLogger(__name__)
 

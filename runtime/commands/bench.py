@@ -12,7 +12,7 @@ from ..errors import CycleganError
 from .options import json_option, parse_size
 
 if TYPE_CHECKING:
-    from ..bench import Result
+    from ..machine.bench import Result
 
 
 @click.command()
@@ -54,8 +54,8 @@ def bench(
     picture to its translation. Times are a batch's, fps counts pictures. A case that fails is told in its row, and
     the command ends with exit code 1.
     """
-    from ..bench import bench, find_cases
-    from ..doctor import in_words, machine
+    from ..machine.bench import bench, find_cases
+    from ..machine.doctor import in_words, machine
 
     cases = [
         case

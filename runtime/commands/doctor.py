@@ -10,7 +10,7 @@ from ..errors import CycleganError
 from .options import json_option
 
 if TYPE_CHECKING:
-    from ..doctor import Finding
+    from ..machine.doctor import Finding
 
 
 _MARKS = {"ok": "+", "missing": "-", "broken": "!"}
@@ -24,7 +24,7 @@ def doctor(as_json: bool) -> None:
     A line begins with + for what works, - for what is missing and ! for what is broken; an arrow leads to the remedy.
     Exit code 0 where at least OpenCV and one engine work, 1 where nothing can be translated.
     """
-    from ..doctor import can_run, examine, in_words, machine
+    from ..machine.doctor import can_run, examine, in_words, machine
 
     findings = examine()
     runs = can_run(findings)

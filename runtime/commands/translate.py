@@ -10,7 +10,7 @@ from ..errors import CycleganError, UsageError
 from .options import backend_option, device_option, json_option, parse_size, together
 
 if TYPE_CHECKING:
-    from ..wiring import Show
+    from ..pipeline.endpoints import Show
 
 
 Values = dict[str, Any]  # of a command's options, by name
@@ -168,8 +168,8 @@ def translate(
         summary = _translate_folder(model, given, outputs, settings, flow, folder | {"overwrite": overwrite})
         interrupted = False
     else:
+        from ..pipeline.endpoints import Show
         from ..video import Encoding
-        from ..wiring import Show
 
         show = Show(Encoding(**encoding), **shown, overwrite=overwrite)
         summary, interrupted = _translate_stream(model, given, outputs, settings, flow, show, folder)
@@ -185,7 +185,7 @@ def translate(
 def _translate_folder(
     model: Path, given: str, outputs: tuple[str, ...], settings: Values, flow: Values, folder: Values
 ) -> Values:
-    from ..folder import FolderOptions, translate_folder
+    from ..jobs.folder import FolderOptions, translate_folder
     from .console import status_line
 
     if len(outputs) > 1:
@@ -206,9 +206,9 @@ def _translate_folder(
 def _translate_stream(
     model: Path, given: str, outputs: tuple[str, ...], settings: Values, flow: Values, show: "Show", folder: Values
 ) -> tuple[Values, bool]:
-    from ..folder import FolderOptions
-    from ..session import Flow, translate_stream
-    from ..temporal import SimilarFrames, Smoother
+    from ..jobs.folder import FolderOptions
+    from ..jobs.stream import Flow, translate_stream
+    from ..temporal.smoothing import SimilarFrames, Smoother
 
     if FolderOptions(**folder) != FolderOptions():
         raise UsageError(f"{given} is no folder: leave out --on-error, --retry-failed, --watch, --format and --ray")

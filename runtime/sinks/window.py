@@ -13,8 +13,8 @@ import cv2
 from ..control import Control
 from ..errors import OutputError
 from ..frame import Frame, Write
-from ..views import Overlay, View, compose
-from .keepsake import Keepsake
+from .recording import Keepsake
+from .views import Overlay, View, compose
 
 LOGGER = logging.getLogger(__name__)
 

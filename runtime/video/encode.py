@@ -17,9 +17,9 @@ from ..contract import Picture
 from ..errors import CycleganError, InputError, OutputError, UsageError
 from ..files import growing
 from ..frame import Frame, Write
-from .companions import Companions
 from .decode import TAGS, exact, reason
 from .format import BT601, BT709, BT2020, Encoding, VideoFormat
+from .stream_copy import Companions
 
 LOGGER = logging.getLogger(__name__)
 

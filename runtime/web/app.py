@@ -19,11 +19,11 @@ from starlette.websockets import WebSocket
 
 from ..errors import CycleganError
 from .broadcast import Broadcast, MotionJpeg, show
-from .engine import Model
 from .guard import COOKIE, Access, Guard, problem
 from .limits import RefusedError
 from .live import Viewer
 from .metrics import CONTENT_TYPE
+from .models import Model
 from .pictures import MEDIA_TYPES, translate_picture
 from .service import Service
 from .uploads import declared_bytes, receive, receive_all

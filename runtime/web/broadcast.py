@@ -23,11 +23,11 @@ from starlette.websockets import WebSocket
 from ..control import Control
 from ..errors import CycleganError
 from ..frame import Frame, Write
-from ..pipeline import run
+from ..pipeline.run import run
 from .camera import Shrunk, open_live
-from .engine import Engine, Model, Place
 from .limits import Places
 from .metrics import Metrics
+from .models import Engine, Model, Place
 from .pictures import LIVE_QUALITY, encode_picture
 from .sockets import INTERNAL_ERROR, close, first_of
 

@@ -10,7 +10,7 @@ from ..contract import Picture
 from ..control import Control
 from ..errors import InputError, UsageError
 from ..frame import Frame, Source
-from ..wiring import Show, connect
+from ..pipeline.endpoints import Show, connect
 
 
 def open_live(given: str, control: Control) -> Source:

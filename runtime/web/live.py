@@ -15,8 +15,8 @@ from starlette.websockets import WebSocket
 
 from ..errors import CycleganError
 from ..translator import Translator
-from .engine import Place
 from .limits import RefusedError
+from .models import Place
 from .pictures import LIVE_QUALITY, decode_picture, encode_picture
 from .service import Service
 from .sockets import INTERNAL_ERROR, POLICY_VIOLATION, close, first_of

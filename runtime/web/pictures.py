@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..contract import Picture
-from .engine import Engine, Model
 from .limits import Limits, RefusedError
+from .models import Engine, Model
 from .picture_header import PictureHeader, count_scans, read_header
 
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}

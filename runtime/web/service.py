@@ -10,9 +10,9 @@ from typing import ParamSpec, TypeVar
 from ..control import Control
 from .broadcast import Broadcast
 from .camera import open_live
-from .engine import Engine
 from .limits import Limits, Places
 from .metrics import Metrics
+from .models import Engine
 from .videos import Videos
 
 _WORKERS = 4  # they decode, encode, and wait for the engine

@@ -19,12 +19,12 @@ import cv2
 
 from ..control import Control
 from ..errors import CycleganError
-from ..pipeline import run
+from ..pipeline.run import run
 from ..stats import Stats
 from ..video import open_video, video_sink
-from .engine import Engine, Model
 from .limits import Limits, RefusedError
 from .metrics import Metrics
+from .models import Engine, Model
 from .pictures import refuse_large_work
 
 LOGGER = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cyclegan_edge.export.verify import read_metadata
-from cyclegan_edge.runtime.engine_file import read_description, this_system, write_engine
+from cyclegan_edge.runtime.backends.engine_file import read_description, this_system, write_engine
 
 
 def names(folder: Path) -> set[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cyclegan_edge.runtime.manifest import NAME, Manifest
+from cyclegan_edge.runtime.jobs.manifest import NAME, Manifest
 from cyclegan_edge.runtime.sinks import write_picture
 from cyclegan_edge.runtime.sources import read_picture
 

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from cyclegan_edge.runtime import doctor
+from cyclegan_edge.runtime.machine import doctor
 
 WITHOUT_OPENCV = """
 import sys

@@ -16,8 +16,8 @@ from cyclegan_edge.export.engine import EngineOptions, build_engine, build_plan,
 from cyclegan_edge.export.report import GATES
 from cyclegan_edge.export.verify import read_metadata
 from cyclegan_edge.runtime.backends import open_backend
+from cyclegan_edge.runtime.backends.engine_file import EngineFile, Profile, read_description, read_plan, this_system
 from cyclegan_edge.runtime.backends.trt_api import load_library, new_logger
-from cyclegan_edge.runtime.engine_file import EngineFile, Profile, read_description, read_plan, this_system
 from cyclegan_edge.runtime.errors import ArtefactError, BackendError, UsageError
 from cyclegan_edge.trainer.checkpoint import load_generator
 

@@ -9,7 +9,7 @@ from cyclegan_edge.export.quantize import psnr_db
 from cyclegan_edge.export.report import GATES
 from cyclegan_edge.export.verify import read_metadata, verify_artefact
 from cyclegan_edge.runtime.backends import open_backend
-from cyclegan_edge.runtime.engine_file import Profile
+from cyclegan_edge.runtime.backends.engine_file import Profile
 from cyclegan_edge.runtime.errors import BackendError
 
 pytestmark = pytest.mark.gpu

@@ -143,8 +143,8 @@ def test_every_engine_takes_the_fp16_chain_too(mixed, generator, pictures):
 def test_tensorrt_rtx_builds_either(request, chain, dtype):
     trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
     from cyclegan_edge.export.engine import EngineOptions, build_plan, parse
+    from cyclegan_edge.runtime.backends.engine_file import Profile
     from cyclegan_edge.runtime.backends.trt_api import new_logger
-    from cyclegan_edge.runtime.engine_file import Profile
 
     path = request.getfixturevalue(chain)
     graph = (path if chain == "mixed" else path[0]).read_bytes()

@@ -9,7 +9,7 @@ import pytest
 
 from cyclegan_edge.export import engine as engine_module
 from cyclegan_edge.export.engine import EngineOptions, build_plan
-from cyclegan_edge.runtime.engine_file import Profile
+from cyclegan_edge.runtime.backends.engine_file import Profile
 
 trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed; it comes with the extra dev on Linux")
 

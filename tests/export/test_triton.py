@@ -15,7 +15,7 @@ from cyclegan_edge.export import engine
 from cyclegan_edge.export.triton import configuration, write_model
 from cyclegan_edge.export.verify import read_metadata
 from cyclegan_edge.runtime.backends import open_backend
-from cyclegan_edge.runtime.engine_file import this_system
+from cyclegan_edge.runtime.backends.engine_file import this_system
 from cyclegan_edge.runtime.errors import OutputError
 
 DTYPES = {onnx.TensorProto.UINT8: "TYPE_UINT8", onnx.TensorProto.FLOAT: "TYPE_FP32"}

@@ -11,7 +11,7 @@ import pytest
 
 from cyclegan_edge.runtime import files
 from cyclegan_edge.runtime.frame import Frame
-from cyclegan_edge.runtime.manifest import NAME, Manifest
+from cyclegan_edge.runtime.jobs.manifest import NAME, Manifest
 from cyclegan_edge.runtime.sinks import write_picture
 from cyclegan_edge.runtime.sources import read_picture
 from cyclegan_edge.runtime.video import open_video

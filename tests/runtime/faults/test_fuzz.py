@@ -15,7 +15,7 @@ from cyclegan_edge.runtime import video
 from cyclegan_edge.runtime.contract import PICTURE_SUFFIXES
 from cyclegan_edge.runtime.errors import InputError
 from cyclegan_edge.runtime.frame import Frame
-from cyclegan_edge.runtime.manifest import Manifest
+from cyclegan_edge.runtime.jobs.manifest import Manifest
 from cyclegan_edge.runtime.sinks import write_picture
 from cyclegan_edge.runtime.sources import read_whole
 from cyclegan_edge.runtime.video import open_video, video_sink

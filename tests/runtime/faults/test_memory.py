@@ -10,7 +10,7 @@ from threading import Event
 import pytest
 
 from cyclegan_edge.runtime.frame import Sink, Source
-from cyclegan_edge.runtime.pipeline import run
+from cyclegan_edge.runtime.pipeline.run import run
 from cyclegan_edge.runtime.sources.bars import BarsSource
 from cyclegan_edge.runtime.stats import Stats
 from cyclegan_edge.runtime.translator import Translator, load

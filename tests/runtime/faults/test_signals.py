@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cyclegan_edge.runtime.manifest import NAME, Manifest
+from cyclegan_edge.runtime.jobs.manifest import NAME, Manifest
 from cyclegan_edge.runtime.sinks import write_picture
 
 COMMAND = [sys.executable, "-c", "from cyclegan_edge.cli import main; main()", "translate", "--json"]

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cyclegan_edge.runtime import pipeline
 from cyclegan_edge.runtime.control import Control
 from cyclegan_edge.runtime.errors import BackendError, InputError, OutputError
 from cyclegan_edge.runtime.frame import Frame
-from cyclegan_edge.runtime.pipeline import Outlet, run
+from cyclegan_edge.runtime.pipeline import run as pipeline
+from cyclegan_edge.runtime.pipeline.run import Outlet, run
 from cyclegan_edge.runtime.translator import Translator
 from cyclegan_edge.runtime.video import open_video
 

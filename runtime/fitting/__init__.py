@@ -1,0 +1,1 @@
+"""How a picture of any size meets the size that a model takes."""

@@ -1,0 +1,63 @@
+"""Pictures too large for the engine's memory, tile by tile, the overlaps blended.
+
+A network with instance normalisation takes contrast and colour from everything that it sees at once: each tile gets its
+own, which blending hides but does not remove. `--scale` and `--fit stretch` keep the picture in one piece.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..contract import Picture
+
+OVERLAP = 4  # neighbours share a quarter of a tile
+
+
+def translate_tiled(
+    picture: Picture, translate: Callable[[Picture], Picture], tile: tuple[int, int], multiple: int
+) -> Picture:
+    """Translate a picture in tiles of one size.
+
+    Args:
+        picture: [H, W, C]; a side that is smaller than the tile's is one tile wide.
+        translate: [1, h, w, C] to [1, h, w, C'], of the same size.
+        tile: (height, width), multiples of `multiple`.
+        multiple: where tiles may begin, so that the network's strides fall on the same pixels in each.
+    """
+    height, width = picture.shape[:2]
+    tall, wide = min(tile[0], height), min(tile[1], width)
+    total: NDArray[np.float32] | None = None
+    weights = np.zeros((height, width, 1), np.float32)
+    for top in _starts(height, tall, multiple):
+        for left in _starts(width, wide, multiple):
+            area = np.s_[top : top + tall, left : left + wide]
+            translated = translate(picture[area][None])[0]
+            weight = _ramp(top, tall, height)[:, None, None] * _ramp(left, wide, width)[None, :, None]
+            if total is None:
+                total = np.zeros((height, width, translated.shape[2]), np.float32)
+            total[area] += translated * weight
+            weights[area] += weight
+    assert total is not None
+    pixels: Picture = np.rint(total / weights).astype(picture.dtype)
+    return pixels
+
+
+def _starts(side: int, tile: int, multiple: int) -> list[int]:
+    """Return where tiles begin, evenly spread, so that neighbours share a quarter at least."""
+    if side <= tile:
+        return [0]
+    step = max(multiple, (tile - tile // OVERLAP) // multiple * multiple)
+    return [*range(0, side - tile, step), side - tile]
+
+
+def _ramp(start: int, tile: int, side: int) -> NDArray[np.float32]:
+    """Return the weights along one side of a tile: they fall towards a neighbour, and not at the picture's edge."""
+    ramp = np.ones(tile, np.float32)
+    overlap = max(1, tile // OVERLAP)
+    rise = (np.arange(overlap, dtype=np.float32) + 1) / (overlap + 1)
+    if start > 0:
+        ramp[:overlap] = rise
+    if start + tile < side:
+        ramp[-overlap:] = np.minimum(ramp[-overlap:], rise[::-1])
+    return ramp

@@ -1,0 +1,166 @@
+"""`cyclegan translate` on a folder of pictures: plan the job, do it here or on a Ray cluster, and count."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..contract import PICTURE_SUFFIXES
+from ..control import Control, stop_on_signals
+from ..errors import UsageError
+from ..files import remove_hidden
+from ..pipeline.run import run
+from ..stats import Stats
+from ..translator import load
+from ..video import VIDEO_SUFFIXES
+from .job import FolderJob, OnError, Recipe, plan, watch
+from .manifest import NAME, Manifest
+from .ray_cluster import run_on_ray
+
+LOGGER = logging.getLogger(__name__)
+
+Progress = Callable[[int | None], AbstractContextManager[Callable[[Stats], None]]]  # of so many files
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """How a folder job is done; see `cyclegan translate --help`."""
+
+    overwrite: bool = False
+    retry_failed: bool = False
+    picture_format: str | None = None
+    on_error: OnError = "skip"
+    watch: bool = False
+    ray: str | None = None  # a cluster's address
+
+
+@dataclass(frozen=True)
+class FolderResult:
+    """What a folder job did, and on what."""
+
+    job: FolderJob
+    stats: Stats
+    engine: str
+    device: str
+    precision: str
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts as `cyclegan translate` prints them; files that failed before count as failed."""
+        return {
+            "translated": self.stats.frames,
+            "skipped": self.job.skipped,
+            "failed": self.stats.failed + self.job.failed_before,
+            "read": self.stats.read + self.job.failed_before,
+            "frames": self.stats.frames,
+            "seconds": round(self.stats.seconds, 3),
+            "fps": round(self.stats.fps, 2),
+            "engine": self.engine,
+            "device": self.device,
+            "precision": self.precision,
+            "output": str(self.job.output),
+        }
+
+
+def translate_folder(
+    given: Path,
+    output: Path,
+    model: Path,
+    settings: Mapping[str, Any],
+    options: FolderOptions,
+    *,
+    batch_size: int,
+    progress: Progress,
+    control: Control | None = None,
+) -> FolderResult:
+    """Translate the pictures of a folder into another.
+
+    Args:
+        given: the folder; its tree is mirrored in `output`.
+        output: the folder of the results and of the manifest.
+        model: the artefact.
+        settings: the keyword arguments of `translator.load`; all but the engine and its device decide the pixels.
+        options: what is done, and where.
+        batch_size: pictures that are translated together.
+        progress: shows how far the work is.
+        control: ends the job before its end; to a folder that is watched, that is its end.
+
+    Raises:
+        UsageError: the output is no folder, or names collide; nothing is written then.
+        InputError, ModelError, OutputError: the job cannot go on, or another one is writing into the same folder.
+        KeyboardInterrupt: a signal ended it.
+    """
+    control = control or Control()
+    _check(given, output, options)
+    pixels = {name: value for name, value in settings.items() if name not in ("backend", "device")}
+    recipe = Recipe.of(model, pixels | {"format": options.picture_format})
+    with Manifest(output / NAME) as manifest:
+        manifest.claim()
+        remove_hidden(output)
+        plan_again = partial(
+            plan,
+            given,
+            output,
+            recipe,
+            manifest,
+            overwrite=False,
+            retry_failed=options.retry_failed,
+            may_be_empty=options.watch,
+            picture_format=options.picture_format,
+            on_error=options.on_error,
+        )
+        job = plan_again(overwrite=options.overwrite)
+        _tell(job)
+        total = None if options.watch else len(job.todo)
+        if options.ray is not None:
+            with progress(total) as show:
+                stats = run_on_ray(job, options.ray, model, settings, watch=show)
+            return FolderResult(job, stats, "ray", options.ray, "")
+        with load(model, **settings) as translator, progress(total) as show, _ended_by_signals(control, options):
+
+            def translate(source: Any, sink: Any, one_by_one: bool) -> Stats:
+                size = 1 if one_by_one else batch_size
+                fresh = Control(control.stop, control.paused)  # counts of its own
+                return run(source, translator, sink, batch_size=size, control=fresh, watch=show)
+
+            stats = _watch(plan_again, translate, control) if options.watch else job.run(translate)
+            engine = translator.backend
+            return FolderResult(job, stats, engine.name, engine.device, engine.precision)
+
+
+def _check(given: Path, output: Path, options: FolderOptions) -> None:
+    is_media = output.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES
+    if output.is_file() or (is_media and not output.is_dir()):
+        raise UsageError(f"{given} is a folder, so the output must be one too; {output} names a file")
+    if output.resolve() == given.resolve():
+        raise UsageError(f"the output is the input, {given}; name another folder")
+    if options.watch and (options.ray is not None or options.overwrite):
+        raise UsageError("--watch goes neither with --ray nor with --overwrite; leave one out")
+
+
+def _tell(job: FolderJob) -> None:
+    if job.skipped:
+        LOGGER.info("finished before and left alone: %d (--overwrite makes them anew)", job.skipped)
+    if job.failed_before:
+        LOGGER.warning("failed before and left alone: %d (--retry-failed tries them again)", job.failed_before)
+
+
+@contextmanager
+def _ended_by_signals(control: Control, options: FolderOptions) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the job after the files that are under way; that is how a watch ends well."""
+    with suppress(KeyboardInterrupt) if options.watch else nullcontext(), stop_on_signals(control):
+        yield
+
+
+def _watch(plan_again: Callable[[], FolderJob], translate: Any, control: Control) -> Stats:
+    """Add the rounds up."""
+    total = Stats()
+    for stats in watch(plan_again, translate, control.stop):
+        LOGGER.info("translated %d, failed %d", stats.frames, stats.failed)
+        total.read += stats.read
+        total.frames += stats.frames
+        total.failed += stats.failed
+        total.seconds += stats.seconds
+    return total

@@ -1,0 +1,260 @@
+"""Folder jobs: every picture of a folder once, whatever interrupts the work in between.
+
+A job is planned before anything is translated: which names would meet in one file, which files an earlier run finished
+with the same model and options, and which failed then. What happens to each is written down in a `Manifest`.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event
+from time import perf_counter
+from typing import Literal
+
+from ..errors import ArtefactError, InputError, ModelError
+from ..frame import Frame, Sink, Source, Write
+from ..sinks import picture_sink
+from ..sources import PictureSource, find_pictures
+from ..stats import Stats
+from .manifest import Manifest, Record, Status, Work
+from .names import refuse_collisions, target_name
+
+LOGGER = logging.getLogger(__name__)
+
+OnError = Literal["skip", "stop"]
+Translate = Callable[[Source, Sink, bool], Stats]  # from a source to a sink; True: one by one, never in batches
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides the pixels of every file of a job: sha256 of the artefact, and of the options."""
+
+    model: str
+    options: str
+
+    @classmethod
+    def of(cls, artefact: Path, options: Mapping[str, object]) -> "Recipe":
+        """Take the fingerprints of an artefact and of the options that change pixels.
+
+        Raises:
+            ArtefactError: the artefact cannot be read.
+        """
+        try:
+            with artefact.open("rb") as file:
+                model = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ArtefactError(f"there is no model file {artefact}; make one with: cyclegan export") from error
+        text = json.dumps(options, sort_keys=True, default=str)
+        return cls(model, hashlib.sha256(text.encode()).hexdigest())
+
+    def work(self, root: Path, name: Path) -> Work:
+        """Describe the translation of one file as it is now.
+
+        Raises:
+            InputError: the file is gone.
+        """
+        try:
+            status = (root / name).stat()
+        except OSError as error:
+            raise InputError(f"cannot read {root / name}: {error.strerror or error}") from error
+        return Work(name.as_posix(), status.st_size, status.st_mtime_ns, self.model, self.options)
+
+
+@dataclass
+class FolderJob:
+    """What is left to do for a folder; made by `plan`."""
+
+    root: Path
+    output: Path
+    recipe: Recipe
+    manifest: Manifest
+    todo: Sequence[Path]  # relative to the root
+    picture_format: str | None = None  # "png": the suffix of every result; None: each keeps its own
+    on_error: OnError = "skip"
+    skipped: int = 0  # finished by an earlier run, or somebody else's
+    failed_before: int = 0  # in an earlier run, and not tried again
+    done: set[Path] = field(default_factory=set)  # in this run
+    failed: set[Path] = field(default_factory=set)  # in this run
+
+    def run(self, translate: Translate, *, proven: bool = False) -> Stats:
+        """Do what is left, and count it.
+
+        Where the engine fails, the files are tried one by one from there on, and the one that it fails on is passed
+        over. An engine that fails on two in a row, or on all where it has not been `proven` before, is broken itself.
+
+        Raises:
+            ModelError: the engine is broken, or it failed on a file and `on_error` is "stop".
+            InputError: a file cannot be read and `on_error` is "stop".
+            OutputError: a result or the manifest cannot be written.
+        """
+        stats = Stats()
+        rest = list(self.todo)
+        one_by_one = False
+        suspect: tuple[Path, ModelError] | None = None  # its verdict waits for a success after it
+        while rest:
+            done = len(self.done)
+            try:
+                stats = translate(JobSource(self, rest), self.sink(), one_by_one)
+                break
+            except ModelError as error:
+                if self.on_error == "stop" or (suspect and len(self.done) == done):
+                    raise
+                rest = [name for name in rest if name not in self.done | self.failed]
+                if one_by_one:
+                    self._convict(suspect)
+                    suspect = rest.pop(0), error
+                one_by_one = True
+        if suspect and not (self.done or proven):
+            raise suspect[1]
+        self._convict(suspect)
+        stats.read, stats.frames, stats.failed = len(self.done | self.failed), len(self.done), len(self.failed)
+        return stats
+
+    def start(self, name: Path) -> None:
+        """Write down that a file is begun: whatever is found at its target later is ours."""
+        self.manifest.add(Record(self.recipe.work(self.root, name), "started"))
+
+    def succeed(self, name: Path, seconds: float) -> None:
+        """Write down that a file that was started is done."""
+        self._end(name, "done", seconds=round(seconds, 4))
+        self.done.add(name)
+
+    def fail(self, name: Path, error: Exception) -> None:
+        """Write down that a file failed; one that is gone leaves no record."""
+        self._end(name, "failed", error=str(error))
+        self.failed.add(name)
+
+    def target(self, name: Path) -> Path:
+        """Return where a file's result goes, relative to the output folder."""
+        return target_name(name, self.picture_format)
+
+    @contextmanager
+    def sink(self) -> Iterator[Write]:
+        """Write results, and each file's success once its result is whole."""
+        inputs = {self.target(name): name for name in self.todo}
+        with picture_sink(self.output) as write_picture:
+
+            def write(frame: Frame) -> None:
+                write_picture(frame)
+                self.succeed(inputs[frame.name], perf_counter() - frame.captured)
+
+            yield write
+
+    def _end(self, name: Path, status: Status, seconds: float = 0.0, error: str = "") -> None:
+        record = self.manifest.get(name.as_posix())
+        if record is not None and record.status == "started":
+            self.manifest.add(Record(record.work, status, seconds, error))
+
+    def _convict(self, suspect: tuple[Path, ModelError] | None) -> None:
+        if suspect is not None:
+            LOGGER.error("failed: %s: %s", *suspect)
+            self.fail(*suspect)
+
+
+@dataclass(frozen=True)
+class JobSource:
+    """Reads a job's files; a `Source`."""
+
+    job: FolderJob
+    names: Sequence[Path]
+    live: bool = False
+
+    @property
+    def total(self) -> int:
+        """How many files there are."""
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[Frame | InputError]:
+        for name in self.names:
+            item = self._read(name)
+            if isinstance(item, InputError):
+                self.job.fail(name, item)
+                if self.job.on_error == "stop":
+                    raise item
+            yield item
+
+    def _read(self, name: Path) -> Frame | InputError:
+        try:
+            self.job.start(name)
+        except InputError as error:
+            return error
+        [item] = PictureSource(self.job.root, [name])
+        return item if isinstance(item, InputError) else replace(item, name=self.job.target(name))
+
+
+def plan(
+    root: Path,
+    output: Path,
+    recipe: Recipe,
+    manifest: Manifest,
+    *,
+    overwrite: bool = False,
+    retry_failed: bool = False,
+    may_be_empty: bool = False,
+    picture_format: str | None = None,
+    on_error: OnError = "skip",
+) -> FolderJob:
+    """Find out what is left to do in a folder.
+
+    A file is left alone where the manifest says that the same work was done and its result is there, or that it failed,
+    unless `retry_failed` is set. A result that the manifest does not speak of is somebody else's, and left alone too.
+    `overwrite` does everything anew.
+
+    Raises:
+        InputError: there is no picture, unless the folder `may_be_empty`.
+        UsageError: two pictures would be written to one file, a result would replace an input, or a folder has the
+            name of a result.
+    """
+    try:
+        names = find_pictures(root, outside=output)
+    except InputError:
+        if not may_be_empty:
+            raise
+        names = []
+    refuse_collisions(root, output, names, picture_format)
+    job = FolderJob(root, output, recipe, manifest, [], picture_format, on_error)
+    todo = []
+    for name in names:
+        record = manifest.get(name.as_posix())
+        known = record is not None and record.work == recipe.work(root, name)
+        exists = (output / job.target(name)).exists()
+        if overwrite:
+            todo.append(name)
+        elif record is not None and known and record.status == "failed" and not retry_failed:
+            LOGGER.debug("failed before: %s", record.error)
+            job.failed_before += 1
+        elif exists and (record is None or (known and record.status == "done")):
+            job.skipped += 1
+        else:
+            todo.append(name)
+    job.todo = todo
+    return job
+
+
+def watch(
+    plan_again: Callable[[], FolderJob], translate: Translate, stop: Event, *, interval: float = 1.0
+) -> Iterator[Stats]:
+    """Translate files as they come, until `stop` is set; give the counts of each round.
+
+    A file is taken once its size and time have not changed between two looks: then whoever writes it has finished.
+    """
+    seen: dict[Path, Work] = {}
+    proven = False
+    while not stop.is_set():
+        job = plan_again()
+        now = {}
+        for name in job.todo:
+            try:
+                now[name] = job.recipe.work(job.root, name)
+            except InputError:  # gone again
+                continue
+        job.todo = [name for name, work in now.items() if seen.get(name) == work]
+        seen = now
+        if job.todo:
+            yield job.run(translate, proven=proven)
+            proven = proven or bool(job.done)
+        stop.wait(interval)

@@ -1,0 +1,46 @@
+"""Where each picture of a folder is written, and whether two would meet or one would replace what it must not."""
+
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import UsageError
+
+
+def target_name(name: Path, picture_format: str | None) -> Path:
+    """Return the relative path of a picture's result: its own, or with the suffix of `picture_format`."""
+    return name if picture_format is None else name.with_suffix(f".{picture_format}")
+
+
+def refuse_collisions(root: Path, output: Path, names: Sequence[Path], picture_format: str | None) -> None:
+    """Check every result's name before anything is written.
+
+    Raises:
+        UsageError: two pictures have one result, a result is an input, or a folder has the name of a result.
+    """
+    inputs = {(root / name).resolve() for name in names}
+    folds = folds_names(output)
+    taken: dict[str, Path] = {}
+    for name in names:
+        target = target_name(name, picture_format)
+        key = unicodedata.normalize("NFC", target.as_posix()).casefold() if folds else target.as_posix()
+        if key in taken:
+            raise UsageError(
+                f"{taken[key]} and {name} would both be written to {output / target}; rename one of them"
+                + ("" if picture_format is None else ", or leave out --format")
+            )
+        taken[key] = name
+        if (output / target).resolve() in inputs:
+            raise UsageError(f"{output / target} is one of the inputs; name another output folder")
+        if (output / target).is_dir():
+            raise UsageError(f"{output / target} is a folder and {name} would be written there; move it away")
+
+
+def folds_names(folder: Path) -> bool:
+    """Whether a file system takes names that differ in case for one, as those of macOS and Windows do."""
+    there = next((place for place in (folder, *folder.absolute().parents) if place.exists()), folder)
+    swapped = Path(str(there.resolve()).swapcase())
+    try:
+        return there.samefile(swapped)
+    except OSError:
+        return False

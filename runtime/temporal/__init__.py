@@ -1,0 +1,1 @@
+"""What makes a translated video steady from frame to frame."""

@@ -1,0 +1,257 @@
+"""The TensorRT backend over doubles; the doubles, and what the code expects, are held against the real TensorRT-RTX."""
+
+import inspect
+import logging
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from cyclegan_edge.runtime import backends
+from cyclegan_edge.runtime.backends import open_backend, trt_api
+from cyclegan_edge.runtime.backends.engine_file import Profile
+from cyclegan_edge.runtime.errors import ArtefactError, BackendError
+
+FIXED = Profile(smallest=(1, 8, 8), commonest=(1, 8, 8), largest=(1, 8, 8))
+
+
+def test_pictures_go_through_and_the_caller_owns_the_result(engine, library, noise):
+    backend = open_backend(engine())
+    assert (backend.name, backend.device) == (library.name.replace("_", "-"), "cuda:0")
+    assert str(backend.input) == "image uint8 [?, ?, ?, 3]"
+    results = []
+    for shape in ((1, 8, 8, 3), (2, 32, 32, 3), (1, 16, 8, 3)):
+        batch = noise(*shape)
+        results.append((backend.infer(batch), batch))
+    assert all(np.array_equal(result, 255 - batch) for result, batch in results)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 7])
+def test_more_pictures_than_the_engine_takes_go_through_in_parts(engine, noise, number):
+    batch = noise(number, 16, 24, 3)
+    assert np.array_equal(open_backend(engine()).infer(batch), 255 - batch)
+
+
+def test_one_shape_becomes_a_cuda_graph(engine, library, cuda, noise):
+    backend = open_backend(engine(profile=FIXED))
+    for _ in range(3):
+        batch = noise(3, 8, 8, 3)
+        assert np.array_equal(backend.infer(batch), 255 - batch)
+    if library.name == "tensorrt":
+        assert cuda.launches == 7  # of nine parts, each of the two slots records its first
+    else:
+        assert cuda.launches == 0
+        assert library.engine.config.cuda_graph_strategy == "whole"
+
+
+@pytest.mark.parametrize("step", ["begin", "execute", "end", "instantiate"])
+@pytest.mark.parametrize("library", ["tensorrt"], indirect=True)
+def test_an_engine_that_cannot_be_a_cuda_graph_runs_without(engine, library, cuda, noise, caplog, step):
+    cuda.fails = step
+    backend = open_backend(engine(profile=FIXED))
+    for _ in range(3):
+        batch = noise(3, 8, 8, 3)
+        assert np.array_equal(backend.infer(batch), 255 - batch)
+    (told,) = (record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING)
+    reason = "Something is on fire" if step == "execute" else "cudaErrorStreamCaptureUnsupported"
+    assert told.startswith("the engine runs without a CUDA graph")
+    assert reason in told
+    assert (cuda.launches, cuda.graphs) == (0, set())
+    assert cuda.last_error.name == "cudaSuccess"
+    other = open_backend(engine(profile=FIXED))
+    cuda.fails = None
+    other.infer(noise(3, 8, 8, 3))
+    assert cuda.launches == 1  # one engine's failure is not another's
+
+
+def test_closing_gives_everything_back_and_ends_it(engine, cuda, noise):
+    fixed = open_backend(engine(profile=FIXED))
+    fixed.infer(noise(3, 8, 8, 3))
+    fixed.close()
+    assert (cuda.memory, cuda.events, cuda.graphs, cuda.streams) == ({}, set(), set(), 0)
+    backend = open_backend(engine())
+    backend.infer(noise(1, 8, 8, 3))
+    backend.infer(noise(2, 32, 32, 3))  # needs larger buffers
+    assert len(cuda.memory) == 8
+    backend.close()
+    backend.close()
+    assert (cuda.memory, cuda.events, cuda.streams) == ({}, set(), 0)
+    with pytest.raises(BackendError, match="was closed"):
+        backend.infer(noise(1, 8, 8, 3))
+
+
+def test_a_size_outside_the_profile_is_refused(engine, noise):
+    with pytest.raises(BackendError, match=r"takes batches of 1x8x8 to 2x32x32 .*, not 1x64x32"):
+        open_backend(engine()).infer(noise(1, 64, 32, 3))
+
+
+def test_a_failing_engine_says_what_it_says(engine, library, noise):
+    backend = open_backend(engine())
+    library.engine.context.broken = True
+    with pytest.raises(BackendError, match=r"failed: Something is on fire$"):
+        backend.infer(noise(1, 8, 8, 3))
+
+
+def test_a_plan_that_does_not_load_is_told(engine, library):
+    library.loads = False
+    with pytest.raises(ArtefactError, match=r"cannot load .*: Wrong magic tag; export it again"):
+        open_backend(engine())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            'raise ImportError("libnvinfer.so.10: cannot open\\nshared object file")',
+            r"broken \(libnvinfer.* open shared ",
+        ),
+        ('raise OSError("libnvinfer.so.10: cannot open shared object file")', r"broken \(libnvinfer"),
+        ('raise RuntimeError("wrong ABI")', r"broken \(wrong ABI\)"),
+        ("import a_library_of_its_own", "is not installed"),
+        ("", r"broken \(there is nothing in it\)"),
+    ],
+)
+def test_a_library_that_cannot_be_imported_is_one_sentence(engine, library, tmp_path, monkeypatch, content, message):
+    path, name = engine(), library.name
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, name)
+    extra = name.replace("_", "-")
+    with pytest.raises(BackendError, match=rf'^{extra} .*{message}.*: pip install "cyclegan-edge\[{extra}\]"$'):
+        open_backend(path)
+
+
+def test_a_backend_module_that_cannot_be_imported_is_one_sentence(engine, library, monkeypatch):
+    monkeypatch.delitem(sys.modules, "cyclegan_edge.runtime.backends.trt", raising=False)
+    monkeypatch.setitem(sys.modules, "cyclegan_edge.runtime.backends.cuda_memory", None)
+    monkeypatch.delattr(backends, "cuda_memory", raising=False)
+    extra = library.name.replace("_", "-")
+    with pytest.raises(BackendError, match=rf'broken .*cuda_memory.*: pip install "cyclegan-edge\[{extra}\]"$'):
+        open_backend(engine())
+
+
+def test_a_runtime_that_does_not_start_says_why(engine, library):
+    library.starts = False
+    with pytest.raises(
+        BackendError, match=r"cannot start here: CUDA initialization failure with error: 35; see: cyclegan doctor$"
+    ):
+        open_backend(engine())
+
+
+def test_another_gpu_version_or_none_is_one_sentence(engine, library, cuda):
+    with pytest.raises(BackendError, match=r"built with .* 0\.9 and this machine has 1\.0"):
+        open_backend(engine(library_version="0.9"))
+    with pytest.raises(BackendError, match=r"there is no cuda:3 here; use cuda:0$"):
+        open_backend(engine(), device="cuda:3")
+    cuda.devices = 0
+    with pytest.raises(BackendError, match=r"there is no NVIDIA GPU to run this on \(cudaErrorInsufficientDriver\)"):
+        open_backend(engine())
+
+
+def test_what_it_was_built_for_is_checked_before_it_is_loaded(engine, library, caplog):
+    if library.name == "tensorrt":
+        with pytest.raises(BackendError, match=r"built on NVIDIA Old \(compute capability 7\.5\) and this is NVIDIA D"):
+            open_backend(engine(gpu="NVIDIA Old", compute_capabilities=("7.5",)))
+        return
+    library.validity = (2, 2 | 4)
+    with pytest.raises(BackendError, match="not built for this GPU, the NVIDIA driver is too old; export it again"):
+        open_backend(engine())
+    library.validity = (1, 0)
+    open_backend(engine())
+    assert "would run faster if it were built for NVIDIA Double" in caplog.text
+
+
+def test_the_precision_is_what_was_built(engine, metadata):
+    assert open_backend(engine()).precision == "fp32"
+    assert open_backend(engine(tf32=True)).precision == "tf32"
+    assert open_backend(engine(artefact=metadata(precision="fp16"))).precision == "fp16"
+    with pytest.raises(BackendError, match="computes in tf32, as it was built"):
+        open_backend(engine(tf32=True), precision="fp32")
+
+
+def test_the_other_tensorrt_does_not_take_it(engine, library):
+    other = {"tensorrt": "tensorrt-rtx", "tensorrt_rtx": "tensorrt"}[library.name]
+    with pytest.raises(BackendError, match=f"was built with .*, not for {other}; leave --backend at auto"):
+        open_backend(engine(), backend=other)
+    with pytest.raises(BackendError, match="does not run on cpu but on cuda"):
+        open_backend(engine(), device="cpu")
+
+
+def members(kind):
+    return {name for name in (*vars(kind), *vars(kind).get("__annotations__", ())) if not name.startswith("_")}
+
+
+def overloads(function):
+    """Return the parameters of each overload of pybind11's function, out of its docstring: {name: has a default}."""
+    found = re.findall(rf"^(?:\d+\. )?{function.__name__}\(self: [\w.]+(?:, )?(.*)\) -> ", function.__doc__, re.M)
+    one = re.compile(r"(?:^|, )(\w+): ((?:[^,\[<]|\[[^\]]*\]|<[^>]*>)*)")
+    return [{name: "=" in rest for name, rest in one.findall(text)} for text in found]
+
+
+def parameters(function):
+    return [name for name in inspect.signature(function).parameters if name != "self"]
+
+
+def fits(function, real):
+    """Whether some overload has these parameters, in this order, and beyond them only ones with a default."""
+    names = parameters(function)
+    return any(
+        list(overload)[: len(names)] == names and all(list(overload.values())[len(names) :])
+        for overload in overloads(real)
+    )
+
+
+@pytest.mark.parametrize("name", trt_api.PROTOCOLS)
+def test_what_is_expected_of_the_library_is_there(name):
+    rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
+    real, expected = getattr(rtx, name), trt_api.PROTOCOLS[name]
+    for member in members(expected):
+        found = getattr(real, member)
+        if callable(found):
+            assert fits(getattr(expected, member), found), found.__doc__
+
+
+@pytest.mark.parametrize("name", ["IExecutionContext", "ICudaEngine", "Runtime"])
+def test_the_double_takes_what_the_library_takes(doubles, name):
+    rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
+    methods = {member: function for member, function in vars(doubles[name]).items() if not member.startswith("_")}
+    methods = {member: function for member, function in methods.items() if callable(function)}
+    assert methods
+    for member, function in methods.items():
+        real = getattr(getattr(rtx, name), member)
+        assert fits(function, real), real.__doc__
+
+
+def test_a_double_that_takes_something_else_would_be_found():
+    rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
+    real = rtx.IExecutionContext.set_tensor_address
+    assert fits(lambda self, name, memory: None, real)
+    assert not fits(lambda self, name: None, real)
+    assert not fits(lambda self, memory, name: None, real)
+    assert not fits(lambda self, name, memory, stream: None, real)
+
+
+@pytest.mark.parametrize("name", ["IExecutionContext", "ICudaEngine", "Runtime", ""])
+def test_the_double_offers_nothing_that_the_library_does_not(doubles, name):
+    rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
+    real = getattr(rtx, name) if name else rtx
+    assert members(doubles[name]) <= set(dir(real))
+
+
+def test_the_double_of_the_diagnostics_is_complete(doubles):
+    rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
+    real = {name: int(value) for name, value in rtx.EngineInvalidityDiagnostics.__members__.items()}
+    assert doubles[""].EngineInvalidityDiagnostics.__members__ == real
+
+
+def test_the_double_of_cuda_offers_nothing_that_cuda_does_not(doubles):
+    calls = {name for name in members(doubles["cuda"]) if name.startswith("cuda")}
+    runtime = pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings is not installed")
+    assert calls <= set(dir(runtime))
+    for name in calls:
+        function = getattr(doubles["cuda"], name)
+        if callable(function) and not isinstance(function, type):
+            real = getattr(runtime, name)
+            assert len(parameters(function)) == len(inspect.signature(real).parameters), real.__doc__
