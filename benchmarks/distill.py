@@ -29,9 +29,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 from PIL import Image, ImageDraw
 
-from cyclegan_edge.export.onnx_export import export_onnx
-from cyclegan_edge.export.profile_graph import count_costs
-from cyclegan_edge.export.quantize import quantise_roughly, run
+from cyclegan_edge.export.graph.onnx_export import export_onnx
+from cyclegan_edge.export.profiling.costs import count_costs
+from cyclegan_edge.export.quantization.int8 import quantise_roughly, run
 from cyclegan_edge.runtime.commands.options import parse_size
 from cyclegan_edge.runtime.contract import Picture
 from cyclegan_edge.runtime.machine.doctor import machine

@@ -27,9 +27,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from cyclegan_edge.export.graph import InferenceGenerator
-from cyclegan_edge.export.onnx_export import export_onnx
-from cyclegan_edge.export.quantize import psnr_db, quantise
+from cyclegan_edge.export.graph.inference import InferenceGenerator
+from cyclegan_edge.export.graph.onnx_export import export_onnx
+from cyclegan_edge.export.quantization.int8 import psnr_db, quantise
 from cyclegan_edge.runtime.backends import open_backend
 from cyclegan_edge.runtime.contract import Picture
 from cyclegan_edge.runtime.errors import CycleganError

@@ -1,9 +1,14 @@
 """The pictures that artefacts are verified and calibrated with."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from PIL import Image
+
 from ..runtime.errors import InputError
+from ..trainer.checkpoint import LoadedGenerator
+from ..trainer.pictures import Pixels, read_pixels
 
 if TYPE_CHECKING:
     from ..trainer.checkpoint import LoadedGenerator
@@ -35,3 +40,22 @@ def named_pictures(folder: Path) -> list[Path]:
     if not pictures:
         raise InputError(f"there is no picture in {folder}; give a folder of pictures to be translated")
     return pictures
+
+
+NUM_PICTURES = 4
+
+
+def read_pictures(
+    paths: Sequence[Path], channels: int, most: int = NUM_PICTURES
+) -> tuple[dict[str, Pixels], list[str]]:
+    """Read the first pictures that can be read; returns them by file name, and what must be said about the others."""
+    readable: dict[str, Pixels] = {}
+    notes: list[str] = []
+    for path in paths:
+        if len(readable) == most:
+            break
+        try:
+            readable[path.name] = read_pixels(path, channels)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            notes.append(f"{path} is no readable picture ({error})")
+    return readable, notes

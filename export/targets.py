@@ -16,16 +16,17 @@ from ..runtime.contract import SizeRange
 from ..runtime.errors import BackendError, UsageError
 from ..runtime.metadata import IO, ArtefactMetadata, BatchNorm
 from ..trainer.checkpoint import LoadedGenerator, Weights
-from .calibration import read_calibration
 from .engine import EngineOptions, build_engine
-from .freeze_norm import freeze_norms
-from .graph import Precision
-from .onnx_export import check_size, export_onnx, write_onnx
-from .picture_norm import norm_by_picture
-from .report import Quantisation, VerificationReport
-from .report_page import forget, save_beside
+from .graph.freeze_norm import freeze_norms
+from .graph.inference import Precision
+from .graph.onnx_export import check_size, export_onnx, write_onnx
+from .graph.picture_norm import norm_by_picture
+from .quantization.calibration import read_calibration
+from .quantization.report import Quantisation
 from .triton import DEFAULT_BATCH, write_model
-from .verify import record, verify_artefact
+from .verification.page import forget, save_beside
+from .verification.report import VerificationReport
+from .verification.verify import record, verify_artefact
 
 LOGGER = logging.getLogger(__name__)
 
@@ -197,7 +198,7 @@ def _write_graph(
     if request.precision != "int8":
         precision: Precision = "fp16" if request.precision == "fp16" else "fp32"
         return export_onnx(generator, path, precision=precision, io=request.io, size=request.pinned), None
-    from .quantize import quantise
+    from .quantization.int8 import quantise
 
     with tempfile.TemporaryDirectory() as place:
         full = Path(place) / path.name
@@ -209,7 +210,7 @@ def _write_graph(
 
 def _mixed(graph: _Graph, place: Path) -> _Graph:
     """Write the INT8 graph that engines are built of: the rest of its chain is FP16, which a CPU would not compute."""
-    from .mixed_int8 import mix
+    from .quantization.int8_fp16 import mix
 
     maker = graph.maker
     half = place / "half.onnx"

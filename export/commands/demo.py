@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from ...runtime.errors import CycleganError
-from ..demo import DIRECTIONS, Demo, export_direction, plan, prepare_folder, train_generators, translate_pictures
+from ..demo.files import DIRECTIONS, Demo
+from ..demo.steps import export_direction, plan, prepare_folder, train_generators, translate_pictures
 
 LOGGER = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def demo(minutes: float, output: Path) -> None:
     LOGGER.info("3 of 4: translating %d pictures each way, and a video", len(list(files.pictures("A").iterdir())))
     translate_pictures(files)
     LOGGER.info("4 of 4: measuring, and writing the report")
-    from ..demo_report import write_report
+    from ..demo.report import write_report
 
     report = write_report(files, config, reports, started)
     click.echo(report)

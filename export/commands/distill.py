@@ -18,7 +18,7 @@ from .options import DIRECTIONS
 if TYPE_CHECKING:
     from ...trainer.loop import Run
     from ...trainer.official import Layer
-    from ..budget import Precision
+    from ..profiling.latency_budget import Precision
 
 LOGGER = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def _within_budget(config: TrainConfig, limits: dict[str, Any], named: list[Any]
     """Measure candidates, print them, and return the architecture and width of the one to train."""
     from ...trainer.data import domain_folder, load_examples
     from ...trainer.distillation import load_teachers
-    from ..budget import GENERATORS, Budget, budget_table, choose, search
+    from ..profiling.latency_budget import GENERATORS, Budget, budget_table, choose, search
 
     load_examples(config, 1)  # a dataset that is not there is told before minutes of measuring
     teacher = next(iter(load_teachers(config).values()))

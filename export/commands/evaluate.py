@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ...trainer.checkpoint import Weights
-    from ..evaluation import Evaluation
+    from ..evaluation.pictures import Evaluation
 
 
 # What every metric tells, in the order of the table.
@@ -92,7 +92,7 @@ def evaluate(
     if dataroot is None:
         raise UsageError("name the DATAROOT that holds testA and testB, or a --video")
     with training_side():
-        from ..evaluation import run_evaluation
+        from ..evaluation.pictures import run_evaluation
 
     with spinner(f"evaluating {source.name}"):
         found = run_evaluation(
@@ -114,7 +114,7 @@ def evaluate(
 
 
 def _evaluate_video(source: Path, video: Path, limit: int | None, backend: str, device: str, as_json: bool) -> None:
-    from ...runtime.steadiness import evaluate_video
+    from ..evaluation.video import evaluate_video
 
     with spinner(f"evaluating {source.name} on {video.name}"):
         scores = evaluate_video(source, video, limit=limit, backend=backend, device=device)

@@ -56,8 +56,8 @@ def export(
     """
     with training_side():
         from ...trainer.checkpoint import load_generator
-        from ..report import fail_if_missed
         from ..targets import Request, base_name, produce
+        from ..verification.report import fail_if_missed
 
     _check_verifiable(no_verify, images)
     source = source.resolve()
@@ -99,7 +99,8 @@ def _next(making: "Iterator[Product]", text: str) -> "Product | None":
 
 def _print_product(product: "Product", before: "list[Product]") -> None:
     """Print where a file lies, and what has not been told of another one already."""
-    from ..report import quantisation_table, report_table
+    from ..quantization.report import quantisation_table
+    from ..verification.table import report_table
 
     click.echo(str(product.path))
     if product.quantisation and product.quantisation not in [each.quantisation for each in before]:

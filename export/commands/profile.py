@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ...runtime.backends.base import Precision
-    from ..profile import Layer, Profile
+    from ..profiling.layers import Layer, Profile
 
 
 SHOWN = 0.005  # share of the time below which a layer is not listed by itself
@@ -64,8 +64,8 @@ def profile(
     layers read and write, weights included, by the shapes in the graph.
     """
     with training_side():
-        from ..profile import profile as measure
-        from ..profile_chart import save_chart
+        from ..profiling.chart import save_chart
+        from ..profiling.layers import profile as measure
 
     with spinner(f"profiling {artefact.name}"):
         found = measure(artefact, backend=backend, precision=precision, size=size, seconds=seconds)

@@ -37,12 +37,14 @@ def verify(
     """
     with training_side():
         from ...trainer.checkpoint import load_generator
-        from ..calibration import read_calibration
-        from ..freeze_norm import freeze_norms
-        from ..picture_norm import norm_by_picture
-        from ..report import fail_if_missed, report_table
-        from ..report_page import save_page
-        from ..verify import read_metadata, verify_artefact
+        from ..artefact import read_metadata
+        from ..graph.freeze_norm import freeze_norms
+        from ..graph.picture_norm import norm_by_picture
+        from ..quantization.calibration import read_calibration
+        from ..verification.page import save_page
+        from ..verification.report import fail_if_missed
+        from ..verification.table import report_table
+        from ..verification.verify import verify_artefact
 
     metadata = read_metadata(artefact)
     generator = load_generator(reference.resolve(), metadata.direction, metadata.source.weights)

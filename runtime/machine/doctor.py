@@ -1,12 +1,5 @@
 """What this machine can run, show, read and write, and the one line that mends what it cannot."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
-
 import ctypes
 import os
 import platform
@@ -19,6 +12,7 @@ from ctypes.util import find_library
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 from ..backends import ENGINES

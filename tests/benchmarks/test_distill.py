@@ -7,7 +7,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from cyclegan_edge.export.onnx_export import export_onnx
+from cyclegan_edge.export.graph.onnx_export import export_onnx
 from cyclegan_edge.trainer.checkpoint import load_generator, save_checkpoint
 from cyclegan_edge.trainer.config import resolve_config
 from cyclegan_edge.trainer.step import CycleGAN

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cyclegan_edge.export.verify import read_metadata
+from cyclegan_edge.export.artefact import read_metadata
 from cyclegan_edge.runtime.backends.engine_file import read_description, this_system, write_engine
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from cyclegan_edge.export.onnx_export import export_onnx
+from cyclegan_edge.export.graph.onnx_export import export_onnx
 from cyclegan_edge.trainer.checkpoint import LoadedGenerator, load_generator, save_checkpoint
 from cyclegan_edge.trainer.config import resolve_config
 from cyclegan_edge.trainer.step import CycleGAN

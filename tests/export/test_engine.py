@@ -11,10 +11,10 @@ import onnx
 import pytest
 
 from cyclegan_edge.export import engine as engine_module
-from cyclegan_edge.export import verify
+from cyclegan_edge.export.artefact import read_metadata
 from cyclegan_edge.export.engine import EngineOptions, build_engine, build_plan, engine_name, parse
-from cyclegan_edge.export.report import GATES
-from cyclegan_edge.export.verify import read_metadata
+from cyclegan_edge.export.verification import verify
+from cyclegan_edge.export.verification.gates import GATES
 from cyclegan_edge.runtime.backends import open_backend
 from cyclegan_edge.runtime.backends.engine_file import EngineFile, Profile, read_description, read_plan, this_system
 from cyclegan_edge.runtime.backends.trt_api import load_library, new_logger

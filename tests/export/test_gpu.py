@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from cyclegan_edge.export.artefact import read_metadata
 from cyclegan_edge.export.engine import EngineOptions, build_engine
-from cyclegan_edge.export.graph import InferenceGenerator
-from cyclegan_edge.export.quantize import psnr_db
-from cyclegan_edge.export.report import GATES
-from cyclegan_edge.export.verify import read_metadata, verify_artefact
+from cyclegan_edge.export.graph.inference import InferenceGenerator
+from cyclegan_edge.export.quantization.int8 import psnr_db
+from cyclegan_edge.export.verification.gates import GATES
+from cyclegan_edge.export.verification.verify import verify_artefact
 from cyclegan_edge.runtime.backends import open_backend
 from cyclegan_edge.runtime.backends.engine_file import Profile
 from cyclegan_edge.runtime.errors import BackendError

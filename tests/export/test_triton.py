@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cyclegan_edge.export import engine
+from cyclegan_edge.export.artefact import read_metadata
 from cyclegan_edge.export.triton import configuration, write_model
-from cyclegan_edge.export.verify import read_metadata
 from cyclegan_edge.runtime.backends import open_backend
 from cyclegan_edge.runtime.backends.engine_file import this_system
 from cyclegan_edge.runtime.errors import OutputError

@@ -1,0 +1,142 @@
+"""`cyclegan demo`: the whole road on the embedded emoji, from two folders of pictures to a report one can look at."""
+
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...runtime.errors import InputError, OutputError
+from .files import DIRECTIONS, EMOJI, SIZE, SMALL, Demo
+
+if TYPE_CHECKING:
+    from ...runtime.contract import Picture
+    from ...trainer.config import TrainConfig
+    from ...trainer.loop import Outcome
+    from ..verification.report import VerificationReport
+
+LOGGER = logging.getLogger(__name__)
+
+
+# A generator that learns in minutes on two cores; the high learning rate makes up for the short run. The emoji are
+# centred and lit from one side, so they are neither cropped nor mirrored.
+CONFIG: dict[str, dict[str, Any]] = {
+    "data": {"dataroot": str(EMOJI), "crop_size": SIZE, "load_size": SIZE, "flip": False, "batch_size": 4},
+    "networks": {"generator": "edge_resnet_6blocks", "ngf": 16, "ndf": 32},
+    "optim": {"lr": 1e-3},
+    "run": {"log_every": 10, "preview_every": 200, "validate_every_epochs": 1},
+}
+REST_SECONDS = 60.0  # what everything but the training takes on two cores, roughly
+SHARE_OF_STEPS = 0.85  # of the training's time; the rest goes to validations, previews and a machine that is never idle
+MARKER = ".cyclegan-demo"
+
+
+def plan(seconds: float) -> "TrainConfig":
+    """Return the configuration whose run, with all that follows it, takes about `seconds` on this machine."""
+    from ...trainer.config import resolve_config
+    from ...trainer.loop import seconds_per_step
+
+    budget = max(seconds - REST_SECONDS, 0.3 * seconds)
+    steps = max(2 * CONFIG["run"]["log_every"], int(SHARE_OF_STEPS * budget / seconds_per_step(resolve_config(CONFIG))))
+    steps_per_epoch = len(list((EMOJI / "trainA").iterdir())) // CONFIG["data"]["batch_size"]
+    epochs = max(2, -(-steps // steps_per_epoch))
+    schedule = {"n_epochs": epochs // 2, "n_epochs_decay": epochs - epochs // 2}
+    return resolve_config(CONFIG, {"run": {"max_steps": steps}, "schedule": schedule})
+
+
+def prepare_folder(folder: Path) -> None:
+    """Empty the folder of an earlier demo, and lay the test pictures and the video in it.
+
+    Raises:
+        InputError: the emoji are not there.
+        OutputError: the folder holds something that is not an earlier demo, or cannot be written.
+    """
+    if not (EMOJI.is_dir() and SMALL.is_file()):
+        raise InputError(
+            f"there are no emoji at {EMOJI}, or no {SMALL.name} beside them; they come with the repository: run the "
+            "demo from a clone"
+        )
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
+        raise OutputError(f"{folder} is not empty and holds no earlier demo; name another folder with --output")
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        (folder / MARKER).touch()
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {error.strerror}; name another folder with --output") from error
+    files = Demo(folder)
+    pictures = {kind: _lay_out(kind, files.pictures(kind)) for kind in ("A", "B")}
+    _film(pictures["A"], files.video("A"))
+
+
+def _lay_out(kind: str, folder: Path) -> "list[Picture]":
+    """Write the test pictures of a domain at the demo's size; returns them, uint8 [SIZE, SIZE, 3]."""
+    from PIL import Image
+
+    from ...trainer.data import list_pictures
+    from ...trainer.pictures import decode_picture
+
+    folder.mkdir(parents=True)
+    pictures = []
+    for path in list_pictures(EMOJI / f"test{kind}"):
+        pictures.append(decode_picture(path, SIZE))
+        Image.fromarray(pictures[-1]).save(folder / f"{path.stem}.png")
+    return pictures
+
+
+def _film(pictures: "list[Picture]", path: Path, columns: int = 5, rows: int = 3, seconds: float = 6.0) -> None:
+    """Write a video in which the pictures pass by in rows, every other row the other way."""
+    from ...runtime.frame import Frame
+    from ...runtime.video import video_sink
+
+    fps = 24.0
+    with video_sink(path, fps) as write:
+        for picture in _passing(pictures, columns, rows, int(seconds * fps)):
+            write(Frame(picture, Path(path.name)))
+
+
+def _passing(pictures: "list[Picture]", columns: int, rows: int, num_frames: int) -> "Iterator[Picture]":
+    import numpy as np
+
+    length = len(pictures) // rows
+    strips = [np.concatenate(pictures[row * length : (row + 1) * length], axis=1) for row in range(rows)]
+    for number in range(num_frames):
+        shifted = [np.roll(strip, (-2, 2)[row % 2] * number, axis=1) for row, strip in enumerate(strips)]
+        yield np.concatenate([strip[:, : columns * SIZE] for strip in shifted])
+
+
+def train_generators(config: "TrainConfig", files: Demo) -> "Outcome":
+    """Train both generators; say whether a signal ended it before."""
+    from ...trainer.loop import Run
+
+    return Run(config, files.run).train()
+
+
+def export_direction(files: Demo, direction: Any) -> "VerificationReport":
+    """Export a generator, and store how it compares with PyTorch."""
+    from ...trainer.checkpoint import load_generator
+    from ...trainer.data import list_pictures
+    from ..graph.onnx_export import export_onnx
+    from ..verification.verify import record, verify_artefact
+
+    generator = load_generator(files.run, direction)
+    path = files.artefact(direction)
+    export_onnx(generator, path)
+    report = verify_artefact(path, generator, list_pictures(files.pictures(direction[0])))
+    record(report, path)
+    return report
+
+
+def translate_pictures(files: Demo) -> None:
+    """Translate the test pictures both ways, once more by the shipped student, and the video of the flat ones."""
+    from ...runtime.sinks.pictures import write_picture
+    from ...runtime.sources.pictures import read_picture
+    from ...runtime.translator import load
+
+    artefacts = {direction: files.artefact(direction) for direction in DIRECTIONS} | {"small": SMALL}
+    for kind, artefact in artefacts.items():
+        with load(artefact) as translator:
+            for path in sorted(files.pictures("B" if kind == "BtoA" else "A").iterdir()):
+                write_picture(files.pictures(kind) / path.name, translator(read_picture(path)))
+            if kind == "AtoB":
+                translator.stream(files.video("A"), files.video("AtoB")).run()

@@ -1,0 +1,50 @@
+"""Statistics of pictures at hand take the place of each picture's own, so that no norm is left at run time."""
+
+import copy
+from dataclasses import replace
+from typing import cast
+
+import torch
+from torch import nn
+
+from ...runtime.contract import Picture, encode
+from ...runtime.errors import UsageError
+from ...trainer.checkpoint import LoadedGenerator
+from ...trainer.layers import InstanceNorm
+from .inference import fold_batch_norms
+
+
+def freeze_norms(generator: LoadedGenerator, pictures: Picture) -> LoadedGenerator:
+    """Return `generator` with every InstanceNorm folded into the convolution before it; the given one stays as it is.
+
+    `pictures`, uint8 [N, H, W, C], go through as one batch. Each norm becomes the mean and variance of its channels
+    over all of them, as BatchNorm's would be, and what follows it is measured behind these.
+
+    Raises:
+        UsageError: the network has no InstanceNorm.
+    """
+    network = copy.deepcopy(generator.network).eval()
+    frozen = [norm for layers in network.modules() if isinstance(layers, nn.Sequential) for norm in _replaced(layers)]
+    if not frozen:
+        raise UsageError(f"{generator.name} normalises nothing by instance; leave --freeze-norm out")
+    for norm in frozen:
+        norm.train()
+    with torch.inference_mode():
+        network(torch.from_numpy(encode(pictures)))
+    for norm in frozen:
+        norm.eval()
+    fold_batch_norms(network)
+    networks = generator.config.networks.model_copy(update={"norm": "none"})
+    config = generator.config.model_copy(update={"networks": networks})
+    return replace(generator, network=network.requires_grad_(False), config=config, frozen_norm=True)
+
+
+def _replaced(layers: nn.Sequential) -> list[nn.BatchNorm2d]:
+    """Put a BatchNorm, whose statistics are those of the next batch alone, in the place of every InstanceNorm."""
+    made = []
+    for index, layer in enumerate(layers):
+        if isinstance(layer, InstanceNorm):
+            channels = cast(nn.Conv2d | nn.ConvTranspose2d, layers[index - 1]).out_channels
+            made.append(nn.BatchNorm2d(channels, layer.eps, momentum=1.0, affine=False))
+            layers[index] = made[-1]
+    return made

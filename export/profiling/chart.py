@@ -1,0 +1,77 @@
+"""A profile as a picture: one bar for each part of the network, in the colours of what takes its time."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from ...runtime.files import replacing
+from ...trainer.charts import ticks
+from .layers import ALL_KINDS, Profile
+
+WIDTH = 560  # of the longest bar
+STEP = 24  # from one bar to the next
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A piece of a bar, from `left` on."""
+
+    kind: str
+    left: float
+    width: float
+    ms: float
+
+
+@dataclass(frozen=True)
+class Bar:
+    """The time of one part of the network."""
+
+    part: str
+    top: float
+    segments: tuple[Segment, ...]
+    ms: float
+    share: float
+
+    @property
+    def end(self) -> float:
+        """Where the last segment ends."""
+        return self.segments[-1].left + self.segments[-1].width
+
+
+def make_bars(found: Profile) -> list[Bar]:
+    """Lay out the bars of a profile, the longest `WIDTH` wide."""
+    parts = found.by_part()
+    scale = WIDTH / max(sum(kinds.values()) for kinds in parts.values())
+    bars = []
+    for row, (part, kinds) in enumerate(parts.items()):
+        segments: list[Segment] = []
+        for kind in ALL_KINDS:
+            if ms := kinds.get(kind):
+                left = segments[-1].left + segments[-1].width if segments else 0.0
+                segments.append(Segment(kind, left, ms * scale, ms))
+        ms = sum(kinds.values())
+        bars.append(Bar(part, row * STEP, tuple(segments), ms, ms / found.layers_ms))
+    return bars
+
+
+def save_chart(found: Profile, path: Path) -> None:
+    """Write the chart as an SVG file that stands alone, for light and dark pages.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    bars = make_bars(found)
+    longest = max(bar.ms for bar in bars)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    content = {
+        "profile": found,
+        "bars": bars,
+        "kinds": found.by_kind(),
+        "grid": [(ms / longest * WIDTH, f"{ms:g}") for ms in ticks(0, longest)],
+        "height": len(bars) * STEP,
+    }
+    with replacing(path) as partial:
+        partial.write_text(environment.get_template("chart.svg").render(content), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""An artefact beside PyTorch: inputs, comparison, gates, report."""

@@ -1,0 +1,51 @@
+"""A verification as a page: one HTML file that needs nothing beside itself."""
+
+from pathlib import Path
+
+import jinja2
+
+from ...runtime.errors import UsageError
+from ...runtime.files import replacing
+from .gates import GATES, UNDETERMINED
+from .report import VerificationReport, report_path, save_report
+from .table import COLUMNS, summarise
+
+
+def save_page(report: VerificationReport, path: Path) -> None:
+    """Write the report to `path`, an .html file.
+
+    Raises:
+        UsageError: the name ends otherwise.
+        OutputError: the file cannot be written.
+    """
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{path} is no name for a page; give --report a name that ends in .html")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    page = environment.get_template("page.html").render(
+        report=report, gates=GATES, undetermined=UNDETERMINED, columns=COLUMNS, summary=list(summarise(report))
+    )
+    with replacing(path) as partial:
+        partial.write_text(page, encoding="utf-8")
+
+
+def page_path(artefact: Path) -> Path:
+    """Return where the page of an artefact lies: `NAME.verify.html` beside it."""
+    return artefact.with_suffix(".verify.html")
+
+
+def save_beside(report: VerificationReport, artefact: Path) -> None:
+    """Write the report beside the artefact, for programs and as a page.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    save_report(report, report_path(artefact))
+    save_page(report, page_path(artefact))
+
+
+def forget(artefact: Path) -> None:
+    """Take away what tells of an older file in the artefact's place."""
+    for path in (report_path(artefact), page_path(artefact)):
+        path.unlink(missing_ok=True)
