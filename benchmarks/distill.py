@@ -35,14 +35,19 @@ from cyclegan_edge.export.quantization.int8 import quantise_roughly, run
 from cyclegan_edge.runtime.commands.options import parse_size
 from cyclegan_edge.runtime.contract import Picture
 from cyclegan_edge.runtime.machine.doctor import machine
-from cyclegan_edge.trainer.checkpoint import LoadedGenerator, find_checkpoint, load_checkpoint, load_generator
+from cyclegan_edge.trainer.checkpoints.checkpoint import (
+    LoadedGenerator,
+    find_checkpoint,
+    load_checkpoint,
+    load_generator,
+)
 from cyclegan_edge.trainer.config import TrainConfig, resolve_config
-from cyclegan_edge.trainer.data import domain_folder, list_pictures, load_held_out
-from cyclegan_edge.trainer.distillation import as_taught
-from cyclegan_edge.trainer.evaluate import as_8_bit, evaluate, untranslated
+from cyclegan_edge.trainer.data.dataset import domain_folder, evenly, list_pictures, load_held_out
+from cyclegan_edge.trainer.data.pictures import decode_picture
+from cyclegan_edge.trainer.evaluation.evaluate import as_8_bit, evaluate, translate_all, untranslated
+from cyclegan_edge.trainer.evaluation.paired import mean_of, psnr
 from cyclegan_edge.trainer.loop import Run
-from cyclegan_edge.trainer.metrics import evenly, mean_of, psnr, translate_all
-from cyclegan_edge.trainer.pictures import decode_picture
+from cyclegan_edge.trainer.methods.teacher import as_taught
 
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")

@@ -34,9 +34,9 @@ from cyclegan_edge.runtime.backends import open_backend
 from cyclegan_edge.runtime.contract import Picture
 from cyclegan_edge.runtime.errors import CycleganError
 from cyclegan_edge.runtime.machine.doctor import machine
-from cyclegan_edge.trainer.checkpoint import LoadedGenerator, load_generator
+from cyclegan_edge.trainer.checkpoints.checkpoint import LoadedGenerator, load_generator
 from cyclegan_edge.trainer.config import resolve_config
-from cyclegan_edge.trainer.networks import build_generator, init_weights
+from cyclegan_edge.trainer.networks.build import build_generator, init_weights
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

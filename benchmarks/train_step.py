@@ -30,8 +30,8 @@ from torch import Tensor, nn
 
 from cyclegan_edge.trainer.config import TrainConfig, resolve_config
 from cyclegan_edge.trainer.device import pick_device, tune
-from cyclegan_edge.trainer.networks import build_discriminator, build_generator, init_weights
-from cyclegan_edge.trainer.step import CycleGAN
+from cyclegan_edge.trainer.methods.cyclegan import CycleGAN
+from cyclegan_edge.trainer.networks.build import build_discriminator, build_generator, init_weights
 
 RESULTS = Path(__file__).parent / "results"
 SHAPES = ("256x1", "64x8")  # side x batch

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from ..runtime.errors import InputError
-from ..trainer.checkpoint import LoadedGenerator
-from ..trainer.pictures import Pixels, read_pixels
+from ..trainer.checkpoints.checkpoint import LoadedGenerator
+from ..trainer.data.pictures import Pixels, read_pixels
 
 if TYPE_CHECKING:
-    from ..trainer.checkpoint import LoadedGenerator
+    from ..trainer.checkpoints.checkpoint import LoadedGenerator
 
 
 def verification_pictures(images: Path | None, generator: "LoadedGenerator") -> list[Path]:
     """Return the pictures to verify with: those the user named, else the held-out ones of the domain that goes in."""
-    from ..trainer.data import domain_folder, list_pictures
+    from ..trainer.data.dataset import domain_folder, list_pictures
 
     if images is not None:
         return named_pictures(images)
@@ -34,7 +34,7 @@ def named_pictures(folder: Path) -> list[Path]:
     Raises:
         InputError: there are none.
     """
-    from ..trainer.data import list_pictures
+    from ..trainer.data.dataset import list_pictures
 
     pictures = list_pictures(folder)
     if not pictures:

@@ -15,7 +15,7 @@ from ..runtime.backends.trt_api import load_library
 from ..runtime.contract import SizeRange
 from ..runtime.errors import BackendError, UsageError
 from ..runtime.metadata import IO, ArtefactMetadata, BatchNorm
-from ..trainer.checkpoint import LoadedGenerator, Weights
+from ..trainer.checkpoints.checkpoint import LoadedGenerator, Weights
 from .engine import EngineOptions, build_engine
 from .graph.freeze_norm import freeze_norms
 from .graph.inference import Precision

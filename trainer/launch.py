@@ -63,7 +63,7 @@ def new_run(
     refuse_existing(folder)
     if init_from is None:
         return resolve_config(*layers), lambda run: None
-    from .interchange import read_start, warm_start
+    from .checkpoints.warm_start import read_start, warm_start
 
     start = read_start(init_from)
     config = resolve_config(start.layer, *layers)
@@ -79,7 +79,7 @@ def resumed_run(folder: Path, layers: list[dict[str, Any]]) -> tuple[TrainConfig
         ConfigError: what it computed so far was under another configuration.
     """
     from ..runtime.files import remove_hidden
-    from .checkpoint import find_checkpoint, load_checkpoint, restored_config
+    from .checkpoints.checkpoint import find_checkpoint, load_checkpoint, restored_config
 
     path = find_checkpoint(folder)
     content = load_checkpoint(path)

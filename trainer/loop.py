@@ -15,21 +15,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ..runtime.errors import CheckpointError
-from .batches import UnpairedBatches
 from .config import TrainConfig
-from .data import load_examples, load_held_out, load_training
+from .data.batches import UnpairedBatches
+from .data.dataset import load_examples, load_held_out, load_training
 from .device import pick_amp_dtype, pick_device, tune
-from .distillation import Distillation
 from .distributed import World, check_distributable
-from .health import HealthMonitor, LastGood, compare
-from .learner import Learner
-from .objective import Losses
-from .preview import COLUMNS, preview_grid, translate_examples
-from .recorder import Recorder
-from .schedule import build_scheduler
-from .step import CycleGAN
-from .validation import build_validation
-from .writer import snapshot
+from .evaluation.validation import build_validation
+from .methods.cyclegan import CycleGAN
+from .methods.distillation import Distillation
+from .methods.gan import Learner
+from .methods.objective import Losses
+from .methods.schedule import build_scheduler
+from .tracking.background import snapshot
+from .tracking.health import HealthMonitor, LastGood, compare
+from .tracking.preview import COLUMNS, preview_grid, translate_examples
+from .tracking.recorder import Recorder
 
 LOGGER = logging.getLogger(__name__)
 

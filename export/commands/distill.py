@@ -16,8 +16,8 @@ from ...trainer.launch import complete, refuse_existing, resumed_run
 from .options import DIRECTIONS
 
 if TYPE_CHECKING:
+    from ...trainer.checkpoints.official import Layer
     from ...trainer.loop import Run
-    from ...trainer.official import Layer
     from ..profiling.latency_budget import Precision
 
 LOGGER = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def distill(
     _check_limits(limits, resume)
     folder = runs / name
     with training_side():
-        from ...trainer.distillation import as_taught
+        from ...trainer.methods.teacher import as_taught
     if resume:
         config, prepare = resumed_run(folder, layers)
         _complete(config, folder, prepare)
@@ -122,8 +122,8 @@ def _check_limits(limits: dict[str, Any], resume: bool) -> None:
 
 def _within_budget(config: TrainConfig, limits: dict[str, Any], named: list[Any]) -> dict[str, Any]:
     """Measure candidates, print them, and return the architecture and width of the one to train."""
-    from ...trainer.data import domain_folder, load_examples
-    from ...trainer.distillation import load_teachers
+    from ...trainer.data.dataset import domain_folder, load_examples
+    from ...trainer.methods.teacher import load_teachers
     from ..profiling.latency_budget import GENERATORS, Budget, budget_table, choose, search
 
     load_examples(config, 1)  # a dataset that is not there is told before minutes of measuring

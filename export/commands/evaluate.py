@@ -14,7 +14,7 @@ from ...runtime.errors import CycleganError, UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ...trainer.checkpoint import Weights
+    from ...trainer.checkpoints.checkpoint import Weights
     from ..evaluation.pictures import Evaluation
 
 

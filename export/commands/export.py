@@ -11,7 +11,6 @@ import click
 from ...runtime.commands.console import print_wide, spinner, training_side
 from ...runtime.commands.options import json_option
 from ...runtime.errors import BackendError, UsageError
-from ..pictures import named_pictures, verification_pictures
 from .options import DIRECTIONS, images_option, request_options
 
 if TYPE_CHECKING:
@@ -55,7 +54,8 @@ def export(
     told to be unproven. triton writes a model repository, OUTPUT/triton.
     """
     with training_side():
-        from ...trainer.checkpoint import load_generator
+        from ...trainer.checkpoints.checkpoint import load_generator
+        from ..pictures import named_pictures, verification_pictures
         from ..targets import Request, base_name, produce
         from ..verification.report import fail_if_missed
 

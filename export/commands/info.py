@@ -54,7 +54,7 @@ def _engine_facts(path: Path) -> dict[str, Any]:
 
 def _checkpoint_facts(source: Path) -> dict[str, Any]:
     with training_side():
-        from ...trainer.checkpoint import find_checkpoint, load_checkpoint, restored_config
+        from ...trainer.checkpoints.checkpoint import find_checkpoint, load_checkpoint, restored_config
 
     path = find_checkpoint(source)
     content = load_checkpoint(path)

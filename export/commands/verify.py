@@ -6,7 +6,6 @@ import click
 
 from ...runtime.commands.console import print_wide, spinner, training_side
 from ...runtime.commands.options import json_option
-from ..pictures import named_pictures, verification_pictures
 from .options import images_option
 
 
@@ -36,10 +35,11 @@ def verify(
     Exits 1 where a comparison misses its gate; then the first layer that differs is named.
     """
     with training_side():
-        from ...trainer.checkpoint import load_generator
+        from ...trainer.checkpoints.checkpoint import load_generator
         from ..artefact import read_metadata
         from ..graph.freeze_norm import freeze_norms
         from ..graph.picture_norm import norm_by_picture
+        from ..pictures import named_pictures, verification_pictures
         from ..quantization.calibration import read_calibration
         from ..verification.page import save_page
         from ..verification.report import fail_if_missed

@@ -15,12 +15,12 @@ import numpy as np
 from ...runtime.backends import available_backends, open_backend
 from ...runtime.contract import Picture
 from ...runtime.files import replacing
-from ...trainer.checkpoint import load_generator
+from ...trainer.checkpoints.checkpoint import load_generator
 from ...trainer.config import TrainConfig
-from ...trainer.data import load_domain
-from ...trainer.journal import read_records
-from ...trainer.metrics import psnr, ssim
-from ...trainer.pictures import Preparation
+from ...trainer.data.dataset import load_domain
+from ...trainer.data.pictures import Preparation
+from ...trainer.evaluation.paired import psnr, ssim
+from ...trainer.tracking.metrics_log import read_records
 from ..graph.inference import InferenceGenerator
 from ..verification.report import VerificationReport
 from ..verification.verify import PRECISIONS

@@ -73,8 +73,8 @@ def _lay_out(kind: str, folder: Path) -> "list[Picture]":
     """Write the test pictures of a domain at the demo's size; returns them, uint8 [SIZE, SIZE, 3]."""
     from PIL import Image
 
-    from ...trainer.data import list_pictures
-    from ...trainer.pictures import decode_picture
+    from ...trainer.data.dataset import list_pictures
+    from ...trainer.data.pictures import decode_picture
 
     folder.mkdir(parents=True)
     pictures = []
@@ -114,8 +114,8 @@ def train_generators(config: "TrainConfig", files: Demo) -> "Outcome":
 
 def export_direction(files: Demo, direction: Any) -> "VerificationReport":
     """Export a generator, and store how it compares with PyTorch."""
-    from ...trainer.checkpoint import load_generator
-    from ...trainer.data import list_pictures
+    from ...trainer.checkpoints.checkpoint import load_generator
+    from ...trainer.data.dataset import list_pictures
     from ..graph.onnx_export import export_onnx
     from ..verification.verify import record, verify_artefact
 

@@ -17,13 +17,12 @@ from ...runtime.errors import ArtefactError, CheckpointError, DatasetError, Usag
 from ...runtime.metadata import Direction
 from ...runtime.translator import Translator
 from ...runtime.translator import load as load_translator
-from ...trainer.checkpoint import Weights, load_generator
+from ...trainer.checkpoints.checkpoint import Weights, load_generator
 from ...trainer.config import TrainConfig, resolve_config
-from ...trainer.data import LAYOUT, load_held_out
+from ...trainer.data.dataset import LAYOUT, load_held_out, pairs
 from ...trainer.device import pick_device
-from ...trainer.evaluate import Translate, evaluate, untranslated
-from ...trainer.features import Extractor, checked, load_torchscript
-from ...trainer.metrics import pairs, translate_all
+from ...trainer.evaluation.evaluate import Translate, evaluate, translate_all, untranslated
+from ...trainer.evaluation.fid import Extractor, checked, load_torchscript
 
 DEFAULT_SIZE = 256
 SMALLEST = 32

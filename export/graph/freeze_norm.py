@@ -9,8 +9,8 @@ from torch import nn
 
 from ...runtime.contract import Picture, encode
 from ...runtime.errors import UsageError
-from ...trainer.checkpoint import LoadedGenerator
-from ...trainer.layers import InstanceNorm
+from ...trainer.checkpoints.checkpoint import LoadedGenerator
+from ...trainer.networks.layers import InstanceNorm
 from .inference import fold_batch_norms
 
 

@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ...runtime.contract import denormalise, normalise
 from ...runtime.metadata import IO
-from ...trainer.networks import Generator
+from ...trainer.networks.build import Generator
 
 Precision = Literal["fp32", "fp16"]
 

@@ -13,8 +13,8 @@ from ...runtime.contract import padded_side
 from ...runtime.errors import CheckpointError, UsageError
 from ...runtime.files import replacing
 from ...runtime.metadata import IO, METADATA_KEY, ArtefactMetadata, Source
-from ...trainer.checkpoint import LoadedGenerator
-from ...trainer.networks import Generator
+from ...trainer.checkpoints.checkpoint import LoadedGenerator
+from ...trainer.networks.build import Generator
 from .inference import InferenceGenerator, Precision
 
 # The widest common denominator: ONNX Runtime's CUDA kernels, INT8 tools and OpenCV read no newer opset in full.

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...runtime.errors import UsageError
-from ...trainer.checkpoint import LoadedGenerator
+from ...trainer.checkpoints.checkpoint import LoadedGenerator
 
 
 class PictureNorm(nn.Module):

@@ -6,7 +6,7 @@ from pathlib import Path
 import jinja2
 
 from ...runtime.files import replacing
-from ...trainer.charts import ticks
+from ...trainer.tracking.line_charts import ticks
 from .layers import ALL_KINDS, Profile
 
 WIDTH = 560  # of the longest bar

@@ -20,9 +20,9 @@ from rich.table import Table
 from ...runtime.backends import open_backend
 from ...runtime.errors import UsageError
 from ...runtime.machine.bench import timed
-from ...trainer.checkpoint import LoadedGenerator
+from ...trainer.checkpoints.checkpoint import LoadedGenerator
 from ...trainer.config import NetworksConfig
-from ...trainer.networks import build_generator
+from ...trainer.networks.build import build_generator
 from ..graph.onnx_export import Size, check_size, export_onnx
 from .costs import count_costs
 

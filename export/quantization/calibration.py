@@ -8,8 +8,8 @@ import numpy as np
 
 from ...runtime.contract import Picture
 from ...runtime.errors import InputError
-from ...trainer.checkpoint import LoadedGenerator
-from ...trainer.pictures import resize
+from ...trainer.checkpoints.checkpoint import LoadedGenerator
+from ...trainer.data.pictures import resize
 from ..graph.onnx_export import Size
 from ..pictures import read_pictures
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...runtime.backends.base import Backend
 from ...runtime.contract import Picture, decode, encode
 from ...runtime.metadata import IO
-from ...trainer.metrics import psnr, ssim
+from ...trainer.evaluation.paired import psnr, ssim
 from .gates import UNDETERMINED, Gate
 from .inputs import Case
 from .report import Comparison, TanhDifference, WorstPicture

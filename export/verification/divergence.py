@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from ...runtime.backends.base import Precision
 from ...runtime.contract import Picture, encode
 from ...runtime.metadata import ArtefactMetadata
-from ...trainer.checkpoint import LoadedGenerator
-from ...trainer.layers import InstanceNorm, Tanh
+from ...trainer.checkpoints.checkpoint import LoadedGenerator
+from ...trainer.networks.layers import InstanceNorm, Tanh
 from ..graph.inference import InferenceGenerator
 from .intermediate import open_at
 from .report import Divergence

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ...runtime.backends.engine_file import Profile
 from ...runtime.contract import Picture, decode, encode, padded_side
 from ...runtime.metadata import ArtefactMetadata
-from ...trainer.checkpoint import LoadedGenerator
-from ...trainer.pictures import Pixels, resize
+from ...trainer.checkpoints.checkpoint import LoadedGenerator
+from ...trainer.data.pictures import Pixels, resize
 from ..graph.inference import InferenceGenerator
 from ..graph.onnx_export import Size
 

@@ -18,8 +18,8 @@ from ...runtime.backends.engine_file import ENGINE_SUFFIX, read_description, wri
 from ...runtime.errors import BackendError, UsageError
 from ...runtime.machine.doctor import gpus, machine
 from ...runtime.metadata import ArtefactMetadata, parse_metadata
-from ...trainer.checkpoint import LoadedGenerator
-from ...trainer.pictures import Pixels
+from ...trainer.checkpoints.checkpoint import LoadedGenerator
+from ...trainer.data.pictures import Pixels
 from ..artefact import read_metadata
 from ..graph.onnx_export import source_of, write_onnx
 from ..pictures import read_pictures

@@ -8,9 +8,9 @@ import torch
 from click.testing import CliRunner
 
 from cyclegan_edge.export.graph.onnx_export import export_onnx
-from cyclegan_edge.trainer.checkpoint import load_generator, save_checkpoint
+from cyclegan_edge.trainer.checkpoints.checkpoint import load_generator, save_checkpoint
 from cyclegan_edge.trainer.config import resolve_config
-from cyclegan_edge.trainer.step import CycleGAN
+from cyclegan_edge.trainer.methods.cyclegan import CycleGAN
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from cyclegan_edge.trainer.checkpoint import save_checkpoint
+from cyclegan_edge.trainer.checkpoints.checkpoint import save_checkpoint
 from cyclegan_edge.trainer.config import resolve_config
-from cyclegan_edge.trainer.step import CycleGAN
+from cyclegan_edge.trainer.methods.cyclegan import CycleGAN
 
 
 @pytest.fixture(scope="module")

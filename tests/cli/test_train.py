@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from cyclegan_edge.trainer.checkpoint import load_checkpoint
+from cyclegan_edge.trainer.checkpoints.checkpoint import load_checkpoint
 
 TINY = ["networks.generator=resnet_1blocks", "networks.ngf=4", "networks.ndf=4", "run.log_every=2"]
 TINY = [word for setting in TINY for word in ("--set", setting)]

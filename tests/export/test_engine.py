@@ -19,7 +19,7 @@ from cyclegan_edge.runtime.backends import open_backend
 from cyclegan_edge.runtime.backends.engine_file import EngineFile, Profile, read_description, read_plan, this_system
 from cyclegan_edge.runtime.backends.trt_api import load_library, new_logger
 from cyclegan_edge.runtime.errors import ArtefactError, BackendError, UsageError
-from cyclegan_edge.trainer.checkpoint import load_generator
+from cyclegan_edge.trainer.checkpoints.checkpoint import load_generator
 
 trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed; it comes with the extra dev on Linux")
 

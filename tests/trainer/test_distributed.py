@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from cyclegan_edge.runtime.errors import UsageError
-from cyclegan_edge.trainer.checkpoint import load_checkpoint
+from cyclegan_edge.trainer.checkpoints.checkpoint import load_checkpoint
 from cyclegan_edge.trainer.distributed import World, check_distributable, joined_world
-from cyclegan_edge.trainer.journal import read_records
+from cyclegan_edge.trainer.tracking.metrics_log import read_records
 
 SETTINGS = [
     "data.load_size=36", "data.crop_size=32", "networks.generator=resnet_1blocks", "networks.ngf=4", "networks.ndf=4",

@@ -12,14 +12,14 @@ import torch
 
 from cyclegan_edge.runtime.errors import CycleganError, OutputError
 from cyclegan_edge.runtime.files import remove_hidden
-from cyclegan_edge.trainer import recorder
-from cyclegan_edge.trainer.checkpoint import load_checkpoint, save_checkpoint
-from cyclegan_edge.trainer.health import MOST_RETURNS, LastGood
-from cyclegan_edge.trainer.journal import Journal, read_records
-from cyclegan_edge.trainer.learner import MOST_OVERFLOWS
+from cyclegan_edge.trainer.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from cyclegan_edge.trainer.loop import Run
-from cyclegan_edge.trainer.step import CycleGAN
-from cyclegan_edge.trainer.writer import snapshot
+from cyclegan_edge.trainer.methods.cyclegan import CycleGAN
+from cyclegan_edge.trainer.methods.gan import MOST_OVERFLOWS
+from cyclegan_edge.trainer.tracking import recorder
+from cyclegan_edge.trainer.tracking.background import snapshot
+from cyclegan_edge.trainer.tracking.health import MOST_RETURNS, LastGood
+from cyclegan_edge.trainer.tracking.metrics_log import Journal, read_records
 
 
 @pytest.fixture

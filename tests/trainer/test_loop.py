@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from cyclegan_edge.runtime.errors import ConfigError
-from cyclegan_edge.trainer.checkpoint import load_checkpoint, load_generator
+from cyclegan_edge.trainer.checkpoints.checkpoint import load_checkpoint, load_generator
 from cyclegan_edge.trainer.config import resolve_config
-from cyclegan_edge.trainer.journal import Journal, read_records
 from cyclegan_edge.trainer.loop import Run
+from cyclegan_edge.trainer.tracking.metrics_log import Journal, read_records
 
 
 @pytest.fixture
@@ -175,7 +175,9 @@ def test_the_best_checkpoint_is_that_of_the_best_validation(configure, tmp_path)
 
 
 def test_a_run_that_gets_no_better_stops_early_and_stays_stopped(configure, tmp_path, monkeypatch):
-    monkeypatch.setattr("cyclegan_edge.trainer.validation.evaluate", lambda *_: {"ssim_AtoB": 0.5, "cycle_l1": 0.1})
+    monkeypatch.setattr(
+        "cyclegan_edge.trainer.evaluation.validation.evaluate", lambda *_: {"ssim_AtoB": 0.5, "cycle_l1": 0.1}
+    )
     run = {"device": "cpu", "precision": "fp32", "validate_every_epochs": 1, "save_every": 1000}
     config = configure(run=run, validation={"patience": 2})
     outcome = Run(config, tmp_path / "run").train()

@@ -10,7 +10,7 @@ import click
 from ...runtime.errors import CycleganError, OutputError
 
 if TYPE_CHECKING:
-    from ..inspect_dataset import Inspection
+    from ..data.inspection import Inspection
 
 
 MARKS = {"problem": "!", "warning": "-", "note": "+"}
@@ -32,8 +32,8 @@ def check(dataroot: Path, sheet: Path | None, as_json: bool) -> None:
     hundred test pictures that is trained on too. Those marked - deserve a look (duplicates, flat pictures, imbalance),
     those marked + are good to know.
     """
-    from ..contact_sheet import save_contact_sheet
-    from ..inspect_dataset import inspect_dataset
+    from ..data.contact_sheet import save_contact_sheet
+    from ..data.inspection import inspect_dataset
 
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise OutputError(f"the contact sheet becomes a PNG; name it {sheet.with_suffix('.png')}")

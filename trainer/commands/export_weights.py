@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from ..checkpoint import Weights
+    from ..checkpoints.checkpoint import Weights
 
 
 @click.command("export-weights")
@@ -26,7 +26,7 @@ def export_weights(source: Path, output: Path, weights: "Weights") -> None:
 
     OUTPUT becomes what its checkpoints/NAME folder is: latest_net_G_A.pth, latest_net_G_B.pth and both discriminators.
     """
-    from ..interchange import export_weights
+    from ..checkpoints.export_official import export_weights
 
     for path in export_weights(source, output, weights):
         click.echo(str(path))

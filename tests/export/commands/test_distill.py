@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cyclegan_edge.trainer.checkpoint import load_checkpoint
+from cyclegan_edge.trainer.checkpoints.checkpoint import load_checkpoint
 
 SMALL = ["--ngf", "2", "--device", "cpu", "--batch-size", "2", "--set", "run.log_every=2"]
 

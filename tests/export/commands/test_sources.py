@@ -5,8 +5,8 @@ import torch
 
 from cyclegan_edge.export.artefact import read_metadata
 from cyclegan_edge.export.verification.verify import verify_artefact
-from cyclegan_edge.trainer.checkpoint import load_generator
-from cyclegan_edge.trainer.networks import ResnetGenerator
+from cyclegan_edge.trainer.checkpoints.checkpoint import load_generator
+from cyclegan_edge.trainer.networks.resnet import ResnetGenerator
 
 
 @pytest.fixture(scope="module")

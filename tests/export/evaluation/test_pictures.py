@@ -9,8 +9,8 @@ from PIL import Image
 
 from cyclegan_edge.export.evaluation.pictures import run_evaluation
 from cyclegan_edge.runtime.errors import ArtefactError, CheckpointError, DatasetError, UsageError
-from cyclegan_edge.trainer.checkpoint import load_generator
-from cyclegan_edge.trainer.interchange import export_weights
+from cyclegan_edge.trainer.checkpoints.checkpoint import load_generator
+from cyclegan_edge.trainer.checkpoints.export_official import export_weights
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from cyclegan_edge.export.graph.freeze_norm import freeze_norms
 from cyclegan_edge.export.graph.inference import InferenceGenerator
 from cyclegan_edge.runtime.contract import encode
 from cyclegan_edge.runtime.errors import UsageError
-from cyclegan_edge.trainer.checkpoint import load_generator
-from cyclegan_edge.trainer.layers import InstanceNorm
+from cyclegan_edge.trainer.checkpoints.checkpoint import load_generator
+from cyclegan_edge.trainer.networks.layers import InstanceNorm
 
 
 @pytest.fixture(scope="module")

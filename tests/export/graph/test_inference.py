@@ -8,8 +8,8 @@ from torch import nn
 from cyclegan_edge.export.graph.inference import InferenceGenerator
 from cyclegan_edge.runtime.contract import decode, encode
 from cyclegan_edge.trainer.config import NetworksConfig
-from cyclegan_edge.trainer.metrics import psnr
-from cyclegan_edge.trainer.networks import build_generator, init_weights
+from cyclegan_edge.trainer.evaluation.paired import psnr
+from cyclegan_edge.trainer.networks.build import build_generator, init_weights
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from cyclegan_edge.export.artefact import read_metadata
 from cyclegan_edge.export.graph.onnx_export import export_onnx
 from cyclegan_edge.export.quantization.int8 import quantisable, quantise
 from cyclegan_edge.export.verification.verify import verify_artefact
-from cyclegan_edge.trainer.checkpoint import load_generator
+from cyclegan_edge.trainer.checkpoints.checkpoint import load_generator
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ from cyclegan_edge import __version__
 from cyclegan_edge.export.graph.onnx_export import check_size, export_onnx, write_onnx
 from cyclegan_edge.runtime.errors import CheckpointError, OutputError, UsageError
 from cyclegan_edge.runtime.metadata import METADATA_KEY, Source, parse_metadata
-from cyclegan_edge.trainer.checkpoint import load_generator
-from cyclegan_edge.trainer.networks import ResnetGenerator, UnetGenerator
+from cyclegan_edge.trainer.checkpoints.checkpoint import load_generator
+from cyclegan_edge.trainer.networks.resnet import ResnetGenerator
+from cyclegan_edge.trainer.networks.unet import UnetGenerator
 
 PIXELS = {"Cast", "Div", "Sub", "Transpose", "Add", "Mul", "Round", "Clip"}
 RESNET = {"Conv", "InstanceNormalization", "Pad", "Relu", "ConvTranspose", "Tanh"}

@@ -5,7 +5,7 @@ import pytest
 
 from cyclegan_edge.export.verification.verify import verify_artefact
 from cyclegan_edge.runtime.translator import load
-from cyclegan_edge.trainer.checkpoint import load_generator
+from cyclegan_edge.trainer.checkpoints.checkpoint import load_generator
 
 pytestmark = pytest.mark.slow
 

@@ -21,7 +21,7 @@ from cyclegan_edge.export.profiling.latency_budget import (
     search,
 )
 from cyclegan_edge.runtime.errors import UsageError
-from cyclegan_edge.trainer.checkpoint import load_generator
+from cyclegan_edge.trainer.checkpoints.checkpoint import load_generator
 
 SQUARE = (32, 32)
 

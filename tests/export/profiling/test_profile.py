@@ -13,7 +13,7 @@ from cyclegan_edge.export.profiling.costs import count_costs
 from cyclegan_edge.export.profiling.layers import ALL_KINDS, profile
 from cyclegan_edge.export.quantization.int8 import quantise
 from cyclegan_edge.runtime.errors import ArtefactError, BackendError, UsageError
-from cyclegan_edge.trainer.checkpoint import load_generator
+from cyclegan_edge.trainer.checkpoints.checkpoint import load_generator
 
 SIZE = (32, 48)
 PARTS = ["pixels in", "stem", "down 1", "down 2", "block 1", "up 1", "up 2", "tail", "pixels out"]

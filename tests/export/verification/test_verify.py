@@ -16,7 +16,7 @@ from cyclegan_edge.export.verification.table import report_table
 from cyclegan_edge.export.verification.verify import record, verify_artefact
 from cyclegan_edge.runtime.backends import open_backend
 from cyclegan_edge.runtime.errors import ArtefactError, BackendError, UsageError
-from cyclegan_edge.trainer.checkpoint import load_generator
+from cyclegan_edge.trainer.checkpoints.checkpoint import load_generator
 
 FP32_ENGINES = {("onnxruntime", "fp32"), ("openvino", "fp32")}
 

@@ -1,0 +1,155 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cyclegan_edge.runtime.errors import DatasetError
+from cyclegan_edge.trainer.data.contact_sheet import save_contact_sheet
+from cyclegan_edge.trainer.data.inspection import inspect_dataset
+
+
+def inspect(root):
+    return inspect_dataset(root)[0]
+
+
+def texts(inspection, level):
+    return [finding.text for finding in inspection.findings if finding.level == level]
+
+
+def test_a_sound_dataset_has_no_problem(dataroot):
+    found = inspect(dataroot)
+    assert {name: facts.count for name, facts in found.folders.items()} == {
+        "trainA": 6, "trainB": 5, "testA": 3, "testB": 3,
+    }  # fmt: skip
+    assert found.folders["trainA"].kinds == {"RGB 8 bit": 6}
+    assert found.folders["trainA"].widths == (40, 40, 40)
+    assert (found.num_problems, found.within, found.across, found.leaks) == (0, [], [], [])
+    assert found.paired
+    assert "testA and testB share their names" in texts(found, "note")[0]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "kind"),
+    [
+        ("trainA/01.png", "trainA/copy.png", "within"),
+        ("trainA/01.png", "testA/copy.png", "leaks"),
+        ("trainA/01.png", "trainB/copy.png", "across"),
+        ("testA/01.png", "trainB/copy.png", "across"),
+    ],
+)
+def test_a_copy_is_found_though_it_was_resized_and_compressed(dataroot, source, target, kind):
+    with Image.open(dataroot / source) as image:
+        image.resize((52, 52), Image.Resampling.BICUBIC).save(
+            (dataroot / target).with_suffix(".jpg"), quality=90, subsampling=0
+        )
+    found = inspect(dataroot)
+    assert {name: len(getattr(found, name)) for name in ("within", "across", "leaks")} == {
+        name: int(name == kind) for name in ("within", "across", "leaks")
+    }
+    assert found.num_problems == (kind == "leaks")
+
+
+def test_a_mirrored_or_recoloured_picture_is_another(dataroot):
+    with Image.open(dataroot / "trainA/00.png") as image:
+        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(dataroot / "trainA/mirrored.png")
+        Image.merge("RGB", image.split()[::-1]).save(dataroot / "trainA/recoloured.png")
+    assert inspect(dataroot).within == []
+
+
+def test_the_difference_of_two_files_is_told_in_levels(dataroot):
+    with Image.open(dataroot / "trainA/00.png") as image:
+        pixels = np.asarray(image).clip(0, 252)
+    Image.fromarray(pixels).save(dataroot / "trainA/00.png")
+    Image.fromarray(pixels + np.uint8(3)).save(dataroot / "trainA/brighter.png")
+    (pair,) = inspect(dataroot).within
+    assert (pair.first, pair.levels) == (str(dataroot / "trainA/00.png"), pytest.approx(3, abs=0.2))
+
+
+def test_damage_is_a_problem_and_named(dataroot):
+    whole = (dataroot / "trainB/02.png").read_bytes()
+    (dataroot / "trainB/02.png").write_bytes(whole[: len(whole) // 2])
+    found = inspect(dataroot)
+    assert list(found.folders["trainB"].corrupt) == [str(dataroot / "trainB/02.png")]
+    assert texts(found, "problem") == [f"1 of trainB cannot be decoded, such as {dataroot / 'trainB/02.png'}"]
+
+
+def test_an_array_that_is_no_picture_is_damage(dataroot):
+    np.save(dataroot / "trainA/a.npy", np.zeros(5, np.uint8))
+    np.save(dataroot / "trainA/b.npy", np.zeros((5, 5, 3), np.float64))
+    assert list(inspect(dataroot).folders["trainA"].corrupt.values()) == [
+        "its shape is (5,), not [H, W, C]",
+        "its values are float64, neither uint8 nor uint16",
+    ]
+
+
+def test_what_deserves_a_look_is_said(dataroot):
+    Image.new("RGB", (40, 40), (9, 90, 200)).save(dataroot / "trainA/flat.png")
+    Image.new("L", (90, 40), 5).save(dataroot / "trainA/gray.png")
+    np.save(dataroot / "trainA/many.npy", np.random.default_rng(0).integers(0, 256, (8, 8, 5), np.uint8))
+    for number in range(20):
+        shutil.copy(dataroot / "trainA/00.png", dataroot / f"trainA/again{number}.png")
+    shutil.rmtree(dataroot / "testB")
+    found = inspect(dataroot)
+    warnings = " / ".join(texts(found, "warning"))
+    assert "2 of trainA are flat" in warnings
+    assert "trainB has 5 pictures; below 50, set optim.diffaugment=true" in warnings
+    assert "trainA has 29 pictures and trainB 5" in warnings
+    assert "the same within a folder: 210 pairs" in warnings
+    assert "nothing can be measured while training" in warnings
+    assert any("L 8 bit" in note and "5 channels uint8" in note for note in texts(found, "note"))
+    assert found.num_problems == 0
+
+
+def test_a_dataset_far_from_square_is_told_what_to_do(dataroot):
+    for path in (dataroot / "trainA").iterdir():
+        with Image.open(path) as image:
+            wide = image.resize((90, 40))
+        wide.save(path)
+    assert any("scale_width_and_crop does not stretch" in note for note in texts(inspect(dataroot), "note"))
+
+
+def test_the_embedded_emoji_are_sound(emoji):
+    found = inspect(emoji)
+    assert found.num_problems == 0
+    assert len(found.within) + len(found.across) + len(found.leaks) <= 3
+    assert found.paired
+
+
+def test_without_training_pictures_there_is_nothing_to_check(dataroot):
+    shutil.rmtree(dataroot / "trainB")
+    with pytest.raises(DatasetError, match=r"(?s)trainB holds no picture that can be decoded; expected:.*trainA/"):
+        inspect(dataroot)
+
+
+def test_a_contact_sheet_shows_every_folder(dataroot, tmp_path):
+    _, pictures = inspect_dataset(dataroot)
+    save_contact_sheet(
+        {name: [picture.thumbnail for picture in found] for name, found in pictures.items()}, tmp_path / "sheet.png"
+    )
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        pixels = np.asarray(sheet)
+    assert pixels.shape == (4 * (24 + 68) + 4, 16 * 68 + 4, 3)
+    first = pictures["trainA"][0].thumbnail
+    places = np.lib.stride_tricks.sliding_window_view(pixels[:100], (64, 64), axis=(0, 1))[:, 4]
+    assert (places == first.transpose(2, 0, 1)).all(axis=(1, 2, 3)).any()
+
+
+def test_the_command_speaks_draws_and_fails_for_problems(cyclegan, dataroot, tmp_path, capsys):
+    assert cyclegan("dataset", "check", dataroot, "--sheet", tmp_path / "out" / "sheet.png") == 0
+    shown = capsys.readouterr().out
+    assert "trainA       6 pictures · from 40x40 over 40x40 to 40x40 · 6 RGB 8 bit" in shown
+    assert (tmp_path / "out" / "sheet.png").is_file()
+    shutil.copy(dataroot / "trainA/00.png", dataroot / "testA/00.png")
+    assert cyclegan("dataset", "check", dataroot, "--json") == 1
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    assert found["leaks"] == [
+        {"first": str(dataroot / "trainA/00.png"), "second": str(dataroot / "testA/00.png"), "levels": 0.0}
+    ]
+    assert "has problems" in captured.err
+    assert cyclegan("dataset", "check", tmp_path / "absent") == 3
+    assert cyclegan("dataset", "check", dataroot, "--sheet", tmp_path / "sheet.jpg") == 5
+    (tmp_path / "file").write_text("")
+    assert cyclegan("dataset", "check", dataroot, "--sheet", tmp_path / "file" / "sheet.png") == 5

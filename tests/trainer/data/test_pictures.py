@@ -1,0 +1,142 @@
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from torchvision.transforms.v2 import functional as transforms
+
+from cyclegan_edge.trainer.data.pictures import Preparation, decode_picture, read_pixels, resize
+
+
+def test_pictures_are_resized_bicubically_with_antialiasing_as_pil_does(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels).save(path)
+    expected = np.asarray(transforms.resize(Image.fromarray(pixels), [32, 32], transforms.InterpolationMode.BICUBIC))
+    assert np.array_equal(decode_picture(path, 32), expected)
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    pixels = np.zeros((32, 32, 3), dtype=np.uint8)
+    pixels[:16] = 255
+    image = Image.fromarray(pixels)
+    exif = image.getexif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 270 degrees to see it upright
+    image.save(tmp_path / "a.png", exif=exif)
+    upright = decode_picture(tmp_path / "a.png", 32)
+    assert upright[:, 16:].min() == 255
+    assert upright[:, :16].max() == 0
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "CMYK", "I;16"])
+def test_every_mode_becomes_rgb(tmp_path, mode):
+    image = Image.new("I;16", (8, 8)) if mode == "I;16" else Image.new("RGB", (8, 8), "white").convert(mode)
+    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    image.save(path)
+    assert decode_picture(path, 8).shape == (8, 8, 3)
+
+
+def test_transparent_pixels_are_seen_on_white(tmp_path):
+    Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "a.png")
+    assert decode_picture(tmp_path / "a.png", 8).min() == 255
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".bmp", ".tif"])
+def test_every_lossless_format_gives_the_same_pixels(tmp_path, suffix):
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 8, 3), dtype=np.uint8)
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(pixels).save(path, **({"lossless": True} if suffix == ".webp" else {}))
+    assert np.array_equal(read_pixels(path, 3), pixels)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("in_file", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_16_bit_values_keep_their_precision(tmp_path, suffix, in_file, channels):
+    values = np.random.default_rng(0).integers(0, 65536, (12, 8, in_file), dtype=np.uint16)
+    path = tmp_path / f"a{suffix}"
+    cv2.imwrite(str(path), values[..., ::-1])
+    rgb = np.repeat(values, 3, axis=-1) if in_file == 1 else values
+    expected = rgb / 257 if channels == 3 else (rgb @ (0.299, 0.587, 0.114))[..., None] / 257
+    pixels = read_pixels(path, channels)
+    assert pixels.dtype == np.float32
+    assert np.allclose(pixels, expected, atol=1e-4)
+
+
+def test_a_transparent_16_bit_picture_is_seen_on_white(tmp_path):
+    values = np.zeros((4, 4, 4), np.uint16)
+    values[:2, :, 3] = 65535
+    cv2.imwrite(str(tmp_path / "a.png"), values)
+    pixels = read_pixels(tmp_path / "a.png", 3)
+    assert pixels[:2].max() == 0
+    assert pixels[2:].min() == 255
+
+
+@given(st.integers(9, 40), st.integers(9, 40))
+def test_16_bit_pictures_are_resized_as_their_8_bit_selves_and_stay_in_range(width, height):
+    coarse = np.random.default_rng(0).integers(0, 2, (20, 30, 3), dtype=np.uint8)
+    gentle = 100 + 50 * coarse  # PIL cuts what overshoots 8 bits after each of its two passes
+    fine = resize(gentle.astype(np.float32), (width, height))
+    assert np.abs(fine - resize(gentle, (width, height))).max() < 1.5
+    harsh = resize(255 * coarse.astype(np.float32), (width, height))
+    assert 0 <= harsh.min() <= harsh.max() <= 255
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(np.uint8, 1), (np.uint16, 257)])
+def test_an_array_file_brings_any_number_of_channels(tmp_path, dtype, scale):
+    values = np.random.default_rng(0).integers(0, 256, (6, 5, 7)).astype(dtype)
+    np.save(tmp_path / "a.npy", values * dtype(scale))
+    assert np.allclose(read_pixels(tmp_path / "a.npy", 7), values)
+
+
+def test_four_channels_are_taken_as_they_lie(tmp_path):
+    values = np.random.default_rng(0).integers(0, 256, (6, 5, 4), dtype=np.uint8)
+    Image.fromarray(values, "RGBA").save(tmp_path / "a.png")
+    assert np.array_equal(read_pixels(tmp_path / "a.png", 4), values)
+
+
+def test_what_cannot_be_used_says_why(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((4, 4, 2), np.float64))
+    with pytest.raises(ValueError, match="its values are float64, neither uint8 nor uint16"):
+        read_pixels(tmp_path / "a.npy", 2)
+    with pytest.raises(ValueError, match=r"its shape is \(4, 4, 2\), not \[H, W, 5\]"):
+        read_pixels(tmp_path / "a.npy", 5)
+    Image.new("F", (4, 4)).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match="32 bits a value"):
+        read_pixels(tmp_path / "a.tif", 3)
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"its shape is \(4, 4, 3\), not \[H, W, 5\]"):
+        read_pixels(tmp_path / "a.png", 5)
+
+
+@pytest.mark.parametrize(
+    ("preprocess", "expected"),
+    [
+        ("resize_and_crop", (40, 40)),
+        ("crop", (101, 50)),
+        ("scale_width", (40, 32)),
+        ("scale_width_and_crop", (40, 32)),
+        ("none", (100, 48)),
+    ],
+)
+def test_sizes_follow_the_official_modes(preprocess, expected):
+    assert Preparation(3, preprocess, 40, 32, multiple=4).target_size((101, 50)) == expected
+
+
+@given(
+    st.sampled_from(["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]),
+    st.integers(1, 70),
+    st.integers(1, 70),
+)
+def test_a_held_out_picture_always_has_the_size_of_the_crop(tmp_path_factory, preprocess, width, height):
+    path = tmp_path_factory.mktemp("held") / "a.png"
+    Image.new("RGB", (width, height)).save(path)
+    assert Preparation(3, preprocess, 36, 32, 4, held_out=True)(path).shape == (32, 32, 3)
+
+
+def test_the_middle_of_a_held_out_picture_is_kept(tmp_path):
+    pixels = np.zeros((32, 64, 3), np.uint8)
+    pixels[:, 16:48] = 255
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert Preparation(3, "none", 36, 32, 4, held_out=True)(tmp_path / "a.png").min() == 255

@@ -1,0 +1,110 @@
+"""Weights from elsewhere: what a run can start from, and what the official implementation can go on with."""
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...runtime.errors import CheckpointError, ConfigError
+from ..config import TrainConfig
+from ..methods.gan import Learner
+from .checkpoint import find_checkpoint, load_checkpoint, read_tensors, restored_config
+from .official import Layer, StateDict, clean, discriminator_shape, find_files, generator_shape, network_name
+
+LOGGER = logging.getLogger(__name__)
+
+
+ARCHITECTURE = ("generator", "discriminator", "n_layers_D", "ngf", "ndf", "norm", "dropout", "upsample")
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """Weights of some or all networks, by their names in a checkpoint, and the configuration that they ask for."""
+
+    source: Path
+    layer: Layer = field(default_factory=lambda: {"networks": {}, "data": {}})
+    states: dict[str, StateDict] = field(default_factory=dict)
+
+    def check(self, config: TrainConfig) -> None:
+        """Refuse a configuration in which the weights have no place.
+
+        Raises:
+            ConfigError: a key differs.
+        """
+        wanted = config.model_dump()
+        for part, keys in self.layer.items():
+            for key, value in keys.items():
+                if wanted[part][key] != value:
+                    raise ConfigError(
+                        f"{self.source} holds networks of {part}.{key}={value}, so it cannot start a run with "
+                        f"{wanted[part][key]}; leave that out"
+                    )
+
+
+def read_start(source: Path) -> StartingPoint:
+    """Read what `--init-from` names.
+
+    That is a run folder or checkpoint of ours, a folder of the official `*_net_G_A.pth` files, or one such file. A
+    `*_net_G.pth`, a published model of one direction, becomes G_A.
+
+    Raises:
+        CheckpointError: there is nothing to start from, or files that do not belong together.
+    """
+    name = network_name(source)
+    files = find_files(source) if source.is_dir() else {name: source} if name else {}
+    if not files:
+        return _start_from_ours(source)
+    start = StartingPoint(source)
+    for network, path in files.items():
+        state = clean(read_tensors(path))
+        network = "G_A" if network == "G" else network
+        if network.startswith("G"):
+            layer = generator_shape(state, path).layer(network)
+        else:
+            layer = {"networks": discriminator_shape(state, path)}
+        _merge(start.layer, layer, path)
+        start.states[network] = state
+    return start
+
+
+def warm_start(model: Learner, start: StartingPoint) -> None:
+    """Put the weights into a fresh model, as far as it has such networks; others stay as they were initialised.
+
+    Raises:
+        CheckpointError: weights do not fit the networks they are named after.
+    """
+    states = dict(start.states)
+    for domain in "AB":
+        if f"G_{domain}" in states:
+            states.setdefault(f"ema_{domain}", states[f"G_{domain}"])
+    for name in sorted(states.keys() & model.networks.keys()):
+        try:
+            model.networks[name].load_state_dict(states[name])
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{start.source} holds weights for {name} that no single architecture explains; was the official code "
+                "changed before it wrote them?"
+            ) from error
+    fresh = ", ".join(name for name in model.networks if name[:2] in ("G_", "D_") and name not in states)
+    LOGGER.info("started from %s%s", start.source, f"; fresh: {fresh}" if fresh else "")
+
+
+def _start_from_ours(source: Path) -> StartingPoint:
+    path = find_checkpoint(source)
+    content = load_checkpoint(path)
+    config = restored_config(content, path)
+    networks = {key: getattr(config.networks, key) for key in ARCHITECTURE}
+    data = {"input_nc": config.data.input_nc, "output_nc": config.data.output_nc}
+    states = content["state"]["networks"]
+    if not config.optim.ema_halflife:  # then the averages were never made
+        states = {name: state for name, state in states.items() if not name.startswith("ema")}
+    return StartingPoint(source, {"networks": networks, "data": data}, states)
+
+
+def _merge(whole: Layer, layer: Layer, path: Path) -> None:
+    """Lay what one file tells over what the others told; they must agree."""
+    for part, keys in layer.items():
+        for key, value in keys.items():
+            if whole[part].setdefault(key, value) != value:
+                raise CheckpointError(
+                    f"{path} is of {key}={value} and the files beside it of {whole[part][key]}; start from one of them"
+                )

@@ -1,0 +1,1 @@
+"""Two folders of pictures become batches."""

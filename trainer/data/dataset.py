@@ -1,0 +1,192 @@
+"""Two folders of unpaired pictures, decoded once."""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ...runtime.errors import DatasetError
+from ..config import DataConfig, TrainConfig
+from .pictures import TRAINING_SUFFIXES, Pixels, Preparation
+
+LOGGER = logging.getLogger(__name__)
+
+
+DomainName = Literal["A", "B"]
+Phase = Literal["train", "test"]
+
+LAYOUT = """
+    {root}/
+        trainA/  pictures of domain A
+        trainB/  pictures of domain B, unpaired
+        testA/   held out, optional
+        testB/"""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The prepared pictures of one folder, with the file each came from.
+
+    They are one tensor [N, C, H, W], or a list of [C, H, W] where their sizes differ; uint8 or, from 16-bit files,
+    float32, both in [0, 255].
+    """
+
+    pictures: Tensor | list[Tensor]
+    files: tuple[Path, ...]
+    num_skipped: int
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @property
+    def stacked(self) -> Tensor:
+        """The pictures as one tensor [N, C, H, W]; held-out ones always share a size."""
+        assert isinstance(self.pictures, Tensor)
+        return self.pictures
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """Return every picture below `folder`, by name, in sorted order."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in TRAINING_SUFFIXES and path.is_file())
+
+
+def domain_folder(config: DataConfig, phase: Phase, domain: DomainName) -> Path:
+    """Return the folder of a domain as the networks know it: with direction BtoA, domain A is trainB and testB."""
+    swapped = {"A": "B", "B": "A"}
+    return Path(config.dataroot) / f"{phase}{domain if config.direction == 'AtoB' else swapped[domain]}"
+
+
+def load_training(config: TrainConfig) -> tuple[Domain, Domain]:
+    """Decode what domains A and B are trained on.
+
+    Raises:
+        DatasetError: a folder is missing or holds no picture that can be decoded, or a picture has a size that cannot
+            be trained on.
+    """
+    domains = _load(config, "A", "train"), _load(config, "B", "train")
+    _check_sizes(domains, config)
+    return domains
+
+
+def load_examples(config: TrainConfig, count: int) -> tuple[Domain, Domain]:
+    """Prepare the first training pictures of both domains as held-out ones are, for a dataset that has none."""
+    return _load(config, "A", "train", held_out=True, limit=count), _load(
+        config, "B", "train", held_out=True, limit=count
+    )
+
+
+def load_held_out(config: TrainConfig) -> tuple[Domain, Domain] | None:
+    """Decode testA and testB, crop_size x crop_size from the middle, or return None where the dataset has none."""
+    folders = domain_folder(config.data, "test", "A"), domain_folder(config.data, "test", "B")
+    if not all(folder.is_dir() and list_pictures(folder) for folder in folders):
+        return None
+    return _load(config, "A", "test", held_out=True), _load(config, "B", "test", held_out=True)
+
+
+def load_domain(folder: Path, prepare: Preparation, limit: int = 0) -> Domain:
+    """Prepare the first `limit` pictures of a folder, 0: all; one that cannot be decoded is named, skipped, counted.
+
+    Raises:
+        DatasetError: the folder is missing or holds no picture that can be decoded.
+    """
+    layout = LAYOUT.format(root=folder.parent)
+    if not folder.is_dir():
+        raise DatasetError(f"there is no folder {folder}; a dataset looks like this:{layout}")
+    files = list_pictures(folder)[: limit or None]
+    if not files:
+        raise DatasetError(f"{folder} holds no picture ({', '.join(sorted(TRAINING_SUFFIXES))}); expected:{layout}")
+    with ThreadPoolExecutor() as threads:
+        decoded = list(threads.map(lambda path: _prepare_or_explain(path, prepare), files))
+    good = [(path, picture) for path, picture in zip(files, decoded, strict=True) if not isinstance(picture, str)]
+    for path, picture in zip(files, decoded, strict=True):
+        if isinstance(picture, str):
+            LOGGER.warning("skipped %s: %s", path, picture)
+    if not good:
+        raise DatasetError(f"none of the {len(files)} pictures in {folder} can be decoded; are they whole?")
+    pictures = [torch.from_numpy(pixels.transpose(2, 0, 1).copy()) for _, pixels in good]
+    if any(picture.dtype == torch.float32 for picture in pictures):
+        pictures = [picture.float() for picture in pictures]
+    uniform = len({picture.shape for picture in pictures}) == 1
+    return Domain(
+        torch.stack(pictures) if uniform else pictures, tuple(path for path, _ in good), len(files) - len(good)
+    )
+
+
+def _prepare_or_explain(path: Path, prepare: Preparation) -> Pixels | str:
+    try:
+        return prepare(path)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return f"it is no readable picture ({error})"
+
+
+def _load(
+    config: TrainConfig, domain: DomainName, phase: Phase, *, held_out: bool = False, limit: int | None = None
+) -> Domain:
+    data = config.data
+    prepare = Preparation(
+        channels=data.input_nc if domain == "A" else data.output_nc,
+        preprocess=data.preprocess,
+        load_size=data.load_size,
+        crop_size=data.crop_size,
+        multiple=config.networks.size_multiple,
+        held_out=held_out,
+    )
+    return load_domain(domain_folder(data, phase, domain), prepare, limit or data.max_dataset_size)
+
+
+def _check_sizes(domains: tuple[Domain, Domain], config: TrainConfig) -> None:
+    """Refuse pictures that are smaller than the crop or, where there is no crop, that do not share one size."""
+    data = config.data
+    sized = [
+        (path, (picture.shape[-1], picture.shape[-2]))
+        for domain in domains
+        for path, picture in zip(domain.files, domain.pictures, strict=True)
+    ]
+    smallest, (width, height) = min(sized, key=lambda entry: min(entry[1]))
+    if data.preprocess.endswith("crop"):
+        if min(width, height) < data.crop_size:
+            raise DatasetError(
+                f"{smallest} is {width}x{height}, smaller than the crop of {data.crop_size}; take "
+                "--set data.preprocess=resize_and_crop, or smaller crops with --size"
+            )
+        return
+    for path, size in sized:
+        if size != (width, height):
+            raise DatasetError(
+                f"data.preprocess={data.preprocess} trains on whole pictures of one size, and {smallest} becomes "
+                f"{width}x{height} but {path} {size[0]}x{size[1]}; take scale_width_and_crop or crop"
+            )
+    if min(width, height) < config.networks.smallest_crop:
+        raise DatasetError(
+            f"{smallest} becomes {width}x{height}, too small for the {config.networks.discriminator} discriminator, "
+            f"which needs {config.networks.smallest_crop}"
+        )
+
+
+def pairs(domain_a: Domain, domain_b: Domain) -> tuple[list[int], list[int]] | None:
+    """Return the places of the pictures that are each other's true translations; None where the folders are unpaired.
+
+    They are paired where both hold the same names, but for as many as could not be read.
+    """
+    a, b = ({path.stem: place for place, path in enumerate(domain.files)} for domain in (domain_a, domain_b))
+    shared = a.keys() & b.keys()
+    if not shared or len(a.keys() ^ b.keys()) > domain_a.num_skipped + domain_b.num_skipped:
+        return None
+    return [a[name] for name in sorted(shared)], [b[name] for name in sorted(shared)]
+
+
+def take(domain: Domain, places: list[int]) -> Domain:
+    """Return some pictures of a domain."""
+    return Domain(domain.stacked[places], tuple(domain.files[place] for place in places), domain.num_skipped)
+
+
+def evenly(domain: Domain, number: int) -> Domain:
+    """Return at most `number` pictures of a domain, spread evenly over it, always the same."""
+    if len(domain) <= number:
+        return domain
+    return take(domain, [place * len(domain) // number for place in range(number)])

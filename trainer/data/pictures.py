@@ -1,0 +1,183 @@
+"""A picture file becomes the pixels that a network is trained on: decoded, upright, of the right channels and size.
+
+Pixels are [H, W, C], uint8 or, from 16-bit files, float32; both in [0, 255], so that nothing after this needs to know.
+One channel is luma, three are RGB; any other number is taken as it lies in the file, which is a `.npy` array [H, W, C]
+of uint8 or uint16, or for four channels also a PNG or TIFF.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from ...runtime.contract import PICTURE_SUFFIXES
+from ..config import Preprocess
+
+Pixels = NDArray[np.uint8] | NDArray[np.float32]
+Size = tuple[int, int]  # width, height, as PIL has it
+
+TRAINING_SUFFIXES = PICTURE_SUFFIXES | {".npy"}
+LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as PIL's own conversion of 8-bit pictures
+STEPS_16_BIT = 257  # of 16-bit values to one of 8-bit: 65535 ↔ 255
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What every picture of a domain goes through; `multiple` is that of the generator's sides.
+
+    With `held_out`, what comes out is always crop_size x crop_size: the middle of the picture as training sees it.
+    """
+
+    channels: int
+    preprocess: Preprocess
+    load_size: int
+    crop_size: int
+    multiple: int = 1
+    held_out: bool = False
+
+    def __call__(self, path: Path) -> Pixels:
+        """Return the prepared picture [H, W, C].
+
+        Raises:
+            OSError, ValueError, SyntaxError, Image.DecompressionBombError: the file is no picture that can be used.
+        """
+        pixels = read_pixels(path, self.channels)
+        size = self.target_size((pixels.shape[1], pixels.shape[0]))
+        if not self.held_out:
+            return resize(pixels, size)
+        cover = max(1.0, self.crop_size / min(size))
+        pixels = resize(pixels, (round(size[0] * cover), round(size[1] * cover)))
+        top, left = ((side - self.crop_size) // 2 for side in pixels.shape[:2])
+        return pixels[top : top + self.crop_size, left : left + self.crop_size]
+
+    def target_size(self, size: Size) -> Size:
+        """Return the width and height that a picture of `size` is resized to; the names are the official ones.
+
+        Without a crop to follow, both sides become the nearest multiples that the generator takes.
+        """
+        if self.preprocess == "resize_and_crop":
+            side = self.crop_size if self.held_out else self.load_size
+            return side, side
+        width, height = size
+        if self.preprocess.startswith("scale_width"):
+            width, height = self.load_size, max(round(self.load_size * height / width), self.crop_size)
+        if self.preprocess.endswith("crop"):
+            return width, height
+        width, height = (max(1, round(side / self.multiple)) * self.multiple for side in (width, height))
+        return width, height
+
+
+def describe_file(path: Path) -> tuple[int, int, str]:
+    """Return width, height and what the values are, such as "RGB 8 bit"; for an array "7 channels uint16".
+
+    Raises:
+        OSError, ValueError, SyntaxError: the file is no picture.
+    """
+    if path.suffix.lower() == ".npy":
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        if values.ndim not in (2, 3):
+            raise ValueError(f"its shape is {values.shape}, not [H, W, C]")
+        channels = values.shape[2] if values.ndim == 3 else 1
+        return values.shape[1], values.shape[0], f"{channels} channels {values.dtype}"
+    with Image.open(path) as image:
+        bits = 32 if image.mode in ("I", "F") else 16 if _is_16_bit(image) else 8
+        return image.width, image.height, f"{image.mode.partition(';')[0]} {bits} bit"
+
+
+def decode_picture(path: Path, size: int) -> NDArray[np.uint8]:
+    """Return any picture as uint8 [size, size, 3] in RGB, whatever the networks are trained on.
+
+    Of an array file with more channels these are the first three, of one with fewer the first alone.
+
+    Raises:
+        OSError, ValueError, SyntaxError, Image.DecompressionBombError: the file is no picture that can be used.
+    """
+    if path.suffix.lower() == ".npy":
+        stored = np.load(path, allow_pickle=False)
+        values = _take(stored, stored.shape[2] if stored.ndim == 3 else 1)
+        first = values[..., [0, 1, 2] if values.shape[-1] >= 3 else [0, 0, 0]]
+        return np.rint(resize(first, (size, size))).astype(np.uint8)
+    return np.rint(resize(read_pixels(path, 3), (size, size))).astype(np.uint8)
+
+
+def read_pixels(path: Path, channels: int) -> Pixels:
+    """Decode a file, upright by its EXIF tag and, in one and three channels, on white where it is transparent.
+
+    Raises:
+        OSError, ValueError, SyntaxError, Image.DecompressionBombError: the file is no picture that can be used.
+    """
+    if path.suffix.lower() == ".npy":
+        return _take(np.load(path, allow_pickle=False), channels)
+    with Image.open(path) as image:
+        if channels not in (1, 3):
+            return _take(_read_as_it_lies(path), channels)
+        if _is_16_bit(image):
+            return _read_16_bit(path, channels, image.has_transparency_data)
+        if image.mode in ("I", "F"):
+            raise ValueError("it has 32 bits a value; save it with 8 or 16")
+        upright = ImageOps.exif_transpose(image)
+        if upright.has_transparency_data:
+            picture = upright.convert("RGBA")
+            upright = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+        pixels = np.asarray(upright.convert("RGB" if channels == 3 else "L"))
+    return pixels if channels == 3 else pixels[..., None]
+
+
+def resize(pixels: Pixels, size: Size) -> Pixels:
+    """Resize [H, W, C] bicubically with antialiasing, as PIL does and the official implementation with it."""
+    if (pixels.shape[1], pixels.shape[0]) == size:
+        return pixels
+    planes = [Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC) for plane in np.moveaxis(pixels, -1, 0)]
+    resized = np.stack([np.asarray(plane) for plane in planes], axis=-1)
+    return resized if resized.dtype == np.uint8 else resized.clip(0, 255)
+
+
+def _is_16_bit(image: Image.Image) -> bool:
+    """Whether the file has 16 bits a value; PIL opens colour of that depth as 8-bit without a word."""
+    return any(";16" in str(tile) for tile in getattr(image, "tile", ()))
+
+
+def _read_16_bit(path: Path, channels: int, transparent: bool) -> NDArray[np.float32]:
+    flags = cv2.IMREAD_UNCHANGED if transparent else cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
+    values = _as_float(_decoded(path, flags))
+    if values.shape[-1] == 4:
+        alpha = values[..., 3:] / np.float32(255)
+        values = values[..., :3] * alpha + 255 * (1 - alpha)
+    gray = values.shape[-1] == 1
+    if channels == 3:
+        return np.repeat(values, 3, axis=-1) if gray else np.ascontiguousarray(values[..., ::-1])
+    if gray:
+        return values
+    luma: NDArray[np.float32] = values @ np.array(LUMA[::-1], np.float32)[:, None]
+    return luma
+
+
+def _read_as_it_lies(path: Path) -> NDArray[np.generic]:
+    values = _decoded(path, cv2.IMREAD_UNCHANGED)
+    return values[..., [2, 1, 0, 3]] if values.shape[-1] == 4 else values  # OpenCV puts blue first
+
+
+def _decoded(path: Path, flags: int) -> NDArray[np.generic]:
+    values = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), flags)
+    if values is None:
+        raise ValueError("it is damaged, or of a kind that OpenCV does not read")
+    return values if values.ndim == 3 else values[..., None]
+
+
+def _take(values: NDArray[np.generic], channels: int) -> Pixels:
+    values = values[..., None] if values.ndim == 2 else values
+    if values.ndim != 3 or values.shape[-1] != channels or 0 in values.shape:
+        raise ValueError(f"its shape is {values.shape}, not [H, W, {channels}]")
+    if values.dtype == np.uint8:
+        return values.astype(np.uint8)
+    if values.dtype == np.uint16:
+        return _as_float(values)
+    raise ValueError(f"its values are {values.dtype}, neither uint8 nor uint16")
+
+
+def _as_float(values: NDArray[np.generic]) -> NDArray[np.float32]:
+    steps = np.float32(STEPS_16_BIT if values.dtype == np.uint16 else 1)
+    return values.astype(np.float32) / steps

@@ -1,0 +1,83 @@
+"""CycleGAN on one page: its objective, and the two generators and two discriminators that learn by it.
+
+Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks" (ICCV 2017).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..config import TrainConfig
+from ..distributed import World
+from ..networks.build import build_discriminator, build_generator
+from .gan import Learner, initialised
+from .losses import reconstruction
+from .objective import Draws, Losses, Objective, Pictures
+from .schedule import cycle_weight_factor
+
+
+class CycleObjective(Objective):
+    """The CycleGAN objective; `cycle_weight` is the share of lambda_A and lambda_B that counts now."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.cycle_weight = torch.ones(())
+
+    def generators(self, real: Pictures, draws: Draws) -> tuple[Tensor, Losses, Pictures]:
+        """Return the adversarial, cycle and identity terms of both directions."""
+        config, G_A, G_B = self._config, self._called["G_A"], self._called["G_B"]
+        real_A, real_B = real["A"], real["B"]
+        idt_A = idt_B = None
+        with self._autocast():
+            if config.lambda_identity:
+                fake_B, idt_A = self._together(G_A, real_A, real_B)
+                fake_A, idt_B = self._together(G_B, real_B, real_A)
+            else:
+                fake_B, fake_A = G_A(real_A), G_B(real_B)
+            rec_A, rec_B = G_B(fake_B), G_A(fake_A)
+        losses = {
+            "G_A": self._fooling("D_A", fake_B, draws[0]),
+            "G_B": self._fooling("D_B", fake_A, draws[1]),
+            "cycle_A": reconstruction(rec_A, real_A),
+            "cycle_B": reconstruction(rec_B, real_B),
+        }
+        cycle = config.lambda_A * losses["cycle_A"] + config.lambda_B * losses["cycle_B"]
+        total = losses["G_A"] + losses["G_B"] + self.cycle_weight * cycle
+        if idt_A is not None and idt_B is not None:
+            losses["idt_A"] = reconstruction(idt_A, real_B)
+            losses["idt_B"] = reconstruction(idt_B, real_A)
+            identity = config.lambda_B * losses["idt_A"] + config.lambda_A * losses["idt_B"]
+            total = total + config.lambda_identity * identity
+        return total, {name: loss.detach() for name, loss in losses.items()}, {"A": fake_A, "B": fake_B}
+
+
+class CycleGAN(Learner):
+    """Both directions at once, held together by the cycle."""
+
+    objective: CycleObjective
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        device: torch.device,
+        amp_dtype: torch.dtype | None = None,
+        world: World = World(),  # noqa: B008 - frozen
+    ) -> None:
+        """Build everything from `config.run.seed`; `amp_dtype` is the type of autocast, None for FP32."""
+        torch.manual_seed(config.run.seed)
+        channels_A, channels_B = config.data.input_nc, config.data.output_nc
+        self.G_A = initialised(build_generator(config.networks, channels_A, channels_B), config)
+        self.G_B = initialised(build_generator(config.networks, channels_B, channels_A), config)
+        self.D_A = initialised(build_discriminator(config.networks, channels_B), config)
+        self.D_B = initialised(build_discriminator(config.networks, channels_A), config)
+        networks = {"G_A": self.G_A, "G_B": self.G_B, "D_A": self.D_A, "D_B": self.D_B}
+        super().__init__(config, networks, device, amp_dtype, world)
+        self.ema_A, self.ema_B = self.networks["ema_A"], self.networks["ema_B"]
+        objective = CycleObjective(config, self.networks, self._called, self._autocast, self._rng)
+        objective.cycle_weight = objective.cycle_weight.to(device)
+        self._descend(objective)
+
+    def begin(self, epoch: int) -> None:
+        """Weigh the cycle as `schedule.cycle_weight_end` has it in this epoch, counted from 1."""
+        self.objective.cycle_weight.fill_(cycle_weight_factor(self.config.schedule, epoch))

@@ -1,0 +1,286 @@
+"""One optimisation step, whatever its objective: generators against discriminators, two Adams, a history of fakes.
+
+`G_A` translates A to B and `G_B` B to A; `D_A` judges pictures of domain B and `D_B` of domain A. One direction may be
+learnt without the other.
+
+Nothing in a step waits for the device: losses stay tensors, and a gradient that is not finite is left out there.
+"""
+
+import copy
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Adam
+from torch.utils.checkpoint import checkpoint
+
+from ...runtime.metadata import Direction
+from ..config import TrainConfig
+from ..distributed import World
+from ..networks.build import init_weights
+from .diffaugment import draw
+from .image_pool import ImagePool
+from .objective import JUDGED, Draws, Losses, Objective, Pictures
+from .schedule import update_ema
+
+# Updates that a loss scaler may leave out one after another: from 65,536, which it begins with, sixteen halve it to 1.
+MOST_OVERFLOWS = 20
+
+
+class Learner:
+    """The networks, optimisers and history buffers of a run; `step` trains them on one batch."""
+
+    objective: Objective
+    teachers: Mapping[Direction, nn.Module] = {}  # what the generators are shown beside, where somebody taught them
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        networks: dict[str, nn.Module],
+        device: torch.device,
+        amp_dtype: torch.dtype | None,
+        world: World,
+        in_place_of: Mapping[str, nn.Module] = MappingProxyType({}),
+    ) -> None:
+        """Train `networks`, by their names in a checkpoint; whoever inherits sets the objective with `_descend`.
+
+        `amp_dtype` is the type of autocast, None for FP32. `in_place_of` names modules that are called in the place of
+        a network while it learns.
+        """
+        self.config = config
+        self.device = device
+        self._amp_dtype = amp_dtype
+        self._world = world
+        self.num_seen = 0
+        self.num_broken = torch.zeros((), device=device)  # updates left out because a gradient was not finite
+        networks = {name: network.to(device) for name, network in networks.items()}
+        averages = {
+            f"ema_{name[-1]}": copy.deepcopy(network).requires_grad_(False)
+            for name, network in networks.items()
+            if name.startswith("G_")
+        }
+        self.networks = networks | averages
+        self._discriminators = {name: network for name, network in networks.items() if name in JUDGED}
+        self.optimizer_G = self._adam(network for name, network in networks.items() if name not in JUDGED)
+        self.optimizer_D = self._adam(self._discriminators.values())
+        self.scaler = torch.amp.GradScaler(device.type, enabled=amp_dtype == torch.float16)
+        self._overflows = {
+            optimizer: torch.zeros((), device=device) for optimizer in (self.optimizer_G, self.optimizer_D)
+        }
+        self._rng = torch.Generator().manual_seed(config.run.seed + world.rank)
+        domains = sorted(JUDGED[name] for name in self._discriminators)
+        self.pools = {domain: ImagePool(config.optim.pool_size, self._rng) for domain in domains}
+        # The objective calls the networks as several processes, or thrift, want them called.
+        called = {name: network for name, network in networks.items() if name[:2] in ("G_", "D_")} | dict(in_place_of)
+        self._called = {name: world.wrap(self._thrifty(name, network)) for name, network in called.items()}
+        torch.manual_seed(config.run.seed + world.rank)
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """The directions that are learnt."""
+        directions: tuple[Direction, ...] = ("AtoB", "BtoA")
+        return tuple(direction for direction in directions if f"G_{direction[0]}" in self.networks)
+
+    @property
+    def translators(self) -> dict[Direction, nn.Module]:
+        """The generators that are shown, measured and exported: the averaged ones, where they are kept."""
+        kind = "ema" if self.config.optim.ema_halflife else "G"
+        return {direction: self.networks[f"{kind}_{direction[0]}"] for direction in self.directions}
+
+    def begin(self, epoch: int) -> None:
+        """Set what the objective weighs otherwise in another epoch, counted from 1; here nothing."""
+
+    def step(self, real_A: Tensor, real_B: Tensor) -> Losses:
+        """Train on one batch of each domain, float [B, C, H, W] in [-1, 1].
+
+        generators_first is the official order. discriminators_first shows the discriminators fakes from the history
+        alone, and stores the new ones after that.
+
+        Returns:
+            Every term of the objective, unweighted and detached, and of each discriminator the mean judgement of real
+            and fake patches and the share that it judged rightly (`D_A_real`, `D_A_fake`, `D_A_accuracy`).
+        """
+        if self.config.run.compile:
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        real = {"A": real_A, "B": real_B}
+        if self.config.optim.update_order == "generators_first":
+            losses, fakes = self._update_generators(real)
+            history = {domain: pool.query(fakes[domain]) for domain, pool in self.pools.items()}
+            losses |= self._update_discriminators(real, history)
+        else:
+            losses = self._update_discriminators(real, self._history(real))
+            generator_losses, fakes = self._update_generators(real)
+            for domain, pool in self.pools.items():
+                pool.store(fakes[domain])
+            losses |= generator_losses
+        self.scaler.update()
+        self._average(len(real_A))
+        return losses
+
+    def _history(self, real: Pictures) -> Pictures:
+        """Return past fakes of every domain that is judged; new ones while nothing is stored."""
+        if all(len(pool) for pool in self.pools.values()):
+            return {domain: pool.sample(len(real[domain])) for domain, pool in self.pools.items()}
+        with torch.no_grad(), self._autocast():
+            return {
+                direction[-1]: self.networks[f"G_{direction[0]}"](real[direction[0]]) for direction in self.directions
+            }
+
+    def _update_generators(self, real: Pictures) -> tuple[Losses, Pictures]:
+        self.optimizer_G.zero_grad(set_to_none=True)
+        for discriminator in self._discriminators.values():
+            discriminator.requires_grad_(False)
+        losses, fakes = [], []
+        for (part,), last in self._parts(real):
+            with self._gathering("G_", averaged=last):
+                total, terms, made = self.objective.generators(part, self._draws(1, part))
+                self._backward(total)
+            losses.append(terms)
+            fakes.append({domain: fake.detach() for domain, fake in made.items()})
+        for discriminator in self._discriminators.values():
+            discriminator.requires_grad_(True)
+        self._apply(self.optimizer_G)
+        return _mean(losses), {domain: torch.cat([made[domain] for made in fakes]) for domain in fakes[0]}
+
+    def _update_discriminators(self, real: Pictures, history: Pictures) -> Losses:
+        self.optimizer_D.zero_grad(set_to_none=True)
+        losses = []
+        for (part, fakes), last in self._parts(real, history):
+            with self._gathering("D_", averaged=last):
+                total, terms = self.objective.discriminators(part, fakes, self._draws(2, part))
+                self._backward(total)
+            losses.append(terms)
+        self._apply(self.optimizer_D)
+        return _mean(losses)
+
+    def _parts(self, *batches: Pictures) -> list[tuple[list[Pictures], bool]]:
+        """Cut batches into the parts of `optim.accumulate`, each with whether it is the last."""
+        count = self.config.optim.accumulate
+        cut = [{domain: pictures.chunk(count) for domain, pictures in batch.items()} for batch in batches]
+        return [
+            ([{domain: chunks[number] for domain, chunks in batch.items()} for batch in cut], number == count - 1)
+            for number in range(count)
+        ]
+
+    def _draws(self, each: int, pictures: Pictures) -> Draws:
+        """Draw what DiffAugment does to `each` batches that every discriminator sees, or None for each."""
+        count = each * len(self._discriminators)
+        if not self.config.optim.diffaugment:
+            return (None,) * count
+        return tuple(draw(len(pictures["A"]), self._rng).to(self.device, non_blocking=True) for _ in range(count))
+
+    def _gathering(self, prefix: str, averaged: bool) -> ExitStack:
+        """Average the gradients of these networks over all processes in this backward pass, or not yet."""
+        stack = ExitStack()
+        for name, network in self._called.items() if not averaged else ():
+            if name.startswith(prefix) and isinstance(network, nn.parallel.DistributedDataParallel):
+                stack.enter_context(network.no_sync())
+        return stack
+
+    def _backward(self, total: Tensor) -> None:
+        self.scaler.scale(total / self.config.optim.accumulate).backward()  # type: ignore[no-untyped-call]
+
+    def _apply(self, optimizer: Adam) -> None:
+        """Update the weights, unless a gradient is not finite; this is decided on the device."""
+        self.scaler.unscale_(optimizer)
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        if self.config.optim.clip_norm:
+            clip_grads_with_norm_(parameters, self.config.optim.clip_norm, norm)
+        broken = (~norm.isfinite()).float()
+        if self.scaler.is_enabled():  # it looks for itself, and meets gradients that overflow every so often
+            in_a_row = self._overflows[optimizer].add_(1).mul_(broken)
+            self.num_broken += (in_a_row > MOST_OVERFLOWS).float()
+        else:
+            optimizer.found_inf = broken  # type: ignore[attr-defined]
+            self.num_broken += broken
+        self.scaler.step(optimizer)
+
+    def _average(self, batch: int) -> None:
+        self.num_seen += batch
+        halflife = self.config.optim.ema_halflife
+        for direction in self.directions if halflife else ():
+            averaged, network = (self.networks[f"{kind}_{direction[0]}"] for kind in ("ema", "G"))
+            update_ema(averaged, network, halflife, batch, self.num_seen)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=self._amp_dtype, enabled=self._amp_dtype is not None)
+
+    def _thrifty(self, name: str, network: nn.Module) -> nn.Module:
+        thrifty = self.config.optim.checkpoint_activations and name.startswith("G_")
+        return Recomputed(network) if thrifty else network
+
+    def _descend(self, objective: Objective) -> None:
+        """Take the objective, compiled where that is asked for."""
+        self.objective = objective
+        if self.config.run.compile:
+            # The whole step as CUDA graphs; not beside DDP, whose collectives would have to be in them.
+            objective.compile("reduce-overhead" if self.device.type == "cuda" and self._world.size == 1 else None)
+
+    def _adam(self, networks: Iterable[nn.Module]) -> Adam:
+        optim = self.config.optim
+        parameters = [parameter for network in networks for parameter in network.parameters()]
+        return Adam(parameters, lr=optim.lr, betas=(optim.beta1, optim.beta2), fused=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that a step reads or changes and that is the same in every process."""
+        return {
+            "networks": {name: network.state_dict() for name, network in self.networks.items()},
+            "optimizer_G": self.optimizer_G.state_dict(),
+            "optimizer_D": self.optimizer_D.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "num_seen": self.num_seen,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `state_dict` was taken."""
+        for name, network in self.networks.items():
+            network.load_state_dict(state["networks"][name])
+        self.optimizer_G.load_state_dict(state["optimizer_G"])
+        self.optimizer_D.load_state_dict(state["optimizer_D"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.num_seen = state["num_seen"]
+        for count in (self.num_broken, *self._overflows.values()):
+            count.zero_()
+
+    def local_state_dict(self) -> dict[str, Any]:
+        """Return what each process has of its own: its history, its draws and, of a batch norm, its statistics."""
+        pools = {f"pool_{domain}": pool.state_dict() for domain, pool in self.pools.items()}
+        return pools | {"buffers": [list(network.buffers()) for network in self.networks.values()]}
+
+    def load_local_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `local_state_dict` was taken, in the process that took it."""
+        for domain, pool in self.pools.items():
+            pool.load_state_dict(state[f"pool_{domain}"], self.device)
+        for network, saved in zip(self.networks.values(), state["buffers"], strict=True):
+            for buffer, value in zip(network.buffers(), saved, strict=True):
+                buffer.copy_(value)
+
+
+class Recomputed(nn.Module):
+    """Keeps nothing of a network's forward pass but its input, and computes the rest again on the way back."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Any:
+        """Do what the network does."""
+        return checkpoint(self.network, x, use_reentrant=False)
+
+
+def initialised(network: nn.Module, config: TrainConfig) -> nn.Module:
+    """Give a network the weights that a run starts with."""
+    init_weights(network, config.networks.init_type, config.networks.init_gain)
+    return network
+
+
+def _mean(losses: list[Losses]) -> Losses:
+    """Average the terms of the parts of a batch."""
+    if len(losses) == 1:
+        return losses[0]
+    return {name: torch.stack([terms[name] for terms in losses]).mean() for name in losses[0]}

@@ -1,0 +1,1 @@
+"""What a run writes down of itself: numbers, pictures, charts, a report."""
