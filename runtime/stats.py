@@ -2,6 +2,8 @@
 
 from array import array
 from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import accumulate
 from math import ceil, log
@@ -82,3 +84,7 @@ class Stats:
     def observe(self, stage: str, seconds: float) -> None:
         """Count what one frame needed in a stage; each stage is counted by one thread."""
         self.stages.setdefault(stage, Durations()).add(seconds)
+
+
+# Shows how far a run of so many frames is (None: nobody knows how many); gives the function that is told the counts.
+Progress = Callable[[int | None], AbstractContextManager[Callable[[Stats], None]]]

@@ -68,7 +68,7 @@ def new_run(
     start = read_start(init_from)
     config = resolve_config(start.layer, *layers)
     start.check(config)
-    return config, lambda run: warm_start(run.model, start)
+    return config, lambda run: warm_start(run.model.networks, start)
 
 
 def resumed_run(folder: Path, layers: list[dict[str, Any]]) -> tuple[TrainConfig, Callable[["Run"], None]]:

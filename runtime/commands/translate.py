@@ -209,6 +209,7 @@ def _translate_stream(
     from ..jobs.folder import FolderOptions
     from ..jobs.stream import Flow, translate_stream
     from ..temporal.smoothing import SimilarFrames, Smoother
+    from .console import print_stages, status_line
 
     if FolderOptions(**folder) != FolderOptions():
         raise UsageError(f"{given} is no folder: leave out --on-error, --retry-failed, --watch, --format and --ray")
@@ -219,7 +220,7 @@ def _translate_stream(
         smooth=Smoother(smooth, flow["smooth_strength"]) if smooth else None,
         skip=SimilarFrames(skip_similar).skips if skip_similar is not None else None,
     )
-    return translate_stream(given, outputs, model, settings, show, stages)
+    return translate_stream(given, outputs, model, settings, show, stages, progress=status_line, report=print_stages)
 
 
 def _sentence(summary: Values) -> str:

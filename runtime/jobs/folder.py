@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from ..control import Control, stop_on_signals
 from ..errors import UsageError
 from ..files import remove_hidden
 from ..pipeline.run import run
-from ..stats import Stats
+from ..stats import Progress, Stats
 from ..translator import load
 from ..video import VIDEO_SUFFIXES
 from .job import FolderJob, OnError, Recipe, plan, watch
@@ -21,8 +21,6 @@ from .manifest import NAME, Manifest
 from .ray_cluster import run_on_ray
 
 LOGGER = logging.getLogger(__name__)
-
-Progress = Callable[[int | None], AbstractContextManager[Callable[[Stats], None]]]  # of so many files
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,15 @@
 """`cyclegan translate` on anything but a folder: wire it up, run it, count."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..commands.console import print_stages, status_line
 from ..control import Control, stop_on_signals
 from ..pipeline.endpoints import Show, connect
 from ..pipeline.run import Policy, Skip, Smooth, run
+from ..stats import Progress, Stats
 from ..translator import load
 
 LOGGER = logging.getLogger(__name__)
@@ -26,7 +26,15 @@ class Flow:
 
 
 def translate_stream(
-    given: str, outputs: Sequence[str], model: Path, settings: Mapping[str, Any], show: Show, flow: Flow
+    given: str,
+    outputs: Sequence[str],
+    model: Path,
+    settings: Mapping[str, Any],
+    show: Show,
+    flow: Flow,
+    *,
+    progress: Progress,
+    report: Callable[[Stats], None],
 ) -> tuple[dict[str, Any], bool]:
     """Translate what `given` names into every output.
 
@@ -36,6 +44,8 @@ def translate_stream(
         settings: the keyword arguments of `translator.load`.
         show: how frames go into the outputs.
         flow: how they pass through the stages.
+        progress: shows how far the work is.
+        report: is told the counts of a video at its end, however it ends.
 
     Returns:
         the counts as `cyclegan translate` prints them, and whether a signal or key ended the run before its source.
@@ -50,7 +60,7 @@ def translate_stream(
     interrupted = False
     with load(model, **settings, live=wiring.source.live) as translator:
         try:
-            with status_line(wiring.source.total) as watch, stop_on_signals(control):
+            with progress(wiring.source.total) as watch, stop_on_signals(control):
                 run(
                     wiring.source,
                     translator,
@@ -66,7 +76,7 @@ def translate_stream(
             interrupted = True
         finally:
             if wiring.is_video:
-                print_stages(control.stats)
+                report(control.stats)
         stats = control.stats
         summary = stats.summary() | {
             "translated": 1 if wiring.is_video else stats.frames,

@@ -1,5 +1,7 @@
 """The command line from outside: what each command offers, and how little its help loads."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -83,3 +85,18 @@ def test_an_unknown_command_is_a_usage_error(python, tmp_path: Path) -> None:
     assert shown.returncode == 2
     assert "No such command 'trian'" in shown.stderr
     assert "Traceback" not in shown.stderr
+
+
+def test_every_command_is_the_file_of_its_name(root: Path) -> None:
+    """`cyclegan NAME` lies in FOLDER/commands/NAME.py, and nothing else lies there but what commands share."""
+    shared = {"__init__", "console", "options"}
+    files = {(path.parts[-3], path.stem) for path in root.glob("*/commands/*.py")}
+    assert {(folder, name) for folder, name in files if name not in shared} == {
+        (folder, name.replace("-", "_")) for name, (folder, _) in COMMANDS.items()
+    }
+
+
+def test_the_package_runs_as_the_command(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "cyclegan_edge", "--version"]
+    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (shown.returncode, shown.stdout.split(", ")[0]) == (0, "cyclegan"), shown.stderr

@@ -17,7 +17,7 @@ def code(own_files: list[Path]) -> list[Path]:
 
 
 def test_the_root_holds_the_public_api_and_the_command_only(code: list[Path]) -> None:
-    assert {path.name for path in code if len(path.parts) == 1} == {"__init__.py", "cli.py"}
+    assert {path.name for path in code if len(path.parts) == 1} == {"__init__.py", "__main__.py", "cli.py"}
 
 
 def test_every_file_has_one_role(code: list[Path]) -> None:

@@ -17,7 +17,7 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
-SOURCES = [ROOT / "__init__.py", ROOT / "cli.py"]
+SOURCES = [ROOT / "__init__.py", ROOT / "cli.py"]  # `__main__.py` runs the command when it is imported
 SOURCES += sorted(path for folder in ("trainer", "export", "runtime") for path in (ROOT / folder).rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 

@@ -39,7 +39,7 @@ def wheel(root: Path, own_files: list[Path], tmp_path_factory: pytest.TempPathFa
 
 def test_the_wheel_holds_every_file_of_the_package_and_no_other(wheel: ZipFile, own_files: list[Path]) -> None:
     package = {path for path in own_files if path.parts[0] in FOLDERS or path.name == "py.typed"}
-    package |= {Path("__init__.py"), Path("cli.py")}
+    package |= {Path("__init__.py"), Path("__main__.py"), Path("cli.py")}
     found = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert found == {f"cyclegan_edge/{path.as_posix()}" for path in package}
 

@@ -1,12 +1,14 @@
-"""Weights from elsewhere: what a run can start from, and what the official implementation can go on with."""
+"""Weights from elsewhere that a run starts from."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from torch import nn
+
 from ...runtime.errors import CheckpointError, ConfigError
 from ..config import TrainConfig
-from ..methods.gan import Learner
 from .checkpoint import find_checkpoint, load_checkpoint, read_tensors, restored_config
 from .official import Layer, StateDict, clean, discriminator_shape, find_files, generator_shape, network_name
 
@@ -66,8 +68,8 @@ def read_start(source: Path) -> StartingPoint:
     return start
 
 
-def warm_start(model: Learner, start: StartingPoint) -> None:
-    """Put the weights into a fresh model, as far as it has such networks; others stay as they were initialised.
+def warm_start(networks: Mapping[str, nn.Module], start: StartingPoint) -> None:
+    """Put the weights into fresh networks, by their names in a checkpoint; others stay as they were initialised.
 
     Raises:
         CheckpointError: weights do not fit the networks they are named after.
@@ -76,15 +78,15 @@ def warm_start(model: Learner, start: StartingPoint) -> None:
     for domain in "AB":
         if f"G_{domain}" in states:
             states.setdefault(f"ema_{domain}", states[f"G_{domain}"])
-    for name in sorted(states.keys() & model.networks.keys()):
+    for name in sorted(states.keys() & networks.keys()):
         try:
-            model.networks[name].load_state_dict(states[name])
+            networks[name].load_state_dict(states[name])
         except RuntimeError as error:
             raise CheckpointError(
                 f"{start.source} holds weights for {name} that no single architecture explains; was the official code "
                 "changed before it wrote them?"
             ) from error
-    fresh = ", ".join(name for name in model.networks if name[:2] in ("G_", "D_") and name not in states)
+    fresh = ", ".join(name for name in networks if name[:2] in ("G_", "D_") and name not in states)
     LOGGER.info("started from %s%s", start.source, f"; fresh: {fresh}" if fresh else "")
 
 

@@ -98,7 +98,7 @@ def start_model(start, **changes):
     config = resolve_config(start.layer, {"data": {"load_size": 36, "crop_size": 32}}, changes)
     start.check(config)
     model = CycleGAN(config, CPU)
-    warm_start(model, start)
+    warm_start(model.networks, start)
     return model
 
 
