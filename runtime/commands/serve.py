@@ -1,4 +1,4 @@
-"""`cyclegan serve`: translators in a browser."""
+"""`cyclegan serve`: show translators in a browser."""
 
 import logging
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ def _parse_limits(context: click.Context, parameter: click.Parameter, settings: 
     for setting in settings:
         name, _, number = setting.partition("=")
         if not number.isdecimal():
-            raise click.BadParameter(f"{setting!r} sets no limit; write NAME=NUMBER, such as sockets=128")
+            raise click.BadParameter(f"{setting!r} is not NAME=NUMBER; write for example sockets=128")
         limits[name.strip()] = int(number)
     return limits
 
@@ -31,20 +31,39 @@ def _parse_limits(context: click.Context, parameter: click.Parameter, settings: 
     required=True,
     multiple=True,
     type=click.Path(path_type=Path),
-    help="An artefact; give several to choose among them on the page.",
+    help="An artefact. Repeat it to offer several models on the page.",
 )
-@click.option("-i", "--input", "given", help="A camera or stream at the server to show as well: 0 or rtsp://HOST/PATH.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need --token.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
-@click.option("--token", envvar="CYCLEGAN_TOKEN", help="What visitors must know; also read from CYCLEGAN_TOKEN.")
-@click.option("--tls-cert", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="PEM file, for https.")
-@click.option("--tls-key", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Its private key.")
+@click.option("-i", "--input", "address", help="Also show a camera or stream of the server: 0 or rtsp://HOST/PATH.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; others need --token.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port; 0 takes a free one.",
+)
+@click.option("--token", envvar="CYCLEGAN_TOKEN", help="Secret that visitors need; also read from CYCLEGAN_TOKEN.")
+@click.option(
+    "--tls-cert",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Certificate, for https.",
+)
+@click.option(
+    "--tls-key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Its private key.",
+)
 @click.option(
     "--size",
     type=click.IntRange(16, 2048),
     default=256,
     show_default=True,
-    help="Longer side at which cameras are translated; the page can choose another.",
+    help="Longer side, in pixels, at which cameras are translated; the page can choose another.",
 )
 @backend_option
 @device_option
@@ -54,11 +73,11 @@ def _parse_limits(context: click.Context, parameter: click.Parameter, settings: 
     multiple=True,
     metavar="NAME=NUMBER",
     callback=_parse_limits,
-    help="Change one of the limits of docs/serve.md, such as sockets=128.",
+    help="Change a limit listed in docs/serve.md, for example sockets=128.",
 )
 def serve(
     models: Sequence[Path],
-    given: str | None,
+    address: str | None,
     host: str,
     port: int,
     token: str | None,
@@ -69,9 +88,9 @@ def serve(
     device: str,
     limits: dict[str, int],
 ) -> None:
-    """Show translators in a browser: camera, pictures and videos, on this machine until told otherwise.
+    """Show translators in a browser, for cameras, pictures and videos.
 
-    Ctrl-C stops it.
+    Listens on this machine only, unless --host says otherwise. Ctrl-C stops the server.
     """
     try:
         from ..web.server import check_certificate, check_exposure, listen, make_server
@@ -85,10 +104,10 @@ def serve(
     if tls_cert is not None:
         check_certificate(tls_cert, tls_key)
     elif tls_key is not None:
-        raise UsageError("--tls-key goes with --tls-cert; name the certificate too")
+        raise UsageError("--tls-key needs --tls-cert; name the certificate too")
     check_exposure(host, token)
     with listen(host, port) as listening:
-        service = open_service(models, given=given, longest=size, limits=limits, backend=backend, device=device)
+        service = open_service(models, address=address, longest=size, limits=limits, backend=backend, device=device)
         server = make_server(service, token, tls_cert, tls_key)
         scheme, name = "https" if tls_cert else "http", f"[{host}]" if ":" in host else host
         click.echo(f"{scheme}://{name}:{listening.getsockname()[1]}/")

@@ -1,6 +1,6 @@
-"""Frames for browsers on this machine: Motion JPEG over HTTP, beside the run's counts as JSON.
+"""Show frames to browsers on this machine: Motion JPEG over HTTP, and the run's counts as JSON.
 
-Nobody watching costs nothing; several viewers share one encoding; who is slow misses frames and holds up nobody.
+Without viewers nothing is encoded; several viewers share one encoding; a slow viewer misses frames and delays nobody.
 """
 
 import json
@@ -28,8 +28,8 @@ _PAGE = b"""<!doctype html><meta charset="utf-8"><title>cyclegan</title>
 """
 
 
-class Screening:
-    """Holds the newest frame, and encodes it when the first viewer wants it."""
+class MjpegBroadcast:
+    """Hold the newest frame, and encode it when the first viewer asks for it."""
 
     def __init__(self) -> None:
         self._changed = Condition()
@@ -47,7 +47,7 @@ class Screening:
             self._changed.notify_all()
 
     def end(self) -> None:
-        """Send all viewers home."""
+        """End the streams of all viewers."""
         with self._changed:
             self._over = True
             self._changed.notify_all()
@@ -74,18 +74,18 @@ def mjpeg_sink(address: str, stats: Stats) -> Iterator[Write]:
     Raises:
         OutputError: the port is taken.
     """
-    screening = Screening()
+    broadcast = MjpegBroadcast()
     host, port = split_address(address)
     try:
-        server = _Server((host, port), _handler(screening, stats))
+        server = _Server((host, port), _handler(broadcast, stats))
     except OSError as error:
         raise OutputError(f"cannot serve {address}: {error.strerror or error}; name another port") from error
     thread = Thread(target=server.serve_forever, args=[0.1], name="mjpeg", daemon=True)
     thread.start()
     try:
-        yield screening.write
+        yield broadcast.write
     finally:
-        screening.end()
+        broadcast.end()
         server.shutdown()
         thread.join()
         server.server_close()
@@ -116,7 +116,7 @@ class _Server(ThreadingHTTPServer):
         """Say nothing: viewers come and go."""
 
 
-def _handler(screening: Screening, stats: Stats) -> type[BaseHTTPRequestHandler]:
+def _handler(broadcast: MjpegBroadcast, stats: Stats) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = SLOWEST_VIEWER
 
@@ -147,7 +147,7 @@ def _handler(screening: Screening, stats: Stats) -> type[BaseHTTPRequestHandler]
             self.send_header("Cache-Control", "no-store")
             self.end_headers()
             number = 0
-            while newer := screening.after(number):
+            while newer := broadcast.after(number):
                 number, jpeg = newer
                 head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
                 self.wfile.write(head.encode() + jpeg + b"\r\n")

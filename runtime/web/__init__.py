@@ -1,1 +1,1 @@
-"""Shows translators in a browser: `cyclegan serve`. The one part of the runtime that knows starlette and uvicorn."""
+"""Serve translators to a browser: `cyclegan serve`. No other part of the runtime knows starlette and uvicorn."""

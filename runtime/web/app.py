@@ -60,12 +60,12 @@ def create_app(service: Service, token: str | None = None) -> Starlette:
 
 
 async def page(request: Request) -> Response:
-    """The page itself."""
+    """Send the page."""
     return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
 
 async def login(request: Request) -> Response:
-    """Show where to sign in; take the token from the form and give the session's cookie."""
+    """Show the sign-in form; exchange the token that it posts for a session cookie."""
     if request.method != "POST":
         return FileResponse(STATIC / "login.html", status_code=401)
     form = parse_qs((await receive_all(request, _LONGEST_LOGIN, 10)).decode(errors="replace"))
@@ -73,19 +73,19 @@ async def login(request: Request) -> Response:
         session = request.app.state.access.sign_in(form.get("token", [""])[0])
     except RefusedError as refusal:
         _count(request, refusal)
-        told = (STATIC / "login.html").read_text().replace(" hidden>", ">")
-        return HTMLResponse(told, status_code=refusal.status)
+        form_with_error = (STATIC / "login.html").read_text().replace(" hidden>", ">")
+        return HTMLResponse(form_with_error, status_code=refusal.status)
     answer = RedirectResponse("/", status_code=303)
     answer.set_cookie(COOKIE, session, httponly=True, samesite="strict", secure=request.url.scheme == "https")
     return answer
 
 
 async def models(request: Request) -> Response:
-    """What can be translated with, and up to which size."""
+    """List the loaded models and the limits."""
     service = _service(request)
     return JSONResponse(
         {
-            "models": [_described(model) for model in service.engine.models.values()],
+            "models": [_describe_model(model) for model in service.models.by_name.values()],
             "size": service.longest,
             "stream": service.broadcast is not None,
             "limits": asdict(service.limits),
@@ -103,14 +103,14 @@ async def translate(request: Request) -> Response:
     with service.pictures.one():
         data = await receive_all(request, service.limits.picture_bytes, service.limits.upload_seconds)
         translated, media_type, seconds = await service.in_thread(
-            translate_picture, service.engine, model, data, service.limits, longest, MEDIA_TYPES.get(wanted or "")
+            translate_picture, service.models, model, data, service.limits, longest, MEDIA_TYPES.get(wanted or "")
         )
     service.metrics.count("cyclegan_translated_total", source="picture")
     return Response(translated, media_type=media_type, headers={"X-Engine-Milliseconds": f"{seconds * 1000:.3f}"})
 
 
 async def upload_video(request: Request) -> Response:
-    """Take in a video, the body of the request, and queue it."""
+    """Receive a video, the body of the request, and queue it."""
     service = _service(request)
     model, longest = _model_and_size(request)
     job = service.videos.admit(model, longest, declared_bytes(request))
@@ -122,20 +122,20 @@ async def upload_video(request: Request) -> Response:
     except BaseException:  # cancelled too, as when the server stops
         service.videos.delete(job)
         raise
-    return JSONResponse(_told(request, job), status_code=202, headers={"Location": f"/v1/videos/{job.id}"})
+    return JSONResponse(_describe_job(request, job), status_code=202, headers={"Location": f"/v1/videos/{job.id}"})
 
 
 async def video(request: Request) -> Response:
-    """Tell how far a video is, or cancel and delete it."""
+    """Report the progress of a video, or cancel and delete it."""
     job = _service(request).videos.find(request.path_params["id"])
     if request.method != "DELETE":
-        return JSONResponse(_told(request, job))
+        return JSONResponse(_describe_job(request, job))
     _service(request).videos.delete(job)
     return Response(status_code=204)
 
 
 async def video_result(request: Request) -> Response:
-    """Give the translated video; parts of it too, so that a browser can seek."""
+    """Send the translated video, or the range of bytes that the request names, so that a browser can seek."""
     job = _service(request).videos.find(request.path_params["id"])
     if job.state != "done":
         raise RefusedError(409, "not_done", f"this video is {job.state}; fetch it once it is done")
@@ -149,23 +149,23 @@ async def motion_jpeg(request: Request) -> Response:
 
 
 async def health(request: Request) -> Response:
-    """Tell that the server is up; needs no token and says no more."""
+    """Answer that the server is up, without a token and without any detail."""
     return PlainTextResponse("ok\n")
 
 
 async def metrics(request: Request) -> Response:
-    """What Prometheus reads."""
+    """Report the counters in the format of Prometheus."""
     service = _service(request)
     return Response(service.metrics.text(service.gauges()), headers={"Content-Type": CONTENT_TYPE})
 
 
 async def openapi(request: Request) -> Response:
-    """The description of all this."""
+    """Send the OpenAPI description of these endpoints."""
     return FileResponse(HERE / "openapi.json", media_type="application/json")
 
 
 def socket(serve: Callable[[WebSocket, Service], Any]) -> Callable[[WebSocket], Any]:
-    """Make the endpoint of a WebSocket that takes one of the sockets' places, and is denied before it opens."""
+    """Wrap the endpoint of a WebSocket: it takes one of the sockets' places, or is refused before it opens."""
 
     async def endpoint(socket: WebSocket) -> None:
         service = _service(socket)
@@ -180,12 +180,12 @@ def socket(serve: Callable[[WebSocket, Service], Any]) -> Callable[[WebSocket], 
 
 
 async def live(socket: WebSocket, service: Service) -> None:
-    """A browser's camera, see `live`."""
+    """Translate a browser's camera, see `live`."""
     await Viewer(socket, service, socket.query_params.get("model")).serve()
 
 
 async def stream(socket: WebSocket, service: Service) -> None:
-    """The server's own camera, see `broadcast`."""
+    """Show the server's own camera, see `broadcast`."""
     await show(socket, _broadcast(service), service.limits.send_seconds)
 
 
@@ -220,7 +220,7 @@ def _broadcast(service: Service) -> Broadcast:
 
 
 def _model_and_size(request: Request) -> tuple[Model, int | None]:
-    model = _service(request).engine.find(request.query_params.get("model"))
+    model = _service(request).models.find(request.query_params.get("model"))
     size = request.query_params.get("size")
     if size is None:
         return model, None
@@ -229,7 +229,7 @@ def _model_and_size(request: Request) -> tuple[Model, int | None]:
     return model, int(size)
 
 
-def _described(model: Model) -> dict[str, Any]:
+def _describe_model(model: Model) -> dict[str, Any]:
     metadata = model.metadata
     return {
         "name": model.name,
@@ -242,7 +242,7 @@ def _described(model: Model) -> dict[str, Any]:
     }
 
 
-def _told(request: Request, job: Job) -> dict[str, Any]:
+def _describe_job(request: Request, job: Job) -> dict[str, Any]:
     return job.describe(_service(request).videos.ahead(job))
 
 

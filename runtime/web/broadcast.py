@@ -1,7 +1,7 @@
 """A camera or stream at the server: translated once, shown to everybody who watches.
 
-The source is open, and the engine at work, only while somebody watches. Each viewer is sent the newest frame once he
-has taken the one before, so a slow one sees fewer frames and holds up nobody.
+The source is open, and the engine works, only while somebody watches. A viewer is sent the newest frame once the one
+before has left, so a slow viewer sees fewer frames and delays nobody.
 
 Binary messages, numbers little-endian: uint32 number, float32 engine milliseconds, uint32 length of the JPEG before
 translation, that JPEG, the JPEG after.
@@ -27,7 +27,7 @@ from ..pipeline.run import run
 from .camera import Shrunk, open_live
 from .limits import Places
 from .metrics import Metrics
-from .models import Engine, Model, Place
+from .models import Model, Models, QueuedBackend
 from .pictures import LIVE_QUALITY, encode_picture
 from .sockets import INTERNAL_ERROR, close, first_of
 
@@ -50,9 +50,9 @@ class Shown:
 class Broadcast:
     """One source. Its methods are called on the event loop."""
 
-    def __init__(self, given: str, engine: Engine, model: Model, longest: int, metrics: Metrics) -> None:
-        """Remember what to show; frames are made smaller until no side is above `longest`."""
-        self._given, self._engine, self._model, self._longest = given, engine, model, longest
+    def __init__(self, address: str, models: Models, model: Model, longest: int, metrics: Metrics) -> None:
+        """Prepare to show `address`; frames are shrunk until no side is above `longest`."""
+        self._address, self._models, self._model, self._longest = address, models, model, longest
         self._metrics = metrics
         self._watchers = 0
         self._stop = Event()
@@ -61,7 +61,7 @@ class Broadcast:
 
     @asynccontextmanager
     async def watch(self) -> AsyncIterator[AsyncIterator[Shown]]:
-        """Open the source for the first viewer, close it after the last; give what to iterate over."""
+        """Open the source for the first viewer, close it after the last; yield the frames to iterate over."""
         self._watchers += 1
         if self._watchers == 1:
             loop = asyncio.get_running_loop()
@@ -76,7 +76,7 @@ class Broadcast:
                 self._stop.set()
 
     def close(self) -> None:
-        """Let every viewer go, and the source."""
+        """Dismiss every viewer and stop the source."""
         self._stop.set()
         self._publish(None)
 
@@ -86,7 +86,7 @@ class Broadcast:
             self._thread.join()
 
     async def _frames(self) -> AsyncIterator[Shown]:
-        """Give each frame that is published while the viewer waits; raise what ended the source.
+        """Yield each frame that is published while the viewer waits; raise the error that ended the source.
 
         Raises:
             ModelError: the engine failed.
@@ -108,21 +108,21 @@ class Broadcast:
             waiting.exception()  # seen, though nobody may be waiting
 
     def _run(self, loop: asyncio.AbstractEventLoop, stop: Event, previous: Thread | None) -> None:
-        """Translate newest frames until nobody watches, in a thread of its own."""
+        """Translate the newest frames until nobody watches; runs in a thread of its own."""
         if previous is not None:
             previous.join()  # two must not hold one camera
-        translator, place = self._engine.translator(self._model)
+        translator, queued = self._models.translator(self._model)
         control = Control(stop=stop)
         try:
-            source = Shrunk(open_live(self._given, control), self._longest)
-            run(source, translator, self._publishing(loop, place), control=control)
+            source = Shrunk(open_live(self._address, control), self._longest)
+            run(source, translator, self._publishing(loop, queued), control=control)
         except CycleganError as error:
             LOGGER.error("the stream ended: %s", error)
             loop.call_soon_threadsafe(self._publish, error)
 
     @contextmanager
-    def _publishing(self, loop: asyncio.AbstractEventLoop, place: Place) -> Iterator[Write]:
-        """The sink of the pipeline: encode both sides of each frame once, for all viewers."""
+    def _publishing(self, loop: asyncio.AbstractEventLoop, queued: QueuedBackend) -> Iterator[Write]:
+        """Give the pipeline a sink that encodes both sides of each frame once, for all viewers."""
         numbers = count(1)
 
         def write(frame: Frame) -> None:
@@ -131,7 +131,7 @@ class Broadcast:
                 encode_picture(picture, "image/jpeg", LIVE_QUALITY) for picture in (frame.original, frame.pixels)
             )
             self._metrics.count("cyclegan_translated_total", source="stream")
-            loop.call_soon_threadsafe(self._publish, Shown(next(numbers), place.seconds * 1000, before, after))
+            loop.call_soon_threadsafe(self._publish, Shown(next(numbers), queued.seconds * 1000, before, after))
 
         yield write
 
@@ -141,7 +141,7 @@ class _ClosedError(Exception):
 
 
 async def show(socket: WebSocket, broadcast: Broadcast, send_seconds: float) -> None:
-    """Send a viewer both sides of every frame, until either side ends it."""
+    """Send a viewer both sides of every frame, until the viewer or the source ends it."""
     await socket.accept()
 
     async def until_left() -> None:
@@ -162,7 +162,7 @@ async def show(socket: WebSocket, broadcast: Broadcast, send_seconds: float) -> 
 
 
 class MotionJpeg(StreamingResponse):
-    """The translated frames as MJPEG, for players and `<img>`; ends where one frame takes too long to send."""
+    """Translated frames as MJPEG, for players and `<img>`; ends when one frame takes too long to send."""
 
     def __init__(self, broadcast: Broadcast, sockets: Places, send_seconds: float) -> None:
         super().__init__(_parts(broadcast), media_type=f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
@@ -175,7 +175,7 @@ class MotionJpeg(StreamingResponse):
             await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
-        """Send frames until either side ends it."""
+        """Send frames until the viewer or the source ends it."""
 
         async def send_in_time(message: Message) -> None:
             async with asyncio.timeout(self._send_seconds):

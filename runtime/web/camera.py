@@ -13,16 +13,16 @@ from ..frame import Frame, Source
 from ..pipeline.endpoints import Show, connect
 
 
-def open_live(given: str, control: Control) -> Source:
+def open_live(address: str, control: Control) -> Source:
     """Open a camera (0, /dev/video0), a stream (rtsp://HOST/PATH) or test:bars?live=yes, as `cyclegan translate` does.
 
     Raises:
         InputError: it cannot be opened.
-        UsageError: it is misspelt, or frames do not come from it by themselves.
+        UsageError: it is misspelt, or it is not a live source.
     """
-    source = connect(given, (), control, Show()).source
+    source = connect(address, (), control, Show()).source
     if not source.live:
-        raise UsageError(f"{given} is no camera or live stream; pictures and videos are dropped on the page instead")
+        raise UsageError(f"{address} is no camera or live stream; drop pictures and videos on the page instead")
     return source
 
 
@@ -35,12 +35,12 @@ class Shrunk:
 
     @property
     def total(self) -> int | None:
-        """As many as there were."""
+        """The total of the source."""
         return self.source.total
 
     @property
     def live(self) -> bool:
-        """As the source is."""
+        """Whether the source is live."""
         return self.source.live
 
     def __iter__(self) -> Iterator[Frame | InputError]:

@@ -1,4 +1,4 @@
-"""Who may talk to the server, asked before anything else; and the headers of every answer.
+"""Decide who may talk to the server, before anything else; add the security headers to every answer.
 
 * Without a token the server listens on loopback only, and answers only to loopback's names: a foreign page that
   points its own domain at 127.0.0.1 (DNS rebinding) is turned away by its Host header.
@@ -64,7 +64,9 @@ class Access:
             RefusedError: 401, this is not the token.
         """
         if self.token is None or not _equal(token, self.token):
-            raise RefusedError(401, "wrong_token", "this is not the server's token; it was given to cyclegan serve")
+            raise RefusedError(
+                401, "wrong_token", "this is not the server's token; it is set with cyclegan serve --token"
+            )
         return self._session
 
     def check(self, connection: HTTPConnection) -> None:
@@ -75,14 +77,14 @@ class Access:
         """
         if self.token is None:
             return
-        scheme, _, given = connection.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and _equal(given.strip(), self.token):
+        scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and _equal(token.strip(), self.token):
             return
         if not _equal(connection.cookies.get(COOKIE, ""), self._session):
             raise RefusedError(
                 401,
                 "missing_token",
-                "this server wants its token: send the header Authorization: Bearer TOKEN, or sign in on the page",
+                "this server needs its token: send the header Authorization: Bearer TOKEN, or sign in on the page",
                 {"WWW-Authenticate": 'Bearer realm="cyclegan"'},
             )
 
@@ -145,11 +147,14 @@ def _check_host(host: str) -> None:
 def _check_origin(headers: Headers) -> None:
     """Refuse a page of another site. Programs that are no browsers send no Origin."""
     origin = headers.get("origin")
-    if origin is not None and not (_place(origin) and _place(origin) == headers.get("host", "").lower()):
+    if origin is None:
+        return
+    place = _host_and_port(origin)
+    if not place or place != headers.get("host", "").lower():
         raise RefusedError(403, "bad_origin", "this request comes from another site's page; open the server's own page")
 
 
-def _place(url: str) -> str:
+def _host_and_port(url: str) -> str:
     """Return the host and port of a URL; empty where it has none, as the origin `null`."""
     try:
         return urlsplit(url).netloc.lower()
@@ -164,6 +169,6 @@ def _hostname(host: str) -> str:
         return ""
 
 
-def _equal(given: str, secret: str) -> bool:
-    """Compare without telling by the time it takes where the two differ."""
-    return hmac.compare_digest(given.encode(), secret.encode())
+def _equal(candidate: str, secret: str) -> bool:
+    """Compare in constant time, so that timing does not reveal where the two differ."""
+    return hmac.compare_digest(candidate.encode(), secret.encode())

@@ -1,4 +1,4 @@
-"""What the server takes at most, and how it refuses the rest."""
+"""Limits on what the server accepts, and the error for what it refuses."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,10 +13,10 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Limits:
-    """Everything that a visitor could make grow; each has an answer of its own once it is reached."""
+    """A limit for everything that a visitor can make grow; each has its own answer when it is reached."""
 
     picture_bytes: int = 32 * MIB  # 413
-    picture_pixels: int = 40_000_000  # 413; told by the file's header, before anything is decoded
+    picture_pixels: int = 40_000_000  # 413; read from the file's header, before anything is decoded
     engine_pixels: int = 2048 * 2048  # 413; of what is translated at once
     pictures: int = 16  # 429; being received or translated at the same time
     frame_bytes: int = 2 * MIB  # close 1009; one frame of a live camera
@@ -47,7 +47,7 @@ class Limits:
 
 
 class RefusedError(Exception):
-    """A request that is not served: the HTTP status, one sentence for the visitor, and what the counters call it."""
+    """A request that is refused: the HTTP status, the reason that the counters use, one sentence for the visitor."""
 
     def __init__(self, status: int, reason: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -58,7 +58,7 @@ class RefusedError(Exception):
 
 
 class Places:
-    """A number of places; who finds none free is refused at once and never waits."""
+    """A number of places; a request that finds none free is refused at once and never waits."""
 
     def __init__(self, total: int, what: str) -> None:
         self.total = total

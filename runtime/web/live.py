@@ -1,8 +1,8 @@
 """A browser's camera over one WebSocket: JPEG frames come in, translated ones go back.
 
-Of each viewer one frame is with the engine and at most one waits; a newer one takes its place. Every frame is answered:
-with its translation, or with nothing if it was passed over. So the browser always knows how many are under way, sends
-no more than the line carries, and the picture is never older than one turn of the engine.
+One frame of each viewer is in the engine and at most one waits; a newer frame replaces the waiting one. Every frame is
+answered: with its translation, or with nothing if it was replaced. So the browser knows how many frames are under way,
+sends no more than the line carries, and the picture is never older than one turn of the engine.
 
 Binary messages, numbers little-endian:  to the server  uint32 number, JPEG
                                          back           uint32 number, float32 engine milliseconds, JPEG or nothing
@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket
 from ..errors import CycleganError
 from ..translator import Translator
 from .limits import RefusedError
-from .models import Place
+from .models import QueuedBackend
 from .pictures import LIVE_QUALITY, decode_picture, encode_picture
 from .service import Service
 from .sockets import INTERNAL_ERROR, POLICY_VIOLATION, close, first_of
@@ -29,19 +29,19 @@ class Viewer:
     """One open socket."""
 
     def __init__(self, socket: WebSocket, service: Service, model: str | None) -> None:
-        """Stand in the line for a model.
+        """Join the queue of a model.
 
         Raises:
             RefusedError: 404, there is none of that name.
         """
         self._socket = socket
         self._service = service
-        self._translator, self._place = service.engine.translator(service.engine.find(model))
+        self._translator, self._queued = service.models.translator(service.models.find(model))
         self._waiting: tuple[int, bytes] | None = None
         self._arrived = asyncio.Event()
 
     async def serve(self) -> None:
-        """Answer frames until either side ends it."""
+        """Answer frames until the viewer leaves or a frame is refused."""
         await self._socket.accept()
         try:
             await first_of(self._receive(), self._translate())
@@ -72,17 +72,17 @@ class Viewer:
             assert self._waiting
             (number, data), self._waiting = self._waiting, None
             translated = await self._service.in_thread(
-                translate_frame, data, self._translator, self._place, self._service
+                translate_frame, data, self._translator, self._queued, self._service
             )
             self._service.metrics.count("cyclegan_translated_total", source="camera")
-            await self._answer(number, self._place.seconds * 1000, translated)
+            await self._answer(number, self._queued.seconds * 1000, translated)
 
     async def _answer(self, number: int, milliseconds: float, jpeg: bytes) -> None:
         async with asyncio.timeout(self._service.limits.send_seconds):
             await self._socket.send_bytes(_ANSWER.pack(number, milliseconds) + jpeg)
 
 
-def translate_frame(data: bytes, translator: Translator, place: Place, service: Service) -> bytes:
+def translate_frame(data: bytes, translator: Translator, queued: QueuedBackend, service: Service) -> bytes:
     """Translate one JPEG frame, in a thread that may wait for the engine.
 
     Raises:

@@ -44,35 +44,35 @@ class Model:
         return padded_side(height, multiple, minimum), padded_side(width, multiple, minimum)
 
 
-class Place:
-    """One user's place in the line for a model: a `Backend` that waits its turn.
+class QueuedBackend:
+    """A `Backend` whose calls wait in the queue of all users; each user has one.
 
-    Whoever asks stands in one line, first come, first served, and with one request at a time; so nobody waits longer
-    than everybody else's one request, and a video never holds up a camera by more than a frame.
+    All users join one queue, first come, first served, with one request at a time. So nobody waits longer than for one
+    request of each other user, and a video never delays a camera by more than a frame.
     """
 
-    def __init__(self, backend: Backend, line: ThreadPoolExecutor, metrics: Metrics) -> None:
+    def __init__(self, backend: Backend, queue: ThreadPoolExecutor, metrics: Metrics) -> None:
         self.name, self.device, self.precision = backend.name, backend.device, backend.precision
         self.input, self.output, self.properties = backend.input, backend.output, backend.properties
-        self.seconds = 0.0  # that the engine itself needed for the last batch
-        self._backend, self._line, self._metrics = backend, line, metrics
+        self.seconds = 0.0  # that the engine needed for the last batch
+        self._backend, self._queue, self._metrics = backend, queue, metrics
 
     def infer(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """Run the model on one batch once it is its turn.
+        """Run the model on one batch when its turn comes.
 
         Raises:
             BackendError: the engine failed, or the server stops.
         """
         try:
-            turn = self._line.submit(self._run, batch)
-        except RuntimeError as error:  # the line is closed
+            turn = self._queue.submit(self._run, batch)
+        except RuntimeError as error:  # the queue is closed
             raise BackendError("the server is stopping; try again once it runs") from error
         self.seconds, translated = turn.result()
         self._metrics.observe(self.seconds)
         return translated
 
     def close(self) -> None:
-        """Leave the line; the model stays loaded."""
+        """Do nothing: the model stays loaded for the others."""
 
     def _run(self, batch: NDArray[Any]) -> tuple[float, NDArray[Any]]:
         start = perf_counter()
@@ -80,19 +80,22 @@ class Place:
         return perf_counter() - start, translated
 
 
-class Engine:
-    """Models by name, the first is the default; each is called by the file's name without its suffix."""
+class Models:
+    """The loaded models by name, and the one thread that runs them; the first is the default.
+
+    A model is named by its file without the suffix.
+    """
 
     def __init__(self, paths: Sequence[Path], metrics: Metrics, *, backend: str = "auto", device: str = "auto") -> None:
-        """Load all of them.
+        """Load the artefacts.
 
         Raises:
             UsageError: two have one name.
             ModelError: one cannot be loaded.
         """
-        self._line = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._queue = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._metrics = metrics
-        self.models: dict[str, Model] = {}
+        self.by_name: dict[str, Model] = {}
         try:
             for path in paths:
                 self._load(path, backend, device)
@@ -107,38 +110,38 @@ class Engine:
             RefusedError: 404, there is none.
         """
         if name is None:
-            return next(iter(self.models.values()))
-        if name not in self.models:
-            raise RefusedError(404, "unknown_model", f"no model has this name; use one of: {', '.join(self.models)}")
-        return self.models[name]
+            return next(iter(self.by_name.values()))
+        if name not in self.by_name:
+            raise RefusedError(404, "unknown_model", f"no model has this name; use one of: {', '.join(self.by_name)}")
+        return self.by_name[name]
 
     def translator(
         self, model: Model, size: tuple[int, int] | None = None, longest: int | None = None
-    ) -> tuple[Translator, Place]:
-        """Return a translator with a place of its own in the line; one thread uses it at a time.
+    ) -> tuple[Translator, QueuedBackend]:
+        """Return a translator with its own queued backend; one thread uses it at a time.
 
         Given the (height, width) of what will be translated, `longest` bounds the side at which the model works;
         the result has the full size again.
         """
-        place = Place(model.backend, self._line, self._metrics)
+        queued = QueuedBackend(model.backend, self._queue, self._metrics)
         if model.interface.size is not None:
-            return Translator(place, model.path, fit="stretch"), place
+            return Translator(queued, model.path, fit="stretch"), queued
         if size is None or (working := model.working_size(size, longest)) == size:
-            return Translator(place, model.path), place
-        return Translator(place, model.path, fit="stretch", size=working), place
+            return Translator(queued, model.path), queued
+        return Translator(queued, model.path, fit="stretch", size=working), queued
 
     def close(self) -> None:
-        """Serve those who stand in line, refuse all others and free the models."""
-        for model in self.models.values():
-            self._line.submit(model.backend.close)
-        self._line.shutdown()
+        """Finish what is queued, refuse the rest and free the models."""
+        for model in self.by_name.values():
+            self._queue.submit(model.backend.close)
+        self._queue.shutdown()
 
     def _load(self, path: Path, backend: str, device: str) -> None:
-        if path.stem in self.models:
+        if path.stem in self.by_name:
             raise UsageError(f"two models are called {path.stem}; rename one of the files, or leave one out")
         # In the thread that will run it: an engine may tie a device's context to its thread.
-        opened = self._line.submit(open_backend, path, backend=backend, device=device, live=True).result()
+        opened = self._queue.submit(open_backend, path, backend=backend, device=device, live=True).result()
         LOGGER.info("%s runs in %s on %s, precision %s", path.name, opened.name, opened.device, opened.precision)
         metadata = parse_metadata(opened.properties, path)
         interface = read_interface(opened, metadata, path)
-        self.models[path.stem] = Model(path.stem, path, opened, interface, metadata)
+        self.by_name[path.stem] = Model(path.stem, path, opened, interface, metadata)

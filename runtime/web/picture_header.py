@@ -1,7 +1,7 @@
-"""The format and size of a picture, read from its first bytes, so that a bomb is known before it is decoded.
+"""Read the format and size of a picture from its first bytes, so that a bomb is refused before it is decoded.
 
-Formats: PNG (ISO/IEC 15948), JPEG (ITU-T T.81), WebP (RFC 9649). Anything else is none of the server's business: every
-further decoder is one more that strangers can feed.
+Formats: PNG (ISO/IEC 15948), JPEG (ITU-T T.81), WebP (RFC 9649). Nothing else is accepted: every further
+decoder is one more that strangers can feed.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 class PictureHeader(NamedTuple):
-    """What a file says of itself."""
+    """The media type and size that a file declares."""
 
     media_type: str
     height: int  # as stored, before any EXIF rotation

@@ -1,4 +1,4 @@
-"""One picture as bytes in, its translation as bytes out."""
+"""Translate one picture: bytes in, bytes out."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..contract import Picture
 from .limits import Limits, RefusedError
-from .models import Engine, Model
+from .models import Model, Models
 from .picture_header import PictureHeader, count_scans, read_header
 
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
@@ -22,7 +22,7 @@ _MOST_SCANS = 100  # a progressive JPEG has about ten
 
 
 def translate_picture(
-    engine: Engine, model: Model, data: bytes, limits: Limits, longest: int | None, media_type: str | None
+    models: Models, model: Model, data: bytes, limits: Limits, longest: int | None, media_type: str | None
 ) -> tuple[bytes, str, float]:
     """Translate an encoded picture; return the encoded result, its media type and the engine's seconds.
 
@@ -36,17 +36,17 @@ def translate_picture(
     header, picture = decode_picture(data, limits.picture_pixels)
     size = (picture.shape[0], picture.shape[1])
     refuse_large_work(model.working_size(size, longest), limits)
-    translator, place = engine.translator(model, size, longest)
+    translator, queued = models.translator(model, size, longest)
     translated = translator(picture)
     media_type = media_type or header.media_type
-    return encode_picture(translated, media_type), media_type, place.seconds
+    return encode_picture(translated, media_type), media_type, queued.seconds
 
 
 def refuse_large_work(size: tuple[int, int], limits: Limits) -> None:
-    """Refuse what would be too much for the engine at once.
+    """Refuse more pixels than the engine takes at once.
 
     Raises:
-        RefusedError: 413, with the side that would do.
+        RefusedError: 413, with the largest side that is accepted.
     """
     if size[0] * size[1] > limits.engine_pixels:
         longest = int(max(size) * (limits.engine_pixels / (size[0] * size[1])) ** 0.5)

@@ -1,4 +1,4 @@
-"""The process around the application: its socket, its signals, its end."""
+"""Run the application in a process: its socket, its signals, its end."""
 
 import ipaddress
 import signal
@@ -18,14 +18,14 @@ _MOST_CONNECTIONS = 512  # above, uvicorn answers 503
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which also ends the streams that would never end by themselves."""
+    """uvicorn, which also ends the streams that would never end on their own."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let the viewers of the stream go, then stop as uvicorn does."""
+        """Dismiss the viewers of the stream, then stop as uvicorn does."""
         if self._service.broadcast is not None:
             self._service.broadcast.close()
         await super().shutdown(sockets)
@@ -79,7 +79,7 @@ def check_exposure(host: str, token: str | None) -> None:
 
 
 def check_certificate(certificate: Path, key: Path | None) -> None:
-    """Refuse a certificate that https cannot be spoken with.
+    """Refuse a certificate that cannot be used for https.
 
     Raises:
         UsageError: the files are not PEM, or do not belong together.
@@ -110,4 +110,4 @@ def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return False  # a name: who knows where it leads tomorrow
+        return False  # a name: its address may change

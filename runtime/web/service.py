@@ -1,4 +1,4 @@
-"""What the server's endpoints share for as long as it runs."""
+"""State that the server's endpoints share while it runs."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from .broadcast import Broadcast
 from .camera import open_live
 from .limits import Limits, Places
 from .metrics import Metrics
-from .models import Engine
+from .models import Models
 from .videos import Videos
 
 _WORKERS = 4  # they decode, encode, and wait for the engine
@@ -23,9 +23,9 @@ _Result = TypeVar("_Result")
 
 @dataclass
 class Service:
-    """The engine, the limits, and the work under way."""
+    """The models, the limits, and the work under way."""
 
-    engine: Engine
+    models: Models
     metrics: Metrics
     limits: Limits = field(default_factory=Limits)
     longest: int = 256  # the side at which cameras are translated unless the page asks otherwise
@@ -34,18 +34,18 @@ class Service:
     def __post_init__(self) -> None:
         self.pictures = Places(self.limits.pictures, "pictures")
         self.sockets = Places(self.limits.sockets, "viewers")
-        self.videos = Videos(self.engine, self.limits, self.metrics)
+        self.videos = Videos(self.models, self.limits, self.metrics)
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="pictures")
 
     async def in_thread(
         self, function: Callable[_Arguments, _Result], *arguments: _Arguments.args, **options: _Arguments.kwargs
     ) -> _Result:
-        """Run what would hold up the event loop in one of the workers, in the order of asking."""
+        """Run in a worker, in the order of the calls, what would block the event loop."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._workers, lambda: function(*arguments, **options))
 
     def gauges(self) -> dict[str, float]:
-        """Return what is going on now, by the metrics' names."""
+        """Return the gauges of this moment, by the metrics' names."""
         return {
             "cyclegan_sockets": self.sockets.taken,
             "cyclegan_pictures_in_work": self.pictures.taken,
@@ -60,29 +60,29 @@ class Service:
             self.broadcast.join()
         self.videos.close()
         self._workers.shutdown(cancel_futures=True)
-        self.engine.close()
+        self.models.close()
 
 
 def open_service(
     models: Sequence[Path],
     *,
-    given: str | None = None,
+    address: str | None = None,
     longest: int = 256,
     limits: Mapping[str, int] | None = None,
     backend: str = "auto",
     device: str = "auto",
 ) -> Service:
-    """Load the models and make everything ready; `given` is a camera or stream to show.
+    """Load the models and make everything ready; `address` is a camera or stream to show.
 
     Raises:
-        UsageError: an unknown limit, engine or device, two models of one name, or `given` is nothing live.
-        InputError: `given` cannot be opened.
+        UsageError: an unknown limit, engine or device, two models of one name, or `address` is not a live source.
+        InputError: `address` cannot be opened.
         ModelError: a model cannot be loaded.
     """
     allowed = Limits().changed(limits or {})
-    if given is not None:
-        open_live(given, Control())
+    if address is not None:
+        open_live(address, Control())
     metrics = Metrics()
-    engine = Engine(models, metrics, backend=backend, device=device)
-    broadcast = Broadcast(given, engine, engine.find(None), longest, metrics) if given is not None else None
-    return Service(engine, metrics, allowed, longest, broadcast)
+    loaded = Models(models, metrics, backend=backend, device=device)
+    broadcast = Broadcast(address, loaded, loaded.find(None), longest, metrics) if address is not None else None
+    return Service(loaded, metrics, allowed, longest, broadcast)

@@ -1,4 +1,4 @@
-"""How a WebSocket ends."""
+"""End WebSockets: the first of several tasks, close codes."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -14,7 +14,7 @@ _LONGEST_REASON = 120  # bytes; a close frame takes 123
 
 
 async def first_of(*works: Coroutine[Any, Any, None]) -> None:
-    """Run until one of them ends, and cancel the others; a viewer who left or stalled ends it quietly."""
+    """Run until the first of them ends, and cancel the others; a viewer who left or stalled is no error."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

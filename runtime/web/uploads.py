@@ -1,4 +1,4 @@
-"""Bodies of requests, taken in with a limit on their size and on their time."""
+"""Receive the bodies of requests, with limits on their size and time."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ from .limits import RefusedError
 
 
 async def receive(request: Request, most_bytes: int, seconds: float) -> AsyncIterator[bytes]:
-    """Give the body piece by piece.
+    """Yield the body piece by piece.
 
     Raises:
         RefusedError: 413 it is larger than `most_bytes`; 408 it takes longer than `seconds`.
@@ -46,6 +46,6 @@ async def receive_all(request: Request, most_bytes: int, seconds: float) -> byte
 
 
 def declared_bytes(request: Request) -> int:
-    """Return the body's size as the client tells it, 0 where it does not."""
+    """Return the size of the body that the client declares, 0 where it declares none."""
     declared = request.headers.get("content-length", "0")
     return int(declared) if declared.isdecimal() else 0

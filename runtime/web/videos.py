@@ -1,7 +1,7 @@
-"""Uploaded videos: a queue, one of them translated at a time, and the temporary files that they need.
+"""Queue uploaded videos, translate one at a time, and keep their temporary files.
 
-A job's files lie in a folder of its own under the server's temporary folder, under names of ours. The upload goes when
-the job ends, the result when it is deleted, too old, or the server stops.
+A job's files lie in a folder of its own under the server's temporary folder, under names that we choose. The upload is
+removed when the job ends, the result when it is deleted, too old, or the server stops.
 """
 
 import logging
@@ -24,7 +24,7 @@ from ..stats import Stats
 from ..video import open_video, video_sink
 from .limits import Limits, RefusedError
 from .metrics import Metrics
-from .models import Engine, Model
+from .models import Model, Models
 from .pictures import refuse_large_work
 
 LOGGER = logging.getLogger(__name__)
@@ -57,11 +57,11 @@ class Job:
 
     @property
     def result(self) -> Path:
-        """Where the translated video lies once the job is done."""
+        """The path of the translated video."""
         return self.folder / "translated.mp4"
 
     def describe(self, ahead: int) -> dict[str, Any]:
-        """Return what a visitor is told; `ahead`: how many videos come first."""
+        """Return the JSON that describes the job; `ahead`: how many videos come before it."""
         return {
             "id": self.id,
             "state": self.state,
@@ -77,8 +77,8 @@ class Job:
 class Videos:
     """All jobs. Its methods are called on the event loop; the translating is done in one thread."""
 
-    def __init__(self, engine: Engine, limits: Limits, metrics: Metrics) -> None:
-        self._engine, self._limits, self._metrics = engine, limits, metrics
+    def __init__(self, models: Models, limits: Limits, metrics: Metrics) -> None:
+        self._models, self._limits, self._metrics = models, limits, metrics
         self._root = TemporaryDirectory(prefix="cyclegan-serve-")  # readable by its owner only
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="videos")
         self._jobs: dict[str, Job] = {}
@@ -151,7 +151,7 @@ class Videos:
         return self._jobs[name]
 
     def ahead(self, job: Job) -> int:
-        """Return how many videos will be finished before this one is begun."""
+        """Return how many videos are translated before this one."""
         if job.state != "queued":
             return 0
         names = list(self._jobs)
@@ -216,7 +216,7 @@ class Videos:
         assert job.upload
         source = open_video(job.upload)
         sink = video_sink(job.result, source.format.rate, like=source.format)
-        translator, _ = self._engine.translator(job.model, job.size, job.longest)
+        translator, _ = self._models.translator(job.model, job.size, job.longest)
 
         def watch(stats: Stats) -> None:
             job.frames = stats.frames

@@ -176,7 +176,7 @@ def test_a_failing_engine_is_a_500_with_a_sentence(start, picture, monkeypatch) 
     from cyclegan_edge.runtime.errors import BackendError
 
     broken = start()
-    backend = broken.service.engine.find(None).backend
+    backend = broken.service.models.find(None).backend
 
     def fail(batch: object) -> None:
         raise BackendError("the device is gone")
@@ -212,7 +212,7 @@ def test_pictures_at_the_same_time_come_back_to_their_senders(server, picture, p
 
 
 def test_the_engine_runs_in_one_thread_only(server, picture, monkeypatch) -> None:
-    backend = server.service.engine.find(None).backend
+    backend = server.service.models.find(None).backend
     infer, seen = backend.infer, set()
 
     def watched(batch):

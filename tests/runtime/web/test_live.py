@@ -31,7 +31,7 @@ def answer(line) -> tuple[int, float, bytes]:
 def slow(start, monkeypatch):
     """A server whose engine takes 0.2 seconds for a frame."""
     one = start()
-    backend = one.service.engine.find(None).backend
+    backend = one.service.models.find(None).backend
     infer = backend.infer
 
     def slowly(batch):
@@ -189,7 +189,7 @@ def test_a_failing_engine_closes_the_socket_with_the_reason(start, picture, monk
     def fail(batch: object) -> None:
         raise BackendError("the device is gone")
 
-    monkeypatch.setattr(broken.service.engine.find(None).backend, "infer", fail)
+    monkeypatch.setattr(broken.service.models.find(None).backend, "infer", fail)
     with camera(broken) as line:
         line.send(frame(1, picture(16, 16, ".jpg")))
         with pytest.raises(ConnectionClosed) as closed:

@@ -160,7 +160,7 @@ def test_the_camera_is_off_once_another_tab_is_shown(page: Page, server, wait_un
 
 def test_frames_arrive_at_the_engines_rate(start, open_page, monkeypatch) -> None:
     one = start()
-    backend = one.service.engine.find(None).backend
+    backend = one.service.models.find(None).backend
     infer = backend.infer
     monkeypatch.setattr(backend, "infer", lambda batch: (sleep(0.15), infer(batch))[1])
     page = open_page(one)
@@ -235,7 +235,7 @@ def test_a_video_goes_up_and_comes_back(page: Page, clip, tmp_path: Path) -> Non
 @pytest.mark.parametrize("way", ["button", "leaving"])
 def test_a_video_is_cancelled(start, open_page, clip, monkeypatch, wait_until, way: str) -> None:
     one = start()
-    backend = one.service.engine.find(None).backend
+    backend = one.service.models.find(None).backend
     infer = backend.infer
     monkeypatch.setattr(backend, "infer", lambda batch: (sleep(0.1), infer(batch))[1])
     page = open_page(one)
@@ -251,7 +251,7 @@ def test_a_video_is_cancelled(start, open_page, clip, monkeypatch, wait_until, w
 
 
 def test_the_servers_camera_is_shown_to_several(start, open_page, wait_until) -> None:
-    one = start(given="test:bars?live=yes&size=96x72&fps=30")
+    one = start(address="test:bars?live=yes&size=96x72&fps=30")
     pages = [open_page(one) for _ in range(2)]
     for page in pages:
         expect(page.locator("#stream .stage.shown")).to_be_visible()

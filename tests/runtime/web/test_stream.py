@@ -25,7 +25,7 @@ BARS = "test:bars?live=yes&size=96x72&fps=30"
 @pytest.fixture
 def streaming(start):
     """A server that shows the test picture as if it were a camera."""
-    return start(given=BARS, longest=48)
+    return start(address=BARS, longest=48)
 
 
 def test_both_sides_are_shown_smaller_than_the_limit(streaming, pixels) -> None:
@@ -75,7 +75,7 @@ def test_motion_jpeg_for_other_players(streaming, pixels) -> None:
 
 
 def test_viewers_count_as_sockets(start, wait_until) -> None:
-    narrow = start(given=BARS, limits={"sockets": 1})
+    narrow = start(address=BARS, limits={"sockets": 1})
     with watching(narrow) as line:
         shown(line)
         assert narrow.client.get("/v1/stream.mjpg").status_code == 429
@@ -95,7 +95,7 @@ def test_without_a_camera_there_is_no_stream(server) -> None:
 
 
 def test_the_server_stops_while_somebody_watches(start) -> None:
-    one = start(given=BARS)
+    one = start(address=BARS)
     with watching(one) as line:
         shown(line)
         with one.client.stream("GET", "/v1/stream.mjpg") as answer:

@@ -40,7 +40,7 @@ def frames(path: Path) -> list[np.ndarray]:
 def held(start, monkeypatch):
     """A server whose engine waits between frames until it is let go."""
     one = start(limits={"queue": 3})
-    backend = one.service.engine.find(None).backend
+    backend = one.service.models.find(None).backend
     infer, open_gate = backend.infer, []
 
     def wait(batch):
