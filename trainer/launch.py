@@ -9,7 +9,8 @@ from ..runtime.errors import ConfigError, OutputError
 from .config import TrainConfig, resolve_config
 
 if TYPE_CHECKING:
-    from .loop import Outcome, Run
+    from .loop import Run
+    from .result import TrainingResult
 
 LOGGER = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ RESUMABLE = {
 }
 
 
-def complete(config: TrainConfig, folder: Path, prepare: "Callable[[Run], None]") -> "Outcome":
+def complete(config: TrainConfig, folder: Path, prepare: "Callable[[Run], None]") -> "TrainingResult":
     """Train a run that `prepare` was called with to its end, or until a signal ends it, and say where it is."""
     outcome = _train(config, folder, prepare)
     LOGGER.info(
@@ -44,7 +45,7 @@ def refuse_existing(folder: Path) -> None:
         raise OutputError(f"{folder} already holds a run; give --resume to go on with it, or another --name")
 
 
-def _train(config: TrainConfig, folder: Path, prepare: "Callable[[Run], None]") -> "Outcome":
+def _train(config: TrainConfig, folder: Path, prepare: "Callable[[Run], None]") -> "TrainingResult":
     from .distributed import joined_world
     from .loop import Run
 

@@ -5,7 +5,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +22,16 @@ from .distributed import World, check_distributable
 from .evaluation.validation import build_validation
 from .methods.cyclegan import CycleGAN
 from .methods.distillation import Distillation
-from .methods.gan import Learner
+from .methods.gan import GAN
 from .methods.objective import Losses
 from .methods.schedule import build_scheduler
+from .result import TrainingResult
 from .tracking.background import snapshot
 from .tracking.health import HealthMonitor, LastGood, compare
 from .tracking.preview import COLUMNS, preview_grid, translate_examples
 from .tracking.recorder import Recorder
 
 LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended: the steps done in all, and whether a signal stopped it."""
-
-    step: int
-    interrupted: bool
 
 
 class StopRequest:
@@ -94,13 +86,15 @@ class Run:
         self.validation = build_validation(config.validation, self.held_out)
         self.batches = UnpairedBatches(domains, config.data, config.run.seed, self.device, world)
         kind = Distillation if config.distill.teacher else CycleGAN
-        self.model: Learner = kind(config, self.device, amp_dtype, world)
+        self.model: GAN = kind(config, self.device, amp_dtype, world)
         self.schedulers = [
             build_scheduler(optimizer, config.schedule)
             for optimizer in (self.model.optimizer_G, self.model.optimizer_D)
         ]
         self.step = 0
+        self._interrupted = False
         self._health = HealthMonitor()
+        self._good = LastGood()
         self._recorder: Recorder | None = None  # of the process that writes, while it trains
         LOGGER.info(
             "%d + %d pictures, %d steps an epoch, on %s in %s",
@@ -114,7 +108,7 @@ class Run:
         steps = self.config.schedule.total_epochs * self.batches.steps_per_epoch
         return min(steps, self.config.run.max_steps or steps)
 
-    def train(self) -> Outcome:
+    def train(self) -> TrainingResult:
         """Train until the end of the schedule, `max_steps` or a signal; every end leaves a checkpoint.
 
         Raises:
@@ -129,22 +123,22 @@ class Run:
             progress = stack.enter_context(self._progress())
             self._train(stop, progress)
         self._recorder = None
-        return Outcome(self.step, self._stopping)
+        return TrainingResult(self.folder, self.step, self._interrupted)
 
     def _train(self, stop: StopRequest, progress: Progress) -> None:
-        run, self._stopping = self.config.run, False
-        self._good = LastGood(snapshot(self.state_dict()))
+        run = self.config.run
+        self._good.replace(snapshot(self.state_dict()))
         bar = progress.add_task("training", total=self.total_steps, completed=self.step, losses="", rate=0.0)
         started, before = time.monotonic(), self.step
-        while self.step < self.total_steps and not (self._stopping or self.stopped_early):
+        while self.step < self.total_steps and not (self._interrupted or self.stopped_early):
             epoch = self.batches.epoch_of(self.step)
             self.model.begin(epoch)
             losses = self.model.step(*self.batches.batch(self.step))
             self.step += 1
-            self._stopping = self.world.any(stop.received)
+            self._interrupted = self.world.any(stop.received)
             rate = (self.step - before) * self.batches.global_batch / (time.monotonic() - started)
             progress.update(bar, completed=self.step, rate=rate)
-            ending = self._stopping or self.step == self.total_steps
+            ending = self._interrupted or self.step == self.total_steps
             epoch_ends = self._due(self.batches.steps_per_epoch)
             logged, saved = self._due(run.log_every), self._due(run.save_every)
             broken = (logged or saved or epoch_ends or ending) and self._go_back_if_broken()

@@ -12,7 +12,7 @@ from .files import DIRECTIONS, EMOJI, SIZE, SMALL, Demo
 if TYPE_CHECKING:
     from ...runtime.contract import Picture
     from ...trainer.config import TrainConfig
-    from ...trainer.loop import Outcome
+    from ...trainer.result import TrainingResult
     from ..verification.report import VerificationReport
 
 LOGGER = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def _passing(pictures: "list[Picture]", columns: int, rows: int, num_frames: int
         yield np.concatenate([strip[:, : columns * SIZE] for strip in shifted])
 
 
-def train_generators(config: "TrainConfig", files: Demo) -> "Outcome":
+def train_generators(config: "TrainConfig", files: Demo) -> "TrainingResult":
     """Train both generators; say whether a signal ended it before."""
     from ...trainer.loop import Run
 

@@ -130,9 +130,9 @@ def rank_of(pid: int) -> int:
 @pytest.mark.slow
 def test_an_interrupt_stops_both_at_the_same_step_and_saves(dataroot, tmp_path):
     process = start(2, dataroot, tmp_path, "--epochs", "1000", "--batch-size", "2")
-    journal = tmp_path / "r" / "metrics.jsonl"
+    log = tmp_path / "r" / "metrics.jsonl"
     deadline = time.monotonic() + 120
-    while not (journal.exists() and journal.read_text().count("\n") > 4) and time.monotonic() < deadline:
+    while not (log.exists() and log.read_text().count("\n") > 4) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)  # torchrun passes it on to its workers
     code, errors = finish(process)

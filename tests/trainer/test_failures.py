@@ -19,7 +19,7 @@ from cyclegan_edge.trainer.methods.gan import MOST_OVERFLOWS
 from cyclegan_edge.trainer.tracking import recorder
 from cyclegan_edge.trainer.tracking.background import snapshot
 from cyclegan_edge.trainer.tracking.health import MOST_RETURNS, LastGood
-from cyclegan_edge.trainer.tracking.metrics_log import Journal, read_records
+from cyclegan_edge.trainer.tracking.metrics_log import MetricsLog, read_records
 
 
 @pytest.fixture
@@ -161,14 +161,14 @@ def test_a_disk_that_fills_up_while_a_checkpoint_is_written_leaves_the_one_befor
     assert [entry.name for entry in tmp_path.iterdir()] == ["latest.pt"]
 
 
-def test_a_disk_that_fills_up_under_the_journal_is_told_in_one_sentence(tmp_path, request):
-    journal = Journal(tmp_path, 0)
+def test_a_disk_that_fills_up_under_the_metrics_log_is_told_in_one_sentence(tmp_path, request):
+    log = MetricsLog(tmp_path, 0)
     request.getfixturevalue("small_files")
     full = r"cannot write .*metrics\.jsonl and what lies beside it: File too large; make room there"
     with pytest.raises(OutputError, match=full):
-        journal.record("train", 1, 1, {"x" * 200_000: 1.0})
+        log.record("train", 1, 1, {"x" * 200_000: 1.0})
     with suppress(OutputError):  # what may still be to write meets the same, and nothing else comes out
-        journal.__exit__()
+        log.__exit__()
     assert len((tmp_path / "metrics.jsonl").read_bytes()) <= 100_000
 
 
@@ -178,7 +178,7 @@ KILLED = """
 import os, random, signal, sys, time
 from pathlib import Path
 import torch
-from cyclegan_edge.trainer.checkpoint import load_checkpoint, restored_config
+from cyclegan_edge.trainer.checkpoints.checkpoint import load_checkpoint, restored_config
 from cyclegan_edge.trainer.loop import Run
 
 torch.set_num_threads(1)

@@ -15,7 +15,7 @@ from cyclegan_edge.runtime.errors import ConfigError
 from cyclegan_edge.trainer.checkpoints.checkpoint import load_checkpoint, load_generator
 from cyclegan_edge.trainer.config import resolve_config
 from cyclegan_edge.trainer.loop import Run
-from cyclegan_edge.trainer.tracking.metrics_log import Journal, read_records
+from cyclegan_edge.trainer.tracking.metrics_log import MetricsLog, read_records
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ def test_stopping_and_resuming_changes_no_bit(configure, tmp_path, changes, stop
     second = resumed(configure(run=run | {"max_steps": 9}, **changes), tmp_path / "parts")
     second.train()
     assert_same_state(whole.state_dict(), second.state_dict())
-    journals = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "parts")]
-    assert journals[0] == journals[1]
+    logs = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "parts")]
+    assert logs[0] == logs[1]
 
 
 def test_a_run_folder_holds_what_the_design_promises(configure, tmp_path):
@@ -90,7 +90,7 @@ def test_a_run_folder_holds_what_the_design_promises(configure, tmp_path):
     assert 'generator = "resnet_1blocks"' in (tmp_path / "run" / "config.toml").read_text()
 
 
-def test_the_journal_holds_losses_learning_rates_and_the_paired_truth(configure, tmp_path):
+def test_the_metrics_log_holds_losses_learning_rates_and_the_paired_truth(configure, tmp_path):
     run = {"device": "cpu", "precision": "fp32", "log_every": 3, "validate_every_epochs": 2}
     Run(configure(run=run), tmp_path / "run").train()
     records = read_records(tmp_path / "run" / "metrics.jsonl", "train")
@@ -105,8 +105,8 @@ def test_the_journal_holds_losses_learning_rates_and_the_paired_truth(configure,
 def test_a_record_cut_short_by_a_kill_is_dropped(tmp_path):
     lines = [json.dumps({"kind": "train", "step": step}) for step in (1, 2, 3)]
     (tmp_path / "metrics.jsonl").write_text("\n".join([*lines, '{"kind": "tra']))
-    with Journal(tmp_path, 2) as journal:
-        journal.record("train", 3, 1, {"loss": 1.0})
+    with MetricsLog(tmp_path, 2) as log:
+        log.record("train", 3, 1, {"loss": 1.0})
     assert [record["step"] for record in read_records(tmp_path / "metrics.jsonl", "train")] == [1, 2, 3]
 
 
@@ -126,10 +126,10 @@ def start_training(dataroot, tmp_path, *options):
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
-def wait_for_steps(journal, steps):
+def wait_for_steps(log, steps):
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        if journal.exists() and journal.read_text().count("\n") >= steps:
+        if log.exists() and log.read_text().count("\n") >= steps:
             return
         time.sleep(0.02)
     raise AssertionError("the run never got going")
@@ -158,8 +158,8 @@ def test_a_run_stopped_by_a_signal_goes_on_exactly(dataroot, tmp_path, signal_nu
         for root in (tmp_path / "runs", tmp_path / "whole" / "runs")
     ]
     assert_same_state(*states)
-    journals = [(root / "r" / "metrics.jsonl").read_text() for root in (tmp_path / "runs", tmp_path / "whole" / "runs")]
-    assert journals[0] == journals[1]
+    logs = [(root / "r" / "metrics.jsonl").read_text() for root in (tmp_path / "runs", tmp_path / "whole" / "runs")]
+    assert logs[0] == logs[1]
 
 
 def test_the_best_checkpoint_is_that_of_the_best_validation(configure, tmp_path):

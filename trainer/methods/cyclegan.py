@@ -1,9 +1,7 @@
-"""CycleGAN on one page: its objective, and the two generators and two discriminators that learn by it.
+"""CycleGAN on one page: its objective, and the two generators and two discriminators that are trained on it.
 
 Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks" (ICCV 2017).
 """
-
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,22 +9,22 @@ from torch import Tensor
 from ..config import TrainConfig
 from ..distributed import World
 from ..networks.build import build_discriminator, build_generator
-from .gan import Learner, initialised
+from .gan import GAN, initialised
 from .losses import reconstruction
-from .objective import Draws, Losses, Objective, Pictures
+from .objective import Draws, Losses, Objective, Pictures, Players
 from .schedule import cycle_weight_factor
 
 
 class CycleObjective(Objective):
-    """The CycleGAN objective; `cycle_weight` is the share of lambda_A and lambda_B that counts now."""
+    """The CycleGAN objective; `cycle_weight` scales lambda_A and lambda_B in the present epoch."""
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
-        self.cycle_weight = torch.ones(())
+    def __init__(self, config: TrainConfig, players: Players) -> None:
+        super().__init__(config, players)
+        self.cycle_weight = torch.ones((), device=players.device)
 
     def generators(self, real: Pictures, draws: Draws) -> tuple[Tensor, Losses, Pictures]:
         """Return the adversarial, cycle and identity terms of both directions."""
-        config, G_A, G_B = self._config, self._called["G_A"], self._called["G_B"]
+        config, G_A, G_B = self._config, self._learning["G_A"], self._learning["G_B"]
         real_A, real_B = real["A"], real["B"]
         idt_A = idt_B = None
         with self._autocast():
@@ -37,8 +35,8 @@ class CycleObjective(Objective):
                 fake_B, fake_A = G_A(real_A), G_B(real_B)
             rec_A, rec_B = G_B(fake_B), G_A(fake_A)
         losses = {
-            "G_A": self._fooling("D_A", fake_B, draws[0]),
-            "G_B": self._fooling("D_B", fake_A, draws[1]),
+            "G_A": self._generator_loss("D_A", fake_B, draws[0]),
+            "G_B": self._generator_loss("D_B", fake_A, draws[1]),
             "cycle_A": reconstruction(rec_A, real_A),
             "cycle_B": reconstruction(rec_B, real_B),
         }
@@ -52,7 +50,7 @@ class CycleObjective(Objective):
         return total, {name: loss.detach() for name, loss in losses.items()}, {"A": fake_A, "B": fake_B}
 
 
-class CycleGAN(Learner):
+class CycleGAN(GAN):
     """Both directions at once, held together by the cycle."""
 
     objective: CycleObjective
@@ -72,12 +70,9 @@ class CycleGAN(Learner):
         self.D_A = initialised(build_discriminator(config.networks, channels_B), config)
         self.D_B = initialised(build_discriminator(config.networks, channels_A), config)
         networks = {"G_A": self.G_A, "G_B": self.G_B, "D_A": self.D_A, "D_B": self.D_B}
-        super().__init__(config, networks, device, amp_dtype, world)
+        super().__init__(config, networks, CycleObjective, device, amp_dtype, world)
         self.ema_A, self.ema_B = self.networks["ema_A"], self.networks["ema_B"]
-        objective = CycleObjective(config, self.networks, self._called, self._autocast, self._rng)
-        objective.cycle_weight = objective.cycle_weight.to(device)
-        self._descend(objective)
 
     def begin(self, epoch: int) -> None:
-        """Weigh the cycle as `schedule.cycle_weight_end` has it in this epoch, counted from 1."""
+        """Set the weight of the cycle in `epoch`, counted from 1, after `schedule.cycle_weight_end`."""
         self.objective.cycle_weight.fill_(cycle_weight_factor(self.config.schedule, epoch))

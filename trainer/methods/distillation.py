@@ -7,6 +7,7 @@ Li et al., "GAN Compression" (CVPR 2020), section 3.1.
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,9 +20,9 @@ from ..config import TrainConfig
 from ..distributed import World
 from ..networks.build import Generator, build_discriminator, build_generator
 from ..networks.layers import ResidualGenerator, ResnetBlock
-from .gan import Learner, initialised
+from .gan import GAN, initialised
 from .losses import reconstruction, relative_error
-from .objective import Draws, Losses, Objective, Pictures
+from .objective import Draws, Losses, Objective, Pictures, Players
 from .teacher import _start_from_teacher, load_teachers
 
 LOGGER = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ LOGGER = logging.getLogger(__name__)
 DEPTHS = (0.0, 1 / 3, 2 / 3, 1.0)
 
 
-class Distillation(Learner):
+class Distillation(GAN):
     """Students of one direction or both, which share nothing but the optimisers."""
 
     def __init__(
@@ -64,20 +65,20 @@ class Distillation(Learner):
             if config.distill.lambda_features:
                 adaptors = match(learning[name], watched[direction], teacher.input_nc)
                 networks[f"adaptors_{direction[0]}"] = adaptors
-        super().__init__(config, networks, device, amp_dtype, world, in_place_of=learning)
+        objective = partial(DistillationObjective, watched)
+        super().__init__(config, networks, objective, device, amp_dtype, world, in_place_of=learning)
         self.teachers = {direction: teacher.network.to(device) for direction, teacher in loaded.items()}
         self._sha256 = {direction: teacher.sha256 for direction, teacher in loaded.items()}
-        self._descend(DistillationObjective(watched, config, self.networks, self._called, self._autocast, self._rng))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what every learner returns, and who taught."""
+        """Return the state of every GAN, and the hashes of the teachers."""
         return super().state_dict() | {"teachers": self._sha256}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken.
 
         Raises:
-            CheckpointError: the teacher is another one by now.
+            CheckpointError: the teacher has changed since.
         """
         if state["teachers"] != self._sha256:
             raise CheckpointError(
@@ -88,11 +89,11 @@ class Distillation(Learner):
 
 
 class DistillationObjective(Objective):
-    """What students descend on: their teachers' output and activations, and their discriminators' judgement."""
+    """The students' objective: their teachers' output and activations, and their discriminators' judgement."""
 
-    def __init__(self, teachers: Mapping[Direction, nn.Module], config: TrainConfig, *given: Any) -> None:
-        """Take the teachers, which give a picture and activations, beside what every objective takes."""
-        super().__init__(config, *given)
+    def __init__(self, teachers: Mapping[Direction, nn.Module], config: TrainConfig, players: Players) -> None:
+        """Take the teachers too; each returns a picture and activations."""
+        super().__init__(config, players)
         self._teachers = teachers
         self._weights = config.distill
 
@@ -105,8 +106,8 @@ class DistillationObjective(Objective):
             with torch.no_grad(), self._autocast():
                 wanted, landmarks = teacher(real[domain])
             with self._autocast():
-                fake, activations = self._called[f"G_{domain}"](real[domain])
-            adversarial = self._fooling(f"D_{domain}", fake, draw)
+                fake, activations = self._learning[f"G_{domain}"](real[domain])
+            adversarial = self._generator_loss(f"D_{domain}", fake, draw)
             output = reconstruction(fake, wanted)
             total = self._weights.lambda_adversarial * adversarial + self._weights.lambda_output * output
             losses |= {f"G_{domain}": adversarial, f"output_{domain}": output}
@@ -138,10 +139,10 @@ class Observed(nn.Module):
         for number, layer in enumerate(self.generator.model):
             made = layer(made)
             seen[number] = made
-        found = [seen[number] for number in self.layers]
+        activations = [seen[number] for number in self.layers]
         if self.adaptors:
-            found = [adaptor(activation) for adaptor, activation in zip(self.adaptors, found, strict=True)]
-        return self.generator.finish(made, x), found
+            activations = [adaptor(activation) for adaptor, activation in zip(self.adaptors, activations, strict=True)]
+        return self.generator.finish(made, x), activations
 
 
 def match(student: Observed, teacher: Observed, input_nc: int) -> nn.ModuleList:

@@ -1,13 +1,14 @@
-"""One optimisation step, whatever its objective: generators against discriminators, two Adams, a history of fakes.
+"""A GAN and its optimisation step, for any objective: generators, discriminators, two Adams, a history of fakes.
 
-`G_A` translates A to B and `G_B` B to A; `D_A` judges pictures of domain B and `D_B` of domain A. One direction may be
-learnt without the other.
+`G_A` translates A to B and `G_B` B to A; `D_A` judges pictures of domain B and `D_B` of domain A. A GAN may learn one
+direction alone.
 
-Nothing in a step waits for the device: losses stay tensors, and a gradient that is not finite is left out there.
+A step never waits for the device: losses stay tensors, and the device itself skips an update whose gradient is not
+finite.
 """
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from types import MappingProxyType
 from typing import Any
@@ -24,32 +25,33 @@ from ..distributed import World
 from ..networks.build import init_weights
 from .diffaugment import draw
 from .image_pool import ImagePool
-from .objective import JUDGED, Draws, Losses, Objective, Pictures
+from .objective import JUDGED, Draws, Losses, Objective, Pictures, Players
 from .schedule import update_ema
 
 # Updates that a loss scaler may leave out one after another: from 65,536, which it begins with, sixteen halve it to 1.
 MOST_OVERFLOWS = 20
 
 
-class Learner:
+class GAN:
     """The networks, optimisers and history buffers of a run; `step` trains them on one batch."""
 
     objective: Objective
-    teachers: Mapping[Direction, nn.Module] = {}  # what the generators are shown beside, where somebody taught them
+    teachers: Mapping[Direction, nn.Module] = {}  # of a distillation
 
     def __init__(
         self,
         config: TrainConfig,
         networks: dict[str, nn.Module],
+        make_objective: Callable[[TrainConfig, Players], Objective],
         device: torch.device,
         amp_dtype: torch.dtype | None,
         world: World,
         in_place_of: Mapping[str, nn.Module] = MappingProxyType({}),
     ) -> None:
-        """Train `networks`, by their names in a checkpoint; whoever inherits sets the objective with `_descend`.
+        """Train `networks`, by their names in a checkpoint, on the objective that is made of them.
 
-        `amp_dtype` is the type of autocast, None for FP32. `in_place_of` names modules that are called in the place of
-        a network while it learns.
+        `amp_dtype` is the type of autocast, None for FP32. `in_place_of` maps a network's name to the module that is
+        called in its place while it learns.
         """
         self.config = config
         self.device = device
@@ -74,10 +76,15 @@ class Learner:
         self._rng = torch.Generator().manual_seed(config.run.seed + world.rank)
         domains = sorted(JUDGED[name] for name in self._discriminators)
         self.pools = {domain: ImagePool(config.optim.pool_size, self._rng) for domain in domains}
-        # The objective calls the networks as several processes, or thrift, want them called.
-        called = {name: network for name, network in networks.items() if name[:2] in ("G_", "D_")} | dict(in_place_of)
-        self._called = {name: world.wrap(self._thrifty(name, network)) for name, network in called.items()}
+        # While they learn, networks are called through what averages gradients and what saves memory.
+        learning = {name: network for name, network in networks.items() if name[:2] in ("G_", "D_")} | dict(in_place_of)
+        self._learning = {name: world.wrap(self._checkpointed(name, network)) for name, network in learning.items()}
         torch.manual_seed(config.run.seed + world.rank)
+        players = Players(self.networks, self._learning, self._autocast, self._rng, device)
+        self.objective = make_objective(config, players)
+        if config.run.compile:
+            # The whole step as CUDA graphs; not beside DDP, whose collectives would have to be in them.
+            self.objective.compile("reduce-overhead" if device.type == "cuda" and world.size == 1 else None)
 
     @property
     def directions(self) -> tuple[Direction, ...]:
@@ -87,12 +94,12 @@ class Learner:
 
     @property
     def translators(self) -> dict[Direction, nn.Module]:
-        """The generators that are shown, measured and exported: the averaged ones, where they are kept."""
+        """The generators for previews, validation and export: the averaged ones where the run keeps them."""
         kind = "ema" if self.config.optim.ema_halflife else "G"
         return {direction: self.networks[f"{kind}_{direction[0]}"] for direction in self.directions}
 
     def begin(self, epoch: int) -> None:
-        """Set what the objective weighs otherwise in another epoch, counted from 1; here nothing."""
+        """Prepare the objective for `epoch`, counted from 1; by default nothing changes."""
 
     def step(self, real_A: Tensor, real_B: Tensor) -> Losses:
         """Train on one batch of each domain, float [B, C, H, W] in [-1, 1].
@@ -176,7 +183,7 @@ class Learner:
     def _gathering(self, prefix: str, averaged: bool) -> ExitStack:
         """Average the gradients of these networks over all processes in this backward pass, or not yet."""
         stack = ExitStack()
-        for name, network in self._called.items() if not averaged else ():
+        for name, network in self._learning.items() if not averaged else ():
             if name.startswith(prefix) and isinstance(network, nn.parallel.DistributedDataParallel):
                 stack.enter_context(network.no_sync())
         return stack
@@ -210,16 +217,9 @@ class Learner:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self._amp_dtype, enabled=self._amp_dtype is not None)
 
-    def _thrifty(self, name: str, network: nn.Module) -> nn.Module:
-        thrifty = self.config.optim.checkpoint_activations and name.startswith("G_")
-        return Recomputed(network) if thrifty else network
-
-    def _descend(self, objective: Objective) -> None:
-        """Take the objective, compiled where that is asked for."""
-        self.objective = objective
-        if self.config.run.compile:
-            # The whole step as CUDA graphs; not beside DDP, whose collectives would have to be in them.
-            objective.compile("reduce-overhead" if self.device.type == "cuda" and self._world.size == 1 else None)
+    def _checkpointed(self, name: str, network: nn.Module) -> nn.Module:
+        """Wrap a generator so that its activations are computed twice, where `optim` asks for that."""
+        return Checkpointed(network) if self.config.optim.checkpoint_activations and name[:2] == "G_" else network
 
     def _adam(self, networks: Iterable[nn.Module]) -> Adam:
         optim = self.config.optim
@@ -261,15 +261,15 @@ class Learner:
                 buffer.copy_(value)
 
 
-class Recomputed(nn.Module):
-    """Keeps nothing of a network's forward pass but its input, and computes the rest again on the way back."""
+class Checkpointed(nn.Module):
+    """Stores only a network's input in the forward pass, and computes its activations again in the backward pass."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: Tensor) -> Any:
-        """Do what the network does."""
+        """Return what the network returns."""
         return checkpoint(self.network, x, use_reentrant=False)
 
 

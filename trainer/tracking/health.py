@@ -45,13 +45,12 @@ ADVICE = {
 class LastGood:
     """The last state of a run that was found good, to go back to when a gradient is not finite."""
 
-    def __init__(self, state: dict[str, Any]) -> None:
-        """Take a copy on the CPU; see `writer.snapshot`."""
-        self.state = state
+    def __init__(self) -> None:
+        self.state: dict[str, Any] = {}  # none before training begins
         self._returns = 0
 
     def replace(self, state: dict[str, Any]) -> None:
-        """Take a newer state that was found good."""
+        """Keep a newer good state: a copy on the CPU, see `background.snapshot`."""
         self.state = state
         self._returns = 0
 

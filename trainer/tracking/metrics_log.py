@@ -1,4 +1,4 @@
-"""What a run writes down: one JSON line a record, and the same in TensorBoard."""
+"""The metrics log of a run: one JSON line for each record, and the same in TensorBoard."""
 
 import json
 from contextlib import closing
@@ -11,11 +11,11 @@ from ...runtime.errors import OutputError
 from ...runtime.files import replacing
 
 
-class Journal:
+class MetricsLog:
     """Appends to `metrics.jsonl` and `tensorboard/` of a run folder; a context manager."""
 
     def __init__(self, folder: Path, step: int) -> None:
-        """Open the journal of a run that stands at `step`; what an interrupted run wrote beyond it is dropped."""
+        """Open the log of a run that stands at `step`; what an interrupted run wrote beyond it is dropped."""
         from torch.utils.tensorboard import SummaryWriter
 
         self._path = folder / "metrics.jsonl"
@@ -24,7 +24,7 @@ class Journal:
             self._file = self._path.open("a", encoding="utf-8")
             self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
         except OSError as error:
-            raise OutputError(f"cannot write the journal in {folder}: {error.strerror}") from error
+            raise OutputError(f"cannot write the metrics log in {folder}: {error.strerror}") from error
 
     def record(self, kind: str, step: int, epoch: int, values: dict[str, float]) -> None:
         """Write one record; `kind` is "train", "validation" or "health".

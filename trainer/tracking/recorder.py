@@ -11,7 +11,7 @@ from ...runtime.files import replacing
 from ..checkpoints.checkpoint import save_checkpoint
 from ..config import TrainConfig
 from .background import BackgroundWriter
-from .metrics_log import Journal
+from .metrics_log import MetricsLog
 from .preview import save_preview
 from .report import write_run_report
 
@@ -23,25 +23,25 @@ class Recorder:
     """
 
     def __init__(self, folder: Path, config: TrainConfig, step: int, metric: str | None) -> None:
-        """Write the configuration of a run that stands at `step`, and open its journal; `metric` chooses best.pt."""
+        """Write the configuration of a run that stands at `step`, and open its log; `metric` chooses best.pt."""
         self._folder = folder
         self._config = config
         self._metric = metric
         with replacing(folder / "config.toml") as partial_file:
             partial_file.write_text(tomli_w.dumps(config.model_dump()), encoding="utf-8")
-        self._journal = Journal(folder, step)
+        self._log = MetricsLog(folder, step)
         self._writer = BackgroundWriter()
 
     def record(self, kind: str, step: int, epoch: int, values: dict[str, float]) -> None:
-        """Write one record of `kind` "train", "validation" or "health" into the journal."""
-        self._writer.submit(partial(self._journal.record, kind, step, epoch, values))
+        """Write one record of `kind` "train", "validation" or "health" into the metrics log."""
+        self._writer.submit(partial(self._log.record, kind, step, epoch, values))
         if kind == "validation":
             self._report()
 
     def preview(self, step: int, grid: Tensor) -> None:
         """Write a preview grid, uint8 [3, H, W]."""
         self._writer.submit(partial(save_preview, grid, self._folder / "previews" / f"step-{step:07d}.png"))
-        self._writer.submit(partial(self._journal.picture, step, grid))
+        self._writer.submit(partial(self._log.picture, step, grid))
 
     def checkpoint(self, name: str, progress: dict[str, int], state: dict[str, Any]) -> None:
         """Write `checkpoints/NAME.pt`; the state must not change any more."""
@@ -61,4 +61,4 @@ class Recorder:
                 self._report()
             self._writer.__exit__(*failure)
         finally:
-            self._journal.__exit__()
+            self._log.__exit__()

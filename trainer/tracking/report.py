@@ -29,7 +29,7 @@ LOSSES = {
 
 
 def write_run_report(folder: Path, config: TrainConfig, metric: str | None) -> None:
-    """Write `report.html` of a run from its journal and previews; `metric` is the one that chooses best.pt.
+    """Write `report.html` of a run from its metrics log and previews; `metric` is the one that chooses best.pt.
 
     Raises:
         OutputError: the file cannot be written.

@@ -181,8 +181,8 @@ def test_stopping_and_resuming_changes_no_bit(configure, dataroot, tmp_path, dir
     states = [load_checkpoint(tmp_path / name / "checkpoints" / "latest.pt")["state"] for name in ("whole", "parts")]
     for name, network in states[0]["networks"].items():
         assert all(torch.equal(value, states[1]["networks"][name][key]) for key, value in network.items()), name
-    journals = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "parts")]
-    assert journals[0] == journals[1]
+    logs = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "parts")]
+    assert logs[0] == logs[1]
     (measured,) = read_records(tmp_path / "whole" / "metrics.jsonl", "validation")[:1]
     assert ("psnr_BtoA" in measured) == ("cycle_l1" in measured) == (direction == "both")
     report = (tmp_path / "whole" / "report.html").read_text()

@@ -9,7 +9,7 @@ from cyclegan_edge.trainer.tracking.report import write_run_report
 
 @pytest.fixture
 def folder(tmp_path):
-    """The journal and previews of a run called <b>."""
+    """The metrics log and previews of a run called <b>."""
     run = tmp_path / "<b>"
     (run / "previews").mkdir(parents=True)
     for step in range(0, 200, 10):
