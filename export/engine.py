@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..runtime.backends.engine_file import ENGINE_SUFFIX, EngineFile, Library, Profile, this_system, write_engine
+from ..runtime.backends.engine_file import (
+    ENGINE_SUFFIX,
+    EngineFile,
+    Library,
+    OptimizationProfile,
+    this_system,
+    write_engine,
+)
 from ..runtime.backends.trt_api import Builder, BuilderConfig, Parser, load_library, new_logger
 from ..runtime.errors import ArtefactError, BackendError, OutputError, UsageError
 from ..runtime.files import replacing
@@ -35,7 +42,7 @@ class EngineOptions:
     TensorRT-RTX supports; TensorRT builds for the GPU at hand and takes none.
     """
 
-    profile: Profile
+    profile: OptimizationProfile
     tf32: bool = False
     workspace_mib: int | None = None
     compute_capabilities: tuple[str, ...] = ()
@@ -47,7 +54,7 @@ def check_options(options: EngineOptions, library: Library, metadata: ArtefactMe
     Raises:
         UsageError: they do not; the message says what to give instead.
     """
-    for batch, *sides in (options.profile.smallest, options.profile.commonest, options.profile.largest):
+    for batch, *sides in (options.profile.min, options.profile.opt, options.profile.max):
         del batch
         multiple, minimum = metadata.size_multiple, metadata.size_minimum
         if any(side % multiple or side < minimum for side in sides):
@@ -69,14 +76,14 @@ def engine_name(onnx_name: str, description: EngineFile) -> str:
     parts = [Path(onnx_name).stem, f"{short}{description.library_version}"]
     parts += [f"sm{each.replace('.', '')}" for each in description.compute_capabilities]
     parts += [_sizes(description.profile)] if description.artefact.size is None else []
-    parts += [f"b{description.profile.largest[0]}"] if description.profile.largest[0] > 1 else []
+    parts += [f"b{description.profile.max[0]}"] if description.profile.max[0] > 1 else []
     parts += ["tf32"] if description.tf32 else []
     parts += [description.system.lower().replace("-", "_")]
     return "-".join(parts) + ENGINE_SUFFIX
 
 
-def _sizes(profile: Profile) -> str:
-    shapes = (profile.smallest, profile.commonest, profile.largest)
+def _sizes(profile: OptimizationProfile) -> str:
+    shapes = (profile.min, profile.opt, profile.max)
     texts = [f"{height}" if height == width else f"{height}x{width}" for _, height, width in shapes]
     return texts[0] if len(set(texts)) == 1 else "_".join(texts)
 
@@ -166,7 +173,7 @@ def _configure(
     channels = image.shape[3 if io == "uint8" else 1]
     shapes = [
         (batch, *sides, channels) if io == "uint8" else (batch, channels, *sides)
-        for batch, *sides in (options.profile.smallest, options.profile.commonest, options.profile.largest)
+        for batch, *sides in (options.profile.min, options.profile.opt, options.profile.max)
     ]
     profile.set_shape(image.name, *shapes)
     config.add_optimization_profile(profile)

@@ -10,106 +10,23 @@ from pathlib import Path
 import onnx
 
 from ..runtime.backends import open_backend
-from ..runtime.backends.engine_file import LIBRARY_NAMES, Library, Profile
-from ..runtime.backends.trt_api import load_library
-from ..runtime.contract import SizeRange
-from ..runtime.errors import BackendError, UsageError
-from ..runtime.metadata import IO, ArtefactMetadata, BatchNorm
-from ..trainer.checkpoints.checkpoint import LoadedGenerator, Weights
-from .engine import EngineOptions, build_engine
+from ..runtime.backends.engine_file import Library
+from ..runtime.errors import BackendError
+from ..runtime.metadata import ArtefactMetadata
+from ..trainer.checkpoints.checkpoint import LoadedGenerator
+from .engine import build_engine
 from .graph.freeze_norm import freeze_norms
-from .graph.inference import Precision
-from .graph.onnx_export import check_size, export_onnx, write_onnx
+from .graph.onnx_export import export_onnx, write_onnx
 from .graph.picture_norm import norm_by_picture
 from .quantization.calibration import read_calibration
 from .quantization.report import Quantisation
-from .triton import DEFAULT_BATCH, write_model
+from .request import Request
+from .triton import write_model
 from .verification.page import forget, save_beside
 from .verification.report import VerificationReport
 from .verification.verify import record, verify_artefact
 
 LOGGER = logging.getLogger(__name__)
-
-LIBRARIES: dict[str, Library] = {name: library for library, name in LIBRARY_NAMES.items()}
-
-
-@dataclass(frozen=True)
-class Request:
-    """What shall be made of a generator, as the options of `cyclegan export` say it."""
-
-    targets: tuple[str, ...]
-    precision: str
-    io: IO
-    weights: Weights
-    sizes: SizeRange | None
-    batch_size: int | None
-    tf32: bool
-    workspace_mib: int | None
-    compute_capabilities: tuple[str, ...]
-    calibration: tuple[Path, ...]
-    keep_float: int
-    freeze_norm: bool
-    batch_norm: BatchNorm
-    verify: bool
-
-    @property
-    def libraries(self) -> list[Library]:
-        """The libraries that engines are built with."""
-        return [LIBRARIES[target] for target in self.targets if target in LIBRARIES]
-
-    @property
-    def largest_batch(self) -> int:
-        """The largest batch of an engine, and the largest that Triton puts together."""
-        return self.batch_size or (DEFAULT_BATCH if "triton" in self.targets else 1)
-
-    @property
-    def pinned(self) -> tuple[int, int] | None:
-        """The one size that was asked for, (height, width)."""
-        return self.sizes[0] if self.sizes and self.sizes[0] == self.sizes[2] else None
-
-    def check(self, generators: list[LoadedGenerator]) -> None:
-        """Find out before anything is written whether the options go together.
-
-        Raises:
-            UsageError, BackendError: they do not, or a library is missing.
-        """
-        if self.libraries and self.sizes is None:
-            raise UsageError(
-                "an engine is built for known sizes; give one with --size 256x256, "
-                "or a range with --size 128x128:256x256:512x512"
-            )
-        if self.precision == "int8" and not self.calibration:
-            raise UsageError(
-                "int8 needs pictures to measure its ranges on; give a folder, such as --calibration trainA"
-            )
-        if self.freeze_norm and not self.calibration:
-            raise UsageError(
-                "--freeze-norm needs pictures to take the statistics of; give a folder, such as --calibration trainA"
-            )
-        if self.precision != "int8" and self.keep_float:
-            raise UsageError("--keep-float belongs to --precision int8; leave it out, or add that")
-        if self.calibration and not (self.freeze_norm or self.precision == "int8"):
-            raise UsageError(
-                "--calibration is for --precision int8 and --freeze-norm; leave it out, or add one of them"
-            )
-        if not self.libraries and (self.compute_capabilities or self.workspace_mib or self.tf32):
-            raise UsageError("--compute-capability, --workspace and --tf32 are for engines; add --to tensorrt-rtx")
-        if self.batch_size and not self.libraries and "triton" not in self.targets:
-            raise UsageError("--batch-size is for engines and for Triton; an ONNX file takes any batch, leave it out")
-        if self.precision == "fp16" and self.targets == ("onnx",):
-            LOGGER.warning("on a CPU fp16 halves the file and nothing else: engines there compute it in FP32")
-        for generator in generators:
-            for size in self.sizes or ():
-                check_size(size, generator.network)
-        for library in self.libraries:
-            load_library(library)
-
-    def engine_options(self) -> EngineOptions:
-        """Return what decides over engines."""
-        assert self.sizes is not None, "checked before"
-        smallest, commonest, largest = self.sizes
-        profile = Profile(smallest=(1, *smallest), commonest=(1, *commonest), largest=(self.largest_batch, *largest))
-        return EngineOptions(profile, self.tf32, self.workspace_mib, self.compute_capabilities)
 
 
 @dataclass(frozen=True)
@@ -196,8 +113,7 @@ def _write_graph(
     generator: LoadedGenerator, request: Request, path: Path
 ) -> tuple[ArtefactMetadata, Quantisation | None]:
     if request.precision != "int8":
-        precision: Precision = "fp16" if request.precision == "fp16" else "fp32"
-        return export_onnx(generator, path, precision=precision, io=request.io, size=request.pinned), None
+        return export_onnx(generator, path, precision=request.precision, io=request.io, size=request.pinned), None
     from .quantization.int8 import quantise
 
     with tempfile.TemporaryDirectory() as place:
@@ -247,8 +163,8 @@ def _produce_triton(maker: _Maker, graph: _Graph, engine: Product | None) -> Pro
     side = maker.generator.config.data.crop_size
     usual = maker.request.sizes[1] if maker.request.sizes else (side, side)
     artefact, report = (engine.path, engine.report) if engine else (graph.path, graph.report)
-    batch = maker.request.largest_batch
-    path = write_model(artefact, maker.folder, graph.metadata, largest_batch=batch, usual=usual)
+    batch = maker.request.max_batch
+    path = write_model(artefact, maker.folder, graph.metadata, max_batch=batch, usual=usual)
     forget(path)
     if report and engine is None:
         record(report, path)

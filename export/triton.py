@@ -8,23 +8,20 @@ import shutil
 from pathlib import Path
 
 from ..runtime.backends.engine_file import ENGINE_SUFFIX
-from ..runtime.contract import padded_side
+from ..runtime.contract import Size, padded_side
 from ..runtime.files import replacing
 from ..runtime.metadata import ArtefactMetadata
 
 REPOSITORY = "triton"
 VERSION = "1"
-DEFAULT_BATCH = 8  # the largest that the server puts together where the user names none
 
 # Triton knows TensorRT's plans; those of TensorRT-RTX it does not run.
 FILES = {".onnx": ("onnxruntime", "model.onnx"), ENGINE_SUFFIX: ("tensorrt", "model.plan")}
 
-Size = tuple[int, int]
-
 TEMPLATE = """\
 name: {name}
 backend: "{backend}"
-max_batch_size: {largest_batch}
+max_batch_size: {max_batch}
 input [ {{ name: "image" data_type: {dtype} dims: {taken} }} ]
 output [ {{ name: "translated" data_type: {dtype} dims: {given} }} ]
 instance_group [ {{ count: 1 kind: {kind} }} ]
@@ -41,7 +38,7 @@ def model_path(artefact: Path, folder: Path) -> Path:
     return folder / REPOSITORY / artefact.stem / VERSION / FILES[artefact.suffix][1]
 
 
-def write_model(artefact: Path, folder: Path, metadata: ArtefactMetadata, *, largest_batch: int, usual: Size) -> Path:
+def write_model(artefact: Path, folder: Path, metadata: ArtefactMetadata, *, max_batch: int, usual: Size) -> Path:
     """Copy an ONNX file, or a plan of TensorRT, into the repository under `folder`; returns where it lies there.
 
     `usual` is the (height, width) that the server warms up with, brought to what the network takes. A model that was
@@ -53,13 +50,13 @@ def write_model(artefact: Path, folder: Path, metadata: ArtefactMetadata, *, lar
     model = model_path(artefact, folder)
     with replacing(model) as partial:
         shutil.copyfile(artefact, partial)
-    text = configuration(artefact, metadata, largest_batch=largest_batch, usual=usual)
+    text = configuration(artefact, metadata, max_batch=max_batch, usual=usual)
     with replacing(model.parents[1] / "config.pbtxt") as partial:
         partial.write_text(text, encoding="utf-8")
     return model
 
 
-def configuration(artefact: Path, metadata: ArtefactMetadata, *, largest_batch: int, usual: Size) -> str:
+def configuration(artefact: Path, metadata: ArtefactMetadata, *, max_batch: int, usual: Size) -> str:
     """Describe an artefact as protobuf text; its batch is free, so Triton leaves it out of the sides.
 
     Requests that wait are put together, but none is made to wait for others: that would cost latency.
@@ -71,12 +68,12 @@ def configuration(artefact: Path, metadata: ArtefactMetadata, *, largest_batch: 
     return TEMPLATE.format(
         name=json.dumps(artefact.stem, ensure_ascii=False),
         backend=backend,
-        largest_batch=largest_batch,
+        max_batch=max_batch,
         dtype="TYPE_UINT8" if metadata.io == "uint8" else "TYPE_FP32",
         taken=_dims(sides, metadata.input_channels, metadata),
         given=_dims(sides, metadata.output_channels, metadata),
         kind="KIND_AUTO" if backend == "onnxruntime" else "KIND_GPU",
-        batching="dynamic_batching { }\n" if largest_batch > 1 else "",
+        batching="dynamic_batching { }\n" if max_batch > 1 else "",
         warm=_dims(warm, metadata.input_channels, metadata),
     )
 

@@ -72,6 +72,4 @@ def to_8_bits(picture: Picture) -> Picture:
 
 
 Size = tuple[int, int]  # height, width
-
-
-SizeRange = tuple[Size, Size, Size]  # smallest, commonest, largest
+SizeRange = tuple[Size, Size, Size]  # min, opt, max

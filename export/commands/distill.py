@@ -18,7 +18,7 @@ from .options import DIRECTIONS
 if TYPE_CHECKING:
     from ...trainer.checkpoints.official import Layer
     from ...trainer.loop import Run
-    from ..profiling.latency_budget import Precision
+    from ..profiling.latency_budget import BudgetPrecision
 
 LOGGER = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ def _within_budget(config: TrainConfig, limits: dict[str, Any], named: list[Any]
     load_examples(config, 1)  # a dataset that is not there is told before minutes of measuring
     teacher = next(iter(load_teachers(config).values()))
     side = config.data.crop_size
-    precision: Precision = limits["engine_precision"] or "auto"
+    precision: BudgetPrecision = limits["engine_precision"] or "auto"
     budget = Budget(limits["budget_ms"], limits["engine"], precision, limits["size"] or (side, side))
     generator, ngf = named
     timings = list(search(teacher, config.networks, budget, (generator,) if generator else GENERATORS, ngf))

@@ -56,7 +56,8 @@ def export(
     with training_side():
         from ...trainer.checkpoints.checkpoint import load_generator
         from ..pictures import named_pictures, verification_pictures
-        from ..targets import Request, base_name, produce
+        from ..request import Request
+        from ..targets import base_name, produce
         from ..verification.report import fail_if_missed
 
     _check_verifiable(no_verify, images)

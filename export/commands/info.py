@@ -49,7 +49,11 @@ def _engine_facts(path: Path) -> dict[str, Any]:
 
     description = read_description(path)
     read_plan(path, description)
-    return {"kind": "engine"} | _file_facts(path) | description.model_dump(mode="json", exclude={"plan_sha256"})
+    return (
+        {"kind": "engine"}
+        | _file_facts(path)
+        | description.model_dump(mode="json", by_alias=True, exclude={"plan_sha256"})
+    )
 
 
 def _checkpoint_facts(source: Path) -> dict[str, Any]:

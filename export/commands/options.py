@@ -2,18 +2,16 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from ...runtime.commands.options import parse_size, together
+from ..request import TARGETS, FilePrecision, Request, Target
 
 if TYPE_CHECKING:
     from ...runtime.contract import SizeRange
     from ...runtime.metadata import Direction
-
-
-TARGETS = ("onnx", "tensorrt", "tensorrt-rtx", "triton")
 
 
 def parse_size_range(context: click.Context, parameter: click.Parameter, text: str | None) -> "SizeRange | None":
@@ -28,23 +26,24 @@ def parse_size_range(context: click.Context, parameter: click.Parameter, text: s
     sizes = 3 * sizes if len(sizes) == 1 else sizes
     if len(sizes) != 3:
         raise click.BadParameter(f"{text!r} is no size; write 256x512, or a range such as 128x128:256x256:512x512")
-    smallest, commonest, largest = (size for size in sizes if size)
-    if any(not low <= middle <= high for low, middle, high in zip(smallest, commonest, largest, strict=True)):
+    least, usual, most = (size for size in sizes if size)
+    if any(not low <= middle <= high for low, middle, high in zip(least, usual, most, strict=True)):
         raise click.BadParameter(f"{text!r} is not in order; write MIN:OPT:MAX, such as 128x128:256x256:512x512")
-    return smallest, commonest, largest
+    return least, usual, most
 
 
-def parse_targets(context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
+def parse_targets(context: click.Context, parameter: click.Parameter, text: str) -> "tuple[Target, ...]":
     """Read a comma list of targets; a callback of click's options.
 
     Raises:
         click.BadParameter: one is unknown.
     """
-    chosen = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
-    for name in chosen:
-        if name not in TARGETS:
+    known: dict[str, Target] = {target: target for target in TARGETS}
+    names = dict.fromkeys(part.strip() for part in text.split(","))
+    for name in names:
+        if name not in known:
             raise click.BadParameter(f"{name!r} is no target; use {', '.join(TARGETS)}, or several with commas")
-    return chosen
+    return tuple(known[name] for name in names)
 
 
 def parse_capabilities(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, ...]:
@@ -76,15 +75,15 @@ request_options = together(
         "--to",
         "targets",
         metavar="LIST",
-        default="onnx",
+        default=",".join(Request.targets),
         show_default=True,
         callback=parse_targets,
-        help="onnx, tensorrt, tensorrt-rtx, triton, or several with commas.",
+        help=f"{', '.join(TARGETS)}, or several with commas.",
     ),
     click.option(
         "--precision",
-        type=click.Choice(["fp32", "fp16", "int8"]),
-        default="fp32",
+        type=click.Choice(get_args(FilePrecision)),
+        default=Request.precision,
         show_default=True,
         help="fp16: convolutions in half; int8: convolutions in integers; normalisation and pixels always in FP32.",
     ),
@@ -98,14 +97,14 @@ request_options = together(
     click.option(
         "--io",
         type=click.Choice(["uint8", "float"]),
-        default="uint8",
+        default=Request.io,
         show_default=True,
         help="uint8: NHWC pixels in and out; float: the bare generator, NCHW in [-1, 1].",
     ),
     click.option(
         "--weights",
         type=click.Choice(["ema", "raw"]),
-        default="ema",
+        default=Request.weights,
         show_default=True,
         help="Averaged weights where the run keeps any, or those of the last step.",
     ),
@@ -117,14 +116,14 @@ request_options = together(
     click.option(
         "--batch-norm",
         type=click.Choice(["evaluation", "picture"]),
-        default="evaluation",
+        default=Request.batch_norm,
         show_default=True,
         help="Statistics of a batch norm: those of training, or of each picture, as the official test without --eval.",
     ),
     click.option(
         "--keep-float",
         type=click.IntRange(min=0),
-        default=0,
+        default=Request.keep_float,
         show_default=True,
         help="Leave so many of the layers that int8 costs most in float.",
     ),

@@ -16,7 +16,7 @@ from ...runtime.contract import denormalise, normalise
 from ...runtime.metadata import IO
 from ...trainer.networks.build import Generator
 
-Precision = Literal["fp32", "fp16"]
+FloatPrecision = Literal["fp32", "fp16"]
 
 
 class InferenceGenerator(nn.Module):
@@ -26,7 +26,7 @@ class InferenceGenerator(nn.Module):
     io "float": float32 [N, C, H, W] in [-1, 1] to the same, whatever the precision inside.
     """
 
-    def __init__(self, generator: Generator, precision: Precision = "fp32", io: IO = "uint8") -> None:
+    def __init__(self, generator: Generator, precision: FloatPrecision = "fp32", io: IO = "uint8") -> None:
         """Copy `generator`, which stays as it is."""
         super().__init__()
         self.generator = copy.deepcopy(generator).eval().requires_grad_(False)

@@ -9,27 +9,25 @@ import torch
 from torch.export import Dim
 
 from ... import __version__
-from ...runtime.contract import padded_side
+from ...runtime.contract import Size, padded_side
 from ...runtime.errors import CheckpointError, UsageError
 from ...runtime.files import replacing
 from ...runtime.metadata import IO, METADATA_KEY, ArtefactMetadata, Source
 from ...trainer.checkpoints.checkpoint import LoadedGenerator
 from ...trainer.networks.build import Generator
-from .inference import InferenceGenerator, Precision
+from .inference import FloatPrecision, InferenceGenerator
 
 # The widest common denominator: ONNX Runtime's CUDA kernels, INT8 tools and OpenCV read no newer opset in full.
 OPSET = 18
 # The newest version of the format that every ONNX Runtime which reads the opset also opens.
 IR_VERSION = 10
 
-Size = tuple[int, int]
-
 
 def export_onnx(
     generator: LoadedGenerator,
     path: Path,
     *,
-    precision: Precision = "fp32",
+    precision: FloatPrecision = "fp32",
     io: IO = "uint8",
     size: Size | None = None,
 ) -> ArtefactMetadata:
@@ -92,7 +90,7 @@ def source_of(generator: LoadedGenerator) -> Source:
     )
 
 
-def _trace(generator: LoadedGenerator, precision: Precision, io: IO, size: Size | None) -> onnx.ModelProto:
+def _trace(generator: LoadedGenerator, precision: FloatPrecision, io: IO, size: Size | None) -> onnx.ModelProto:
     network = generator.network
     multiple = network.size_multiple
     # Sides that differ from each other and from the smallest: the exporter takes equal or minimal ones for fixed.
@@ -129,7 +127,7 @@ def _forget_trace(graph: onnx.GraphProto) -> None:
         del part.metadata_props[:]
 
 
-def _describe(generator: LoadedGenerator, precision: Precision, io: IO, size: Size | None) -> ArtefactMetadata:
+def _describe(generator: LoadedGenerator, precision: FloatPrecision, io: IO, size: Size | None) -> ArtefactMetadata:
     return ArtefactMetadata(
         architecture=generator.config.networks.generator,
         direction=generator.direction,

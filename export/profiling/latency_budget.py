@@ -18,12 +18,13 @@ from rich.progress import track
 from rich.table import Table
 
 from ...runtime.backends import open_backend
+from ...runtime.contract import Size
 from ...runtime.errors import UsageError
 from ...runtime.machine.bench import timed
 from ...trainer.checkpoints.checkpoint import LoadedGenerator
 from ...trainer.config import NetworksConfig
 from ...trainer.networks.build import build_generator
-from ..graph.onnx_export import Size, check_size, export_onnx
+from ..graph.onnx_export import check_size, export_onnx
 from .costs import count_costs
 
 # The quickest for what they can learn come first, which spares measuring most of the others.
@@ -36,7 +37,7 @@ GENERATORS = (
     "resnet_9blocks",
 )
 WIDTHS = (8, 16, 24, 32, 48, 64)
-Precision = Literal["auto", "fp16", "int8"]  # of the file; auto: FP32, in what the engine makes of it
+BudgetPrecision = Literal["auto", "fp16", "int8"]  # of the file; auto: FP32, in what the engine makes of it
 SECONDS = 1.0  # that each candidate is measured for
 MARGIN = 0.95  # of the budget that a candidate may take, because a measurement differs from the next by some percent
 
@@ -47,7 +48,7 @@ class Budget:
 
     ms: float
     engine: str
-    precision: Precision
+    precision: BudgetPrecision
     size: Size
 
 

@@ -13,12 +13,10 @@ from ...runtime.backends.base import Precision
 from ...runtime.backends.engine_file import ENGINE_SUFFIX
 from ...runtime.backends.interface import read_interface
 from ...runtime.backends.layer_times import LayerTime, layer_times
-from ...runtime.contract import encode, padded_side
+from ...runtime.contract import Size, encode, padded_side
 from ...runtime.errors import ArtefactError, UsageError
 from ...runtime.metadata import parse_metadata
 from .costs import PIXELS_IN, NodeCost, count_costs
-
-Size = tuple[int, int]
 
 DEFAULT_SIZE = (256, 256)
 

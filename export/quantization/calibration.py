@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ...runtime.contract import Picture
+from ...runtime.contract import Picture, Size
 from ...runtime.errors import InputError
 from ...trainer.checkpoints.checkpoint import LoadedGenerator
 from ...trainer.data.pictures import resize
-from ..graph.onnx_export import Size
 from ..pictures import read_pictures
 
 LOGGER = logging.getLogger(__name__)

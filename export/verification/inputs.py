@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...runtime.backends.engine_file import Profile
-from ...runtime.contract import Picture, decode, encode, padded_side
+from ...runtime.backends.engine_file import OptimizationProfile
+from ...runtime.contract import Picture, Size, decode, encode, padded_side
 from ...runtime.metadata import ArtefactMetadata
 from ...trainer.checkpoints.checkpoint import LoadedGenerator
 from ...trainer.data.pictures import Pixels, resize
 from ..graph.inference import InferenceGenerator
-from ..graph.onnx_export import Size
 
 BATCHES = (1, 2)
 LARGEST = 1024  # side of the larger case in pixels, which costs PyTorch and each engine seconds
@@ -45,7 +44,10 @@ class _Shape:
 
 
 def make_cases(
-    metadata: ArtefactMetadata, generator: LoadedGenerator, pictures: list[Pixels], profile: Profile | None = None
+    metadata: ArtefactMetadata,
+    generator: LoadedGenerator,
+    pictures: list[Pixels],
+    profile: OptimizationProfile | None = None,
 ) -> Iterator[Case]:
     """Make noise, a gradient, constant frames and frames of `pictures`, at every size that an artefact is verified at.
 
@@ -75,15 +77,15 @@ def _shapes(metadata: ArtefactMetadata, side: int) -> Iterator[_Shape]:
         yield _Shape((larger, larger), BATCHES[:1], one_frame=True)
 
 
-def _engine_shapes(profile: Profile) -> Iterator[_Shape]:
-    """Give the smallest, the commonest and the largest size, each in the smallest and the largest batch."""
-    shapes = (profile.smallest, profile.commonest, profile.largest)
-    smallest, commonest, largest = ((height, width) for _, height, width in shapes)
+def _engine_shapes(profile: OptimizationProfile) -> Iterator[_Shape]:
+    """Give the min, opt and max size, each in the min and the max batch."""
+    shapes = (profile.min, profile.opt, profile.max)
+    least, usual, most = ((height, width) for _, height, width in shapes)
     batches = tuple(dict.fromkeys(batch for batch, *_ in shapes))
-    for size in dict.fromkeys((smallest, commonest)):
+    for size in dict.fromkeys((least, usual)):
         yield _Shape(size, batches)
-    if largest not in (smallest, commonest):
-        yield _Shape(largest, batches, one_frame=True)
+    if most not in (least, usual):
+        yield _Shape(most, batches, one_frame=True)
 
 
 def _frames(shape: _Shape, channels: int, pictures: list[Pixels]) -> dict[str, Picture]:

@@ -23,34 +23,35 @@ Shape = tuple[int, int, int]  # batch, height, width
 LIBRARY_NAMES: dict[Library, str] = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt-rtx"}
 
 
-class Profile(BaseModel):
-    """The batches that an engine takes, as (batch, height, width): the smallest, the commonest, the largest."""
+class OptimizationProfile(BaseModel):
+    """The batches that an engine takes, as (batch, height, width): TensorRT's min, opt and max shape."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
 
-    smallest: Shape
-    commonest: Shape
-    largest: Shape
+    # The names in the file are those of its first schema.
+    min: Shape = Field(alias="smallest")
+    opt: Shape = Field(alias="commonest")
+    max: Shape = Field(alias="largest")
 
     @model_validator(mode="after")
-    def _in_order(self) -> "Profile":
-        for low, middle, high in zip(self.smallest, self.commonest, self.largest, strict=True):
+    def _in_order(self) -> "OptimizationProfile":
+        for low, middle, high in zip(self.min, self.opt, self.max, strict=True):
             if not 1 <= low <= middle <= high:
-                raise ValueError("smallest, commonest and largest are not in order")
+                raise ValueError("min, opt and max are not in order")
         return self
 
     @property
     def is_fixed(self) -> bool:
         """Whether there is one shape only."""
-        return self.smallest == self.largest
+        return self.min == self.max
 
     def admits(self, shape: Shape) -> bool:
         """Whether the engine takes a batch of this shape."""
-        return all(low <= side <= high for low, side, high in zip(self.smallest, shape, self.largest, strict=True))
+        return all(low <= side <= high for low, side, high in zip(self.min, shape, self.max, strict=True))
 
     def __str__(self) -> str:
-        smallest, largest = ("x".join(map(str, shape)) for shape in (self.smallest, self.largest))
-        return smallest if self.is_fixed else f"{smallest} to {largest}"
+        least, most = ("x".join(map(str, shape)) for shape in (self.min, self.max))
+        return least if self.is_fixed else f"{least} to {most}"
 
 
 class EngineFile(BaseModel):
@@ -72,7 +73,7 @@ class EngineFile(BaseModel):
     plan_sha256: str
     onnx_sha256: str = Field(description="of the graph that it was built from")
     tf32: bool
-    profile: Profile
+    profile: OptimizationProfile
     artefact: ArtefactMetadata
 
 
@@ -92,7 +93,7 @@ def write_engine(plan: bytes, description: EngineFile, path: Path) -> None:
     Raises:
         OutputError: a file cannot be written.
     """
-    content = json.loads(description.model_dump_json())
+    content = json.loads(description.model_dump_json(by_alias=True))
     content |= {DIGEST_KEY: _digest(content)}
     with replacing(sidecar_path(path)) as sidecar, replacing(path) as partial:
         partial.write_bytes(plan)

@@ -69,7 +69,7 @@ class TensorRtBackend:
         if self._engine is None:
             raise BackendError(f"this {self.name} engine was closed; load the model again")
         cuda.use_device(self._index)
-        most = self._description.profile.largest[0]
+        most = self._description.profile.max[0]
         self._check_shape(batch, most)
         part = (min(len(batch), most), *batch.shape[1:])
         given = self._given_shape(part)

@@ -16,16 +16,22 @@ from cyclegan_edge.export.engine import EngineOptions, build_engine, build_plan,
 from cyclegan_edge.export.verification import verify
 from cyclegan_edge.export.verification.gates import GATES
 from cyclegan_edge.runtime.backends import open_backend
-from cyclegan_edge.runtime.backends.engine_file import EngineFile, Profile, read_description, read_plan, this_system
+from cyclegan_edge.runtime.backends.engine_file import (
+    EngineFile,
+    OptimizationProfile,
+    read_description,
+    read_plan,
+    this_system,
+)
 from cyclegan_edge.runtime.backends.trt_api import load_library, new_logger
 from cyclegan_edge.runtime.errors import ArtefactError, BackendError, UsageError
 from cyclegan_edge.trainer.checkpoints.checkpoint import load_generator
 
 trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed; it comes with the extra dev on Linux")
 
-FREE = EngineOptions(Profile(smallest=(1, 32, 32), commonest=(1, 64, 64), largest=(4, 128, 96)))
+FREE = EngineOptions(OptimizationProfile(min=(1, 32, 32), opt=(1, 64, 64), max=(4, 128, 96)))
 SYSTEM = this_system().lower().replace("-", "_")
-FIXED = EngineOptions(Profile(smallest=(1, 32, 48), commonest=(1, 32, 48), largest=(1, 32, 48)))
+FIXED = EngineOptions(OptimizationProfile(min=(1, 32, 48), opt=(1, 32, 48), max=(1, 32, 48)))
 
 
 def build(path, folder, options=FREE):
@@ -99,7 +105,7 @@ def test_every_kind_of_artefact_builds(generator, exported, tmp_path, options):
 def test_a_unet_with_batch_norm_builds(make_run, exported, tmp_path):
     changes = {"generator": "unet_128", "ngf": 4, "norm": "batch", "dropout": True}
     generator = load_generator(make_run(networks=changes, data={"load_size": 128, "crop_size": 128}), "AtoB")
-    profile = Profile(smallest=(1, 128, 128), commonest=(1, 128, 128), largest=(1, 256, 128))
+    profile = OptimizationProfile(min=(1, 128, 128), opt=(1, 128, 128), max=(1, 256, 128))
     path, _ = build(exported(generator, precision="fp16"), tmp_path, EngineOptions(profile))
     assert path.is_file()
 
@@ -120,7 +126,7 @@ def test_options_that_cannot_be_are_refused_with_the_way_out(generator, exported
 
     with pytest.raises(UsageError, match=r"no compute capability 9\.0, but for 7\.5, 8\.0, 8\.6, 8\.9, 12\.0, 12\.1"):
         build(exported(generator), tmp_path, options(compute_capabilities=("9.0",)))
-    odd = Profile(smallest=(1, 32, 30), commonest=(1, 32, 32), largest=(1, 32, 32))
+    odd = OptimizationProfile(min=(1, 32, 30), opt=(1, 32, 32), max=(1, 32, 32))
     with pytest.raises(UsageError, match=r"multiples of 4, from 8 on, not 32x30; give other ones with --size"):
         build(exported(generator), tmp_path, options(odd))
     metadata = read_metadata(exported(generator))
@@ -166,7 +172,7 @@ class OnAGpu:
         self.profile = profile
 
     def infer(self, batch):
-        shape = (min(len(batch), self.profile.largest[0]), *batch.shape[1:3])
+        shape = (min(len(batch), self.profile.max[0]), *batch.shape[1:3])
         if not self.profile.admits(shape):
             raise BackendError(f"this engine takes batches of {self.profile}, not {shape}")
         return self.graph.infer(batch)
@@ -192,7 +198,7 @@ def run_as_engine(monkeypatch, graph, profile):
     ids=["large", "small", "batches"],
 )
 def test_an_engine_is_verified_at_what_its_profile_takes(generator, exported, tmp_path, monkeypatch, shapes, seen):
-    profile = Profile(smallest=shapes[0], commonest=shapes[1], largest=shapes[2])
+    profile = OptimizationProfile(min=shapes[0], opt=shapes[1], max=shapes[2])
     path, _ = build(exported(generator), tmp_path, EngineOptions(profile))
     run_as_engine(monkeypatch, exported(generator), profile)
     report = verify.verify_artefact(path, generator)

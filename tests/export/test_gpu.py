@@ -10,7 +10,7 @@ from cyclegan_edge.export.quantization.int8 import psnr_db
 from cyclegan_edge.export.verification.gates import GATES
 from cyclegan_edge.export.verification.verify import verify_artefact
 from cyclegan_edge.runtime.backends import open_backend
-from cyclegan_edge.runtime.backends.engine_file import Profile
+from cyclegan_edge.runtime.backends.engine_file import OptimizationProfile
 from cyclegan_edge.runtime.errors import BackendError
 
 pytestmark = pytest.mark.gpu
@@ -44,7 +44,7 @@ def test_onnx_runtime_on_cuda_is_pytorch(generator, exported, frames, expected, 
 def test_an_engine_is_built_loaded_and_passes_its_gate(generator, exported, tmp_path, library, precision):
     pytest.importorskip(library, reason=f"{library} is not installed")
     graph = exported(generator, precision=precision)
-    profile = Profile(smallest=(1, 32, 32), commonest=(1, 32, 32), largest=(2, 64, 64))
+    profile = OptimizationProfile(min=(1, 32, 32), opt=(1, 32, 32), max=(2, 64, 64))
     path, _ = build_engine(graph, tmp_path, read_metadata(graph), EngineOptions(profile), library=library)
     try:
         open_backend(path).close()

@@ -9,11 +9,11 @@ import pytest
 
 from cyclegan_edge.export import engine as engine_module
 from cyclegan_edge.export.engine import EngineOptions, build_plan
-from cyclegan_edge.runtime.backends.engine_file import Profile
+from cyclegan_edge.runtime.backends.engine_file import OptimizationProfile
 
 trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed; it comes with the extra dev on Linux")
 
-FIXED = EngineOptions(Profile(smallest=(1, 32, 48), commonest=(1, 32, 48), largest=(1, 32, 48)))
+FIXED = EngineOptions(OptimizationProfile(min=(1, 32, 48), opt=(1, 32, 48), max=(1, 32, 48)))
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def sides(value):
 def test_the_configuration_says_what_the_graph_is(generator, exported, parse, options):
     path = exported(generator, **options)
     graph = onnx.load(path).graph
-    config = parse(configuration(path, read_metadata(path), largest_batch=4, usual=(30, 62)))
+    config = parse(configuration(path, read_metadata(path), max_batch=4, usual=(30, 62)))
     assert (config.name, config.backend, config.max_batch_size) == ("run", "onnxruntime", 4)
     for ours, theirs in ((graph.input, config.input), (graph.output, config.output)):
         assert [value.name for value in ours] == [part.name for part in theirs]
@@ -79,7 +79,7 @@ def test_the_configuration_says_what_the_graph_is(generator, exported, parse, op
 
 
 def test_a_plan_of_one_picture_is_not_batched(metadata, parse):
-    config = parse(configuration(Path("a-trt11.4.0.engine"), metadata, largest_batch=1, usual=(32, 32)))
+    config = parse(configuration(Path("a-trt11.4.0.engine"), metadata, max_batch=1, usual=(32, 32)))
     assert (config.name, config.backend, config.max_batch_size) == ("a-trt11.4.0", "tensorrt", 1)
     assert not config.HasField("dynamic_batching")
     assert named(config.instance_group[0], "kind") == "KIND_GPU"
@@ -88,11 +88,11 @@ def test_a_plan_of_one_picture_is_not_batched(metadata, parse):
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["C"], exclude_characters="/"), min_size=1, max_size=30)
 
 
-@given(name=NAMES, largest_batch=st.integers(1, 4096), side=st.integers(1, 5000))
-def test_any_name_batch_and_size_can_be_written(metadata, parse, name, largest_batch, side):
+@given(name=NAMES, max_batch=st.integers(1, 4096), side=st.integers(1, 5000))
+def test_any_name_batch_and_size_can_be_written(metadata, parse, name, max_batch, side):
     path = Path(f"{name}.onnx")
-    config = parse(configuration(path, metadata, largest_batch=largest_batch, usual=(side, 2 * side)))
-    assert (config.name, config.max_batch_size) == (path.stem, largest_batch)
+    config = parse(configuration(path, metadata, max_batch=max_batch, usual=(side, 2 * side)))
+    assert (config.name, config.max_batch_size) == (path.stem, max_batch)
     warm = config.model_warmup[0].inputs["image"].dims
     assert all(
         large % 4 == 0 and 0 <= large - small < 8 for large, small in zip(warm[:2], (side, 2 * side), strict=True)
@@ -103,7 +103,7 @@ def test_a_place_that_cannot_be_written_is_named(generator, exported, tmp_path):
     path = exported(generator)
     (tmp_path / "triton").write_text("mine")
     with pytest.raises(OutputError, match=r"cannot write .*triton/run/1/model\.onnx"):
-        write_model(path, tmp_path, read_metadata(path), largest_batch=1, usual=(32, 32))
+        write_model(path, tmp_path, read_metadata(path), max_batch=1, usual=(32, 32))
     assert (tmp_path / "triton").read_text() == "mine"
 
 

@@ -63,8 +63,8 @@ def test_int8_and_fp16_pass_their_gates_and_tensorrt_rtx_builds_all(small, pictu
     assert verify_artefact(half, small.generator, pictures, backend="onnxruntime").passed
     trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
     from cyclegan_edge.export.engine import EngineOptions, build_plan
-    from cyclegan_edge.runtime.backends.engine_file import Profile
+    from cyclegan_edge.runtime.backends.engine_file import OptimizationProfile
 
-    options = EngineOptions(Profile(smallest=(1, 32, 32), commonest=(1, 32, 48), largest=(1, 64, 64)))
+    options = EngineOptions(OptimizationProfile(min=(1, 32, 32), opt=(1, 32, 48), max=(1, 64, 64)))
     for path in (small.path, integer, half):
         assert len(build_plan(trt, path.read_bytes(), options, io="uint8", title=path.name)) > 10_000

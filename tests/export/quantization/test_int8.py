@@ -144,7 +144,7 @@ def test_every_engine_takes_the_fp16_chain_too(mixed, generator, pictures):
 def test_tensorrt_rtx_builds_either(request, chain, dtype):
     trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
     from cyclegan_edge.export.engine import EngineOptions, build_plan, parse
-    from cyclegan_edge.runtime.backends.engine_file import Profile
+    from cyclegan_edge.runtime.backends.engine_file import OptimizationProfile
     from cyclegan_edge.runtime.backends.trt_api import new_logger
 
     path = request.getfixturevalue(chain)
@@ -154,7 +154,7 @@ def test_tensorrt_rtx_builds_either(request, chain, dtype):
     layers = [network.get_layer(index) for index in range(network.num_layers)]
     kinds = {(layer.type.name, layer.get_output(0).dtype.name) for layer in layers}
     assert kinds >= {("QUANTIZE", "INT8"), ("DEQUANTIZE", dtype), ("CONVOLUTION", dtype), ("NORMALIZATION", "FLOAT")}
-    profile = Profile(smallest=(1, 32, 32), commonest=(1, 32, 32), largest=(1, 32, 32))
+    profile = OptimizationProfile(min=(1, 32, 32), opt=(1, 32, 32), max=(1, 32, 32))
     assert len(build_plan(trt, graph, EngineOptions(profile), io="uint8", title="int8")) > 10_000
 
 

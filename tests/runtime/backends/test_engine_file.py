@@ -8,7 +8,7 @@ from cyclegan_edge.runtime.backends import open_backend
 from cyclegan_edge.runtime.backends.engine_file import (
     DIGEST_KEY,
     EngineFile,
-    Profile,
+    OptimizationProfile,
     check_built_for,
     read_description,
     read_plan,
@@ -36,7 +36,7 @@ def describe(metadata):
             "plan_sha256": hashlib.sha256(PLAN).hexdigest(),
             "onnx_sha256": "0" * 64,
             "tf32": False,
-            "profile": Profile(smallest=(1, 8, 8), commonest=(1, 16, 16), largest=(2, 32, 32)),
+            "profile": OptimizationProfile(min=(1, 8, 8), opt=(1, 16, 16), max=(2, 32, 32)),
             "artefact": metadata(),
         }
         return EngineFile(**(values | changes))
@@ -150,11 +150,11 @@ def test_another_version_or_system_is_refused_with_the_way_out(describe, tmp_pat
 
 
 def test_a_profile_tells_what_it_takes():
-    profile = Profile(smallest=(1, 8, 8), commonest=(1, 16, 16), largest=(2, 32, 64))
+    profile = OptimizationProfile(min=(1, 8, 8), opt=(1, 16, 16), max=(2, 32, 64))
     assert str(profile) == "1x8x8 to 2x32x64"
     assert profile.admits((2, 32, 8))
     assert not profile.admits((1, 40, 8))
     assert not profile.is_fixed
-    assert str(Profile(smallest=(1, 8, 8), commonest=(1, 8, 8), largest=(1, 8, 8))) == "1x8x8"
+    assert str(OptimizationProfile(min=(1, 8, 8), opt=(1, 8, 8), max=(1, 8, 8))) == "1x8x8"
     with pytest.raises(ValidationError, match="not in order"):
-        Profile(smallest=(1, 8, 8), commonest=(1, 4, 8), largest=(1, 8, 8))
+        OptimizationProfile(min=(1, 8, 8), opt=(1, 4, 8), max=(1, 8, 8))

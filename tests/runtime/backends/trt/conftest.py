@@ -10,10 +10,10 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from cyclegan_edge.runtime.backends.engine_file import EngineFile, Profile, this_system, write_engine
+from cyclegan_edge.runtime.backends.engine_file import EngineFile, OptimizationProfile, this_system, write_engine
 
 PLAN = b"a plan"
-FREE = Profile(smallest=(1, 8, 8), commonest=(1, 16, 16), largest=(2, 32, 32))
+FREE = OptimizationProfile(min=(1, 8, 8), opt=(1, 16, 16), max=(2, 32, 32))
 OK = SimpleNamespace(name="cudaSuccess")
 NO_CAPTURE = SimpleNamespace(name="cudaErrorStreamCaptureUnsupported")
 NO_DRIVER = SimpleNamespace(name="cudaErrorInsufficientDriver")

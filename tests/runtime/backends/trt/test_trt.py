@@ -10,10 +10,10 @@ import pytest
 
 from cyclegan_edge.runtime import backends
 from cyclegan_edge.runtime.backends import open_backend, trt_api
-from cyclegan_edge.runtime.backends.engine_file import Profile
+from cyclegan_edge.runtime.backends.engine_file import OptimizationProfile
 from cyclegan_edge.runtime.errors import ArtefactError, BackendError
 
-FIXED = Profile(smallest=(1, 8, 8), commonest=(1, 8, 8), largest=(1, 8, 8))
+FIXED = OptimizationProfile(min=(1, 8, 8), opt=(1, 8, 8), max=(1, 8, 8))
 
 
 def test_pictures_go_through_and_the_caller_owns_the_result(engine, library, noise):
