@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from cyclegan_edge.runtime.contract import Picture
 from cyclegan_edge.runtime.frame import Frame
 from cyclegan_edge.runtime.machine.doctor import machine
-from cyclegan_edge.runtime.pipeline.run import Outlet, run
+from cyclegan_edge.runtime.pipeline.run import Output, run
 from cyclegan_edge.runtime.sources.bars import BarsSource
 from cyclegan_edge.runtime.stats import Stats
 from cyclegan_edge.runtime.translator import Translator, load
@@ -65,9 +65,9 @@ def bars(size: str, frames: int, **settings: object) -> BarsSource:
     return BarsSource(f"test:bars?{query}", Event())
 
 
-def null() -> Outlet:
+def null() -> Output:
     """Return a sink that throws everything away."""
-    return Outlet(nullcontext(lambda frame: None), "null")
+    return Output(nullcontext(lambda frame: None), "null")
 
 
 def first_picture(size: str) -> Picture:

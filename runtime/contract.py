@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
+Size = tuple[int, int]  # height, width
+SizeRange = tuple[Size, Size, Size]  # min, opt, max
 
 PIXEL_SCALE = 127.5
 STEPS_16_BIT = np.float32(257)  # of 16-bit values to one of 8-bit: 65535 ↔ 255
@@ -55,8 +57,8 @@ def padded_side(side: int, multiple: int, minimum: int = 1) -> int:
     return -(-max(side, minimum) // multiple) * multiple
 
 
-def pad_to(picture: Picture, size: tuple[int, int]) -> Picture:
-    """Reflect-pad [H, W, C] at the right and bottom until it has `size`, (height, width)."""
+def pad_to(picture: Picture, size: Size) -> Picture:
+    """Reflect-pad [H, W, C] at the right and bottom until it has `size`."""
     height, width = picture.shape[:2]
     if (height, width) == size:
         return picture
@@ -69,7 +71,3 @@ def to_8_bits(picture: Picture) -> Picture:
     if picture.dtype == np.uint8:
         return picture
     return np.rint(picture / STEPS_16_BIT).astype(np.uint8)
-
-
-Size = tuple[int, int]  # height, width
-SizeRange = tuple[Size, Size, Size]  # min, opt, max

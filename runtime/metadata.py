@@ -17,7 +17,7 @@ IO = Literal["uint8", "float"]
 BatchNorm = Literal["evaluation", "picture"]
 
 
-class Source(BaseModel):
+class SourceCheckpoint(BaseModel):
     """The checkpoint that an artefact was made from."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -62,7 +62,7 @@ class ArtefactMetadata(BaseModel):
     size_multiple: int = Field(ge=1)
     size_minimum: int = Field(ge=1)
     size: tuple[int, int] | None = None
-    source: Source
+    source: SourceCheckpoint
     producer: dict[str, str]
     created: str
     verification: Verification | None = None

@@ -6,6 +6,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -16,7 +17,7 @@ import numpy as np
 from .backends import open_backend
 from .backends.base import Backend
 from .backends.interface import Interface, read_interface
-from .contract import Picture, decode, encode, padded_side, to_8_bits
+from .contract import Picture, Size, decode, encode, padded_side, to_8_bits
 from .errors import ArtefactError, UsageError
 from .fitting.modes import Fit, choose_fitting, with_channels
 from .fitting.tiles import translate_tiled
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from .pipeline.stream import Stream
     from .temporal.smoothing import Smoothing
 
-__all__ = ["Fit", "Translator", "load"]
+__all__ = ["Fit", "LoadOptions", "Translator", "load"]
 
 LOGGER = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def load(
     device: str = "auto",
     backend: str = "auto",
     fit: Fit = "native",
-    size: tuple[int, int] | None = None,
+    size: Size | None = None,
     scale: float | None = None,
     tile: int | None = None,
     live: bool = False,
@@ -52,7 +53,7 @@ def load(
         fit: "native" translates at the picture's own size, "stretch" resizes to `size` and back, "letterbox" does so
             with its shape kept, "crop" takes the middle only; see `fitting`.
         size: (height, width) for all but "native"; where the artefact pins its size, it can be left out.
-        scale: between 0 and 1: translate a smaller copy, and bring it back along the picture's edges; see `guided`.
+        scale: between 0 and 1: translate a smaller copy, and bring it back along its edges; see `guided_filter`.
         tile: side in pixels of the tiles that larger pictures are translated in; see `tiles` for what that costs.
         live: for a camera or stream: between two frames the engine's threads leave the processor to its capture.
 
@@ -64,6 +65,26 @@ def load(
     opened = open_backend(path, backend=backend, device=device, live=live)
     LOGGER.info("%s runs in %s on %s, precision %s", Path(path).name, opened.name, opened.device, opened.precision)
     return Translator(opened, Path(path), fit=fit, size=size, scale=scale, tile=tile)
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """The options of `load` that a user chooses, as one value."""
+
+    device: str = "auto"
+    backend: str = "auto"
+    fit: Fit = "native"
+    size: Size | None = None
+    scale: float | None = None
+    tile: int | None = None
+
+    def load(self, path: Path, *, live: bool = False) -> "Translator":
+        """Load a model; raises what `load` raises."""
+        return load(path, **vars(self), live=live)
+
+    def of_pixels(self) -> dict[str, object]:
+        """Return the options that decide the pixels of a result: all but the engine and its device."""
+        return {name: value for name, value in vars(self).items() if name not in ("backend", "device")}
 
 
 class Translator:
@@ -83,7 +104,7 @@ class Translator:
         path: Path,
         *,
         fit: Fit = "native",
-        size: tuple[int, int] | None = None,
+        size: Size | None = None,
         scale: float | None = None,
         tile: int | None = None,
     ) -> None:
@@ -220,7 +241,7 @@ def _luma(picture: Picture) -> Picture:
     return with_channels(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
 
 
-def _tile_size(interface: Interface, path: Path, tile: int | None) -> tuple[int, int] | None:
+def _tile_size(interface: Interface, path: Path, tile: int | None) -> Size | None:
     """Return the (height, width) of tiles; None where pictures stay whole.
 
     Raises:

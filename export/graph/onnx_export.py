@@ -12,7 +12,7 @@ from ... import __version__
 from ...runtime.contract import Size, padded_side
 from ...runtime.errors import CheckpointError, UsageError
 from ...runtime.files import replacing
-from ...runtime.metadata import IO, METADATA_KEY, ArtefactMetadata, Source
+from ...runtime.metadata import IO, METADATA_KEY, ArtefactMetadata, SourceCheckpoint
 from ...trainer.checkpoints.checkpoint import LoadedGenerator
 from ...trainer.networks.build import Generator
 from .inference import FloatPrecision, InferenceGenerator
@@ -79,9 +79,9 @@ def write_onnx(model: onnx.ModelProto, metadata: ArtefactMetadata, path: Path) -
         onnx.save(model, partial)
 
 
-def source_of(generator: LoadedGenerator) -> Source:
+def source_of(generator: LoadedGenerator) -> SourceCheckpoint:
     """Return what an artefact and its verification say of the checkpoint behind them."""
-    return Source(
+    return SourceCheckpoint(
         name=generator.name,
         sha256=generator.sha256,
         step=generator.step,

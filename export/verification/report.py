@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ...runtime.contract import Picture
 from ...runtime.errors import CycleganError
 from ...runtime.files import replacing
-from ...runtime.metadata import Source, Verification
+from ...runtime.metadata import SourceCheckpoint, Verification
 from ..quantization.report import Quantisation
 from .gates import UNDETERMINED, Gate
 
@@ -120,7 +120,7 @@ class VerificationReport(BaseModel):
     passed: bool
     artefact: str
     artefact_sha256: str
-    reference: Source
+    reference: SourceCheckpoint
     producer: dict[str, str]
     created: str
     pictures: tuple[str, ...]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..contract import Size
 from ..errors import ArtefactError
 from ..metadata import IO, ArtefactMetadata
 from .base import Backend, TensorSpec
@@ -22,7 +23,7 @@ class Interface:
     output_channels: int
     size_multiple: int  # both sides are multiples of this, and no less than the minimum
     size_minimum: int
-    size: tuple[int, int] | None  # (height, width) where they are pinned
+    size: Size | None  # (height, width) where they are pinned
     one_by_one: bool  # the batch is pinned to a single picture
 
 
@@ -32,7 +33,7 @@ class _Images:
 
     io: IO
     channels: int
-    size: tuple[int, int] | None
+    size: Size | None
     one_by_one: bool
 
 

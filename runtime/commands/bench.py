@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import CycleganError
-from .options import json_option, parse_size
+from .options import backend_option, device_option, json_option, parse_size
 
 if TYPE_CHECKING:
     from ..machine.bench import Result
@@ -17,17 +17,20 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("artefacts", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="ARTEFACT…")
-@click.option("--backend", default="auto", show_default=True, help="One engine; auto takes all that read the artefact.")
-@click.option("--device", default="auto", show_default=True, help="auto (all that are present), cpu, cuda or cuda:1.")
+@backend_option
+@device_option
 @click.option(
-    "--size", metavar="HxW", callback=parse_size, help="Size of the pictures; by default the artefact's, else 256x256."
+    "--size",
+    metavar="HxW",
+    callback=parse_size,
+    help="Height and width of the pictures.  [default: the size that the artefact is pinned to, else 256x256]",
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0),
     default=3.0,
     show_default=True,
-    help="How long each measurement lasts; at least ten batches.",
+    help="Length of each measurement; at least ten batches run.",
 )
 @click.option(
     "--batch-size",
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     multiple=True,
     default=(1,),
     show_default=True,
-    help="Pictures run together; give it several times to compare.",
+    help="Pictures translated together; give it several times to compare.",
 )
 @json_option
 def bench(
@@ -48,11 +51,12 @@ def bench(
     batch_sizes: tuple[int, ...],
     as_json: bool,
 ) -> None:
-    """Measure artefacts in every engine that is installed here, one picture at a time unless told otherwise.
+    """Measure the speed of artefacts in every installed engine, on every device that is present.
 
-    Cold: from an engine that is not yet imported to the first picture. Engine: the engine alone. End to end: from a
-    picture to its translation. Times are a batch's, fps counts pictures. A case that fails is told in its row, and
-    the command ends with exit code 1.
+    --backend and --device measure one engine or device only. Columns: "cold" is the time from an engine that is not
+    yet imported to the first picture; "engine" is the engine alone; "end to end" is from a picture to its translation.
+    Times are milliseconds per batch, fps counts pictures. A measurement that fails is reported in its row, and the
+    command ends with exit code 1.
     """
     from ..machine.bench import bench, find_cases
     from ..machine.doctor import in_words, machine

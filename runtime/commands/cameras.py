@@ -10,16 +10,16 @@ from .options import json_option
 @click.command()
 @json_option
 def cameras(as_json: bool) -> None:
-    """List the cameras that the system knows, each with what to give to -i."""
+    """List the cameras of this machine, each with its address for `cyclegan translate -i`."""
     from dataclasses import asdict
 
     from ..sources.camera import list_cameras
 
-    found = list_cameras()
+    listed = list_cameras()
     if as_json:
-        click.echo(json.dumps([asdict(camera) for camera in found]))
+        click.echo(json.dumps([asdict(camera) for camera in listed]))
         return
-    for camera in found:
+    for camera in listed:
         click.echo(f"{camera.address}\t{camera.name}\t{camera.api}")
-    if not found:
+    if not listed:
         click.echo("no camera was found; connect one, and on Linux see that you may read /dev/video*", err=True)

@@ -19,10 +19,10 @@ _MARKS = {"ok": "+", "missing": "-", "broken": "!"}
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Say what this machine can run, show, read and write, and how to mend what it cannot.
+    """Check what this machine can run, show, read and write, and say how to mend what does not work.
 
-    A line begins with + for what works, - for what is missing and ! for what is broken; an arrow leads to the remedy.
-    Exit code 0 where at least OpenCV and one engine work, 1 where nothing can be translated.
+    Each line begins with + (works), - (missing) or ! (broken); the text after an arrow says what to do. Exit code 0:
+    OpenCV and at least one engine work; 1: nothing can be translated.
     """
     from ..machine.doctor import can_run, examine, in_words, machine
 

@@ -24,13 +24,13 @@ def parse_size(context: click.Context, parameter: click.Parameter, text: str | N
     return int(match[1]), int(match[2] or match[1])
 
 
-def together(name: str, *options: Decorator) -> Decorator:
-    """Give a command several of click's options as one argument `name`, a dictionary of their values."""
+def together(name: str, *options: Decorator, make: Callable[..., Any] = dict) -> Decorator:
+    """Give a command several of click's options as one argument `name`: what `make` makes of their values, by name."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
         def gather(**values: Any) -> Any:
-            return command(**{name: {key: values.pop(key) for key in keys}}, **values)
+            return command(**{name: make(**{key: values.pop(key) for key in keys})}, **values)
 
         others = len(getattr(gather, "__click_params__", ()))
         for option in reversed(options):
@@ -42,7 +42,10 @@ def together(name: str, *options: Decorator) -> Decorator:
 
 
 backend_option = click.option(
-    "--backend", default="auto", show_default=True, help="auto, openvino, onnxruntime, tensorrt or tensorrt-rtx."
+    "--backend",
+    default="auto",
+    show_default=True,
+    help="Engine: auto, openvino, onnxruntime, tensorrt or tensorrt-rtx.",
 )
-device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+device_option = click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda or cuda:1.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON, for programs.")

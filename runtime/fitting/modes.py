@@ -7,7 +7,7 @@
 | letterbox | it resized into `size`, the rest by reflection    | the same size, resized back    |
 | crop      | its middle of the shape of `size`, resized        | that middle, at its own size   |
 
-`scale` is native on a smaller copy; the result is brought back to full size along the picture's own edges (`guided`).
+`scale` is native on a smaller copy; `guided_filter` brings the result back to full size along the picture's own edges.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends.interface import Interface
-from ..contract import Picture, pad_to, padded_side
+from ..contract import Picture, Size, pad_to, padded_side
 from ..errors import UsageError
 from .guided_filter import upsample
 
 Fit = Literal["native", "stretch", "letterbox", "crop"]
-Size = tuple[int, int]  # height, width
 
 
 class Fitting(Protocol):

@@ -9,14 +9,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contract import Picture
+from ..contract import Picture, Size
 
 OVERLAP = 4  # neighbours share a quarter of a tile
 
 
-def translate_tiled(
-    picture: Picture, translate: Callable[[Picture], Picture], tile: tuple[int, int], multiple: int
-) -> Picture:
+def translate_tiled(picture: Picture, translate: Callable[[Picture], Picture], tile: Size, multiple: int) -> Picture:
     """Translate a picture in tiles of one size.
 
     Args:

@@ -1,7 +1,7 @@
 """`cyclegan translate` on a folder of pictures: plan the job, do it here or on a Ray cluster, and count."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,7 @@ from ..errors import UsageError
 from ..files import remove_hidden
 from ..pipeline.run import run
 from ..stats import Progress, Stats
-from ..translator import load
+from ..translator import LoadOptions
 from ..video import VIDEO_SUFFIXES
 from .job import FolderJob, OnError, Recipe, plan, watch
 from .manifest import NAME, Manifest
@@ -63,10 +63,10 @@ class FolderResult:
 
 
 def translate_folder(
-    given: Path,
+    root: Path,
     output: Path,
     model: Path,
-    settings: Mapping[str, Any],
+    load_options: LoadOptions,
     options: FolderOptions,
     *,
     batch_size: int,
@@ -76,10 +76,10 @@ def translate_folder(
     """Translate the pictures of a folder into another.
 
     Args:
-        given: the folder; its tree is mirrored in `output`.
+        root: the folder; its tree is mirrored in `output`.
         output: the folder of the results and of the manifest.
         model: the artefact.
-        settings: the keyword arguments of `translator.load`; all but the engine and its device decide the pixels.
+        load_options: how the model is loaded.
         options: what is done, and where.
         batch_size: pictures that are translated together.
         progress: shows how far the work is.
@@ -91,15 +91,14 @@ def translate_folder(
         KeyboardInterrupt: a signal ended it.
     """
     control = control or Control()
-    _check(given, output, options)
-    pixels = {name: value for name, value in settings.items() if name not in ("backend", "device")}
-    recipe = Recipe.of(model, pixels | {"format": options.picture_format})
+    _check(root, output, options)
+    recipe = Recipe.of(model, load_options.of_pixels() | {"format": options.picture_format})
     with Manifest(output / NAME) as manifest:
         manifest.claim()
         remove_hidden(output)
         plan_again = partial(
             plan,
-            given,
+            root,
             output,
             recipe,
             manifest,
@@ -114,9 +113,9 @@ def translate_folder(
         total = None if options.watch else len(job.todo)
         if options.ray is not None:
             with progress(total) as show:
-                stats = run_on_ray(job, options.ray, model, settings, watch=show)
+                stats = run_on_ray(job, options.ray, model, load_options, watch=show)
             return FolderResult(job, stats, "ray", options.ray, "")
-        with load(model, **settings) as translator, progress(total) as show, _ended_by_signals(control, options):
+        with load_options.load(model) as translator, progress(total) as show, _ended_by_signals(control, options):
 
             def translate(source: Any, sink: Any, one_by_one: bool) -> Stats:
                 size = 1 if one_by_one else batch_size
@@ -128,12 +127,12 @@ def translate_folder(
             return FolderResult(job, stats, engine.name, engine.device, engine.precision)
 
 
-def _check(given: Path, output: Path, options: FolderOptions) -> None:
+def _check(root: Path, output: Path, options: FolderOptions) -> None:
     is_media = output.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES
     if output.is_file() or (is_media and not output.is_dir()):
-        raise UsageError(f"{given} is a folder, so the output must be one too; {output} names a file")
-    if output.resolve() == given.resolve():
-        raise UsageError(f"the output is the input, {given}; name another folder")
+        raise UsageError(f"{root} is a folder, so the output must be one too; {output} names a file")
+    if output.resolve() == root.resolve():
+        raise UsageError(f"the output is the input, {root}; name another folder")
     if options.watch and (options.ray is not None or options.overwrite):
         raise UsageError("--watch goes neither with --ray nor with --overwrite; leave one out")
 

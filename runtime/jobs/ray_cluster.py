@@ -17,6 +17,7 @@ from typing import Any
 from .. import errors
 from ..errors import BackendError, CycleganError, InputError
 from ..stats import Stats
+from ..translator import LoadOptions
 from .job import FolderJob
 from .manifest import Manifest, from_line, to_line
 
@@ -29,7 +30,7 @@ def run_on_ray(
     job: FolderJob,
     address: str,
     model: Path,
-    settings: Mapping[str, Any],
+    load_options: LoadOptions,
     *,
     watch: Callable[[Stats], None] = lambda stats: None,
 ) -> Stats:
@@ -39,7 +40,7 @@ def run_on_ray(
         job: as `jobs.plan` made it.
         address: "auto", or HOST:PORT of the cluster.
         model: the artefact.
-        settings: the keyword arguments of `translator.load`.
+        load_options: how each worker loads the model.
         watch: called with the counts as they grow.
 
     Raises:
@@ -49,7 +50,7 @@ def run_on_ray(
     stats = Stats()
     todo = [name for name in job.todo if _started(job, name)]
     with _cluster(address):
-        for record in _translated(job, todo, model.absolute(), settings):
+        for record in _translated(job, todo, model.absolute(), load_options):
             if record.startswith("{"):
                 _adopt(job, record)
             else:
@@ -66,8 +67,8 @@ def run_on_ray(
 class Worker:
     """What runs on a node: one translator, loaded for the first portion."""
 
-    def __init__(self, make_job: Callable[..., FolderJob], model: Path, settings: Mapping[str, Any]) -> None:
-        self._make_job, self._load = make_job, partial(_load, model, settings)
+    def __init__(self, make_job: Callable[..., FolderJob], model: Path, load_options: LoadOptions) -> None:
+        self._make_job, self._load = make_job, partial(_load, model, load_options)
         self._translate: Any = None
         self._proven = False
 
@@ -87,15 +88,14 @@ class Worker:
         return {"line": [to_line(record) for record in job.manifest.records()] + broken}
 
 
-def _load(model: Path, settings: Mapping[str, Any]) -> Callable[..., Stats]:
+def _load(model: Path, load_options: LoadOptions) -> Callable[..., Stats]:
     from ..pipeline.run import run
-    from ..translator import load
 
-    translator = load(model, **settings)
+    translator = load_options.load(model)
     return lambda source, sink, one_by_one: run(source, translator, sink)
 
 
-def _translated(job: FolderJob, todo: list[Path], model: Path, settings: Mapping[str, Any]) -> Iterator[str]:
+def _translated(job: FolderJob, todo: list[Path], model: Path, load_options: LoadOptions) -> Iterator[str]:
     """Give the lines of all workers as they come."""
     import ray
     import ray.data
@@ -111,13 +111,13 @@ def _translated(job: FolderJob, todo: list[Path], model: Path, settings: Mapping
         picture_format=job.picture_format,
         on_error=job.on_error,
     )
-    on_gpu = settings.get("device", "").startswith("cuda")
+    on_gpu = load_options.device.startswith("cuda")
     nodes = [node for node in list_nodes() if node["Alive"]]
     portions = -(-len(todo) // PORTION)
     names = ray.data.from_items([{"name": str(name)} for name in todo], override_num_blocks=portions)
     lines = names.map_batches(
         Worker,
-        fn_constructor_args=(make_job, model, dict(settings)),
+        fn_constructor_args=(make_job, model, load_options),
         batch_size=None,
         compute=ray.data.ActorPoolStrategy(size=min(len(nodes), portions)),
         num_gpus=1 if on_gpu else None,

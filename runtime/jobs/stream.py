@@ -1,51 +1,58 @@
-"""`cyclegan translate` on anything but a folder: wire it up, run it, count."""
+"""`cyclegan translate` on anything but a folder: connect the endpoints, run the pipeline, count."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..control import Control, stop_on_signals
-from ..pipeline.endpoints import Show, connect
-from ..pipeline.run import Policy, Skip, Smooth, run
+from ..pipeline.endpoints import OutputOptions, connect
+from ..pipeline.run import Policy, run
 from ..stats import Progress, Stats
-from ..translator import load
+from ..temporal.smoothing import STRENGTH, SimilarFrames, Smoother, Smoothing
+from ..translator import LoadOptions
 
 LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Flow:
-    """How frames pass through the stages; see `pipeline.run`."""
+class StreamOptions:
+    """How frames pass through the stages of the pipeline; see `pipeline.run` and `temporal`."""
 
     policy: Policy = "auto"
     batch_size: int = 1
-    smooth: Smooth | None = None
-    skip: Skip | None = None
+    smooth: Smoothing | None = None
+    smooth_strength: float = STRENGTH
+    skip_similar: float | None = None  # dB PSNR
+
+    @property
+    def needs_video(self) -> bool:
+        """Whether the options compare each frame with the one before."""
+        return self.smooth is not None or self.skip_similar is not None
 
 
 def translate_stream(
-    given: str,
-    outputs: Sequence[str],
+    address: str,
+    targets: Sequence[str],
     model: Path,
-    settings: Mapping[str, Any],
-    show: Show,
-    flow: Flow,
+    load_options: LoadOptions,
+    output_options: OutputOptions,
+    stream_options: StreamOptions,
     *,
     progress: Progress,
     report: Callable[[Stats], None],
 ) -> tuple[dict[str, Any], bool]:
-    """Translate what `given` names into every output.
+    """Translate a picture, video, camera or stream into every target.
 
     Args:
-        given, outputs: see `wiring.connect`.
+        address, targets: see `endpoints.connect`.
         model: the artefact.
-        settings: the keyword arguments of `translator.load`.
-        show: how frames go into the outputs.
-        flow: how they pass through the stages.
+        load_options: how the model is loaded.
+        output_options: how frames go into the targets.
+        stream_options: how they pass through the pipeline.
         progress: shows how far the work is.
-        report: is told the counts of a video at its end, however it ends.
+        report: called with the counts of a video at its end, also where an error ends it.
 
     Returns:
         the counts as `cyclegan translate` prints them, and whether a signal or key ended the run before its source.
@@ -54,36 +61,39 @@ def translate_stream(
         UsageError, InputError, ModelError, OutputError: nothing was begun, or the run cannot go on.
     """
     control = Control()
-    wiring = connect(given, outputs, control, show)
-    if wiring.skipped:
-        LOGGER.info("finished before and left alone: %d (--overwrite makes them anew)", wiring.skipped)
+    smooth, skip = stream_options.smooth, stream_options.skip_similar
+    smoother = Smoother(smooth, stream_options.smooth_strength) if smooth else None
+    similar = SimilarFrames(skip).skips if skip is not None else None
+    endpoints = connect(address, targets, control, output_options)
+    if endpoints.skipped:
+        LOGGER.info("finished before and left alone: %d (--overwrite makes them anew)", endpoints.skipped)
     interrupted = False
-    with load(model, **settings, live=wiring.source.live) as translator:
+    with load_options.load(model, live=endpoints.source.live) as translator:
         try:
-            with progress(wiring.source.total) as watch, stop_on_signals(control):
+            with progress(endpoints.source.total) as watch, stop_on_signals(control):
                 run(
-                    wiring.source,
+                    endpoints.source,
                     translator,
-                    *wiring.outlets,
-                    policy=flow.policy,
-                    batch_size=flow.batch_size,
+                    *endpoints.outputs,
+                    policy=stream_options.policy,
+                    batch_size=stream_options.batch_size,
                     control=control,
                     watch=watch,
-                    smooth=flow.smooth,
-                    skip=flow.skip,
+                    smooth=smoother,
+                    skip=similar,
                 )
         except KeyboardInterrupt:
             interrupted = True
         finally:
-            if wiring.is_video:
+            if endpoints.is_video:
                 report(control.stats)
         stats = control.stats
         summary = stats.summary() | {
-            "translated": 1 if wiring.is_video else stats.frames,
-            "skipped": wiring.skipped,
+            "translated": 1 if endpoints.is_video else stats.frames,
+            "skipped": endpoints.skipped,
             "engine": translator.backend.name,
             "device": translator.backend.device,
             "precision": translator.backend.precision,
-            "output": ", ".join(wiring.outputs),
+            "output": ", ".join(endpoints.targets),
         }
     return summary, interrupted or stats.interrupted

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..backends import ENGINES, open_backend
 from ..backends.interface import read_interface
-from ..contract import Picture
+from ..contract import Picture, Size
 from ..errors import ArtefactError, CycleganError
 from ..translator import Translator, load
 from .doctor import has_gpu
@@ -32,7 +32,7 @@ class Case:
     artefact: Path
     backend: str
     device: str  # "cpu", "cuda", "cuda:1"
-    size: tuple[int, int] | None  # (height, width) of the pictures; None: the artefact's own, else `DEFAULT_SIZE`
+    size: Size | None  # of the pictures; None: the artefact's own, else `DEFAULT_SIZE`
     seconds: float  # that each of the two measurements lasts
     batch_size: int = 1  # pictures that run together
 
@@ -56,7 +56,7 @@ class Result:
     backend: str
     device: str
     precision: str = ""
-    size: tuple[int, int] | None = None  # (height, width) of the pictures
+    size: Size | None = None  # of the pictures
     batch_size: int = 1
     cold_ms: float = 0.0  # from an engine not yet imported to the first translated picture
     engine: Latency | None = None  # the engine alone, on a picture that is prepared already
@@ -69,7 +69,7 @@ def find_cases(
     *,
     backend: str,
     device: str,
-    size: tuple[int, int] | None,
+    size: Size | None,
     seconds: float,
     batch_sizes: Sequence[int] = (1,),
 ) -> list[Case]:

@@ -19,14 +19,14 @@ from ..sources import PictureSource, SinglePicture, read_whole
 from ..sources.network import SCHEMES
 from ..sources.sequence import SequenceSource, is_sequence
 from ..video import CONTAINERS, VIDEO_SUFFIXES, Encoding, VideoFormat, VideoSource, open_video, video_sink
-from .run import Outlet
+from .run import Output
 
 STILL = VideoFormat(Fraction(25))  # how pictures would follow one another in a recording
 VIRTUAL_CAMERA = "virtual-camera"
 
 
 @dataclass(frozen=True)
-class Show:
+class OutputOptions:
     """How frames go into the sinks."""
 
     encoding: Encoding = field(default_factory=Encoding)
@@ -36,108 +36,108 @@ class Show:
 
 
 @dataclass(frozen=True)
-class Wiring:
+class Endpoints:
     """A source and its sinks."""
 
     source: Source
-    outlets: Sequence[Outlet]
-    outputs: Sequence[str]  # as the user will find them
+    outputs: Sequence[Output]
+    targets: Sequence[str]  # as the user will find them
     skipped: int = 0  # files that were finished before
     is_video: bool = False  # frames belong together
 
 
-def connect(given: str, outputs: Sequence[str], control: Control, show: Show) -> Wiring:
-    """Find out what `given` is, and where its translation goes.
+def connect(address: str, targets: Sequence[str], control: Control, options: OutputOptions) -> Endpoints:
+    """Find out what `address` is, and where its translation goes.
 
     Args:
-        given: a camera (0, /dev/video0), a picture, a video, "a glob*.png", frames_%05d.png, an address with ://, -
+        address: a camera (0, /dev/video0), a picture, a video, "a glob*.png", frames_%05d.png, an address with ://, -
             (raw frames on standard input), screen: or test:bars.
-        outputs: each a file, a folder, frames_%05d.png, window, http://127.0.0.1:PORT, virtual-camera, - or null.
+        targets: each a file, a folder, frames_%05d.png, window, http://127.0.0.1:PORT, virtual-camera, - or null.
         control: what stops the source, and tells its counts to those who show them.
-        show: how frames go into the sinks.
+        options: how frames go into the sinks.
 
     Raises:
         InputError: there is nothing to read.
         UsageError: something is misspelt, or an output is the input or of a kind that does not go with it.
         OutputError: there is no display for a window.
     """
-    if len(set(outputs)) < len(outputs):
+    if len(set(targets)) < len(targets):
         raise UsageError("an output is named twice; give each its own name")
-    if "window" in outputs:
+    if "window" in targets:
         from ..sinks.window import open_window
 
         open_window()  # before PyAV is imported: on Linux the windows of OpenCV may hang after it
-    path = Path(given)
+    path = Path(address)
     if path.is_file() and path.suffix.lower() in PICTURE_SUFFIXES:
-        return _connect_picture(path, outputs, control, show)
+        return _connect_picture(path, targets, control, options)
     if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
-        return _connect_video(path, outputs, control, show)
-    source = _open_stream(given, control.stop)
+        return _connect_video(path, targets, control, options)
+    source = _open_stream(address, control.stop)
     if source is not None:
-        for output in outputs:
-            if _is_file(output) and Path(output).exists() and not show.overwrite:
-                raise UsageError(f"{output} exists; name another file, or replace it with --overwrite")
-        outlets = _outlets(outputs, source.format, control, show)
-        return Wiring(source, outlets, outputs, is_video=True)
-    if has_magic(given):
-        return _connect_pictures(given, outputs, control, show)
+        for target in targets:
+            if _is_file(target) and Path(target).exists() and not options.overwrite:
+                raise UsageError(f"{target} exists; name another file, or replace it with --overwrite")
+        outputs = _make_outputs(targets, source.format, control, options)
+        return Endpoints(source, outputs, targets, is_video=True)
+    if has_magic(address):
+        return _connect_pictures(address, targets, control, options)
     if path.exists():
         known = ", ".join(sorted(PICTURE_SUFFIXES | VIDEO_SUFFIXES))
-        raise InputError(f"{given} is no picture or video that is known by its name ({known})")
-    raise InputError(f"there is no file or folder {given}; name a picture, a folder of pictures, a video or a camera")
+        raise InputError(f"{address} is no picture or video that is known by its name ({known})")
+    raise InputError(f"there is no file or folder {address}; name a picture, a folder of pictures, a video or a camera")
 
 
-def _open_stream(given: str, stop: Event) -> VideoSource | None:
+def _open_stream(address: str, stop: Event) -> VideoSource | None:
     """Open what is no file; None where it must be one."""
-    if re.fullmatch(r"-(\?.*)?", given):
+    if re.fullmatch(r"-(\?.*)?", address):
         from ..sources.raw import RawSource
 
-        return RawSource(given)
-    if re.fullmatch(r"(\d+|/dev/video\d+)(\?.*)?", given):
+        return RawSource(address)
+    if re.fullmatch(r"(\d+|/dev/video\d+)(\?.*)?", address):
         from ..sources.camera import open_camera
 
-        return open_camera(given, stop)
-    if given.startswith("test:"):
+        return open_camera(address, stop)
+    if address.startswith("test:"):
         from ..sources.bars import BarsSource
 
-        return BarsSource(given, stop)
-    if given.startswith("screen:"):
+        return BarsSource(address, stop)
+    if address.startswith("screen:"):
         from ..sources.screen import open_screen
 
-        return open_screen(given, stop)
-    if given.partition("://")[0].lower() in SCHEMES and "://" in given:
+        return open_screen(address, stop)
+    if address.partition("://")[0].lower() in SCHEMES and "://" in address:
         from ..sources.network import open_stream
 
-        return open_stream(given, stop)
-    return SequenceSource(given) if is_sequence(given) else None
+        return open_stream(address, stop)
+    return SequenceSource(address) if is_sequence(address) else None
 
 
-def _connect_picture(given: Path, outputs: Sequence[str], control: Control, show: Show) -> Wiring:
-    todo, skipped = _unfinished(given, outputs, PICTURE_SUFFIXES, show.overwrite)
+def _connect_picture(path: Path, targets: Sequence[str], control: Control, options: OutputOptions) -> Endpoints:
+    todo, skipped = _unfinished(path, targets, PICTURE_SUFFIXES, options.overwrite)
     if not todo:
-        return Wiring(PictureSource(given.parent, ()), (), outputs, skipped)
-    outlets = []
-    for output in todo:
-        if isinstance(output, Path):
-            sink = viewed(picture_sink(output.parent, name=output.name), show.view)
-            outlets.append(Outlet(sink, str(output)))
+        return Endpoints(PictureSource(path.parent, ()), (), targets, skipped)
+    outputs = []
+    for target in todo:
+        if isinstance(target, Path):
+            sink = viewed(picture_sink(target.parent, name=target.name), options.view)
+            outputs.append(Output(sink, str(target)))
         else:
-            outlets += _outlets([output], STILL, control, show)
-    pixels, profile = read_whole(given)
-    source = SinglePicture(Frame(pixels, given, profile=profile))
-    return Wiring(source, outlets, [str(output) for output in todo], skipped)
+            outputs += _make_outputs([target], STILL, control, options)
+    pixels, profile = read_whole(path)
+    source = SinglePicture(Frame(pixels, path, profile=profile))
+    return Endpoints(source, outputs, [str(target) for target in todo], skipped)
 
 
-def _connect_video(given: Path, outputs: Sequence[str], control: Control, show: Show) -> Wiring:
-    todo, skipped = _unfinished(given, outputs, CONTAINERS, show.overwrite)
+def _connect_video(path: Path, targets: Sequence[str], control: Control, options: OutputOptions) -> Endpoints:
+    todo, skipped = _unfinished(path, targets, CONTAINERS, options.overwrite)
     if not todo:
-        return Wiring(PictureSource(given.parent, ()), (), outputs, skipped)
-    source = open_video(given)
-    outlets = _outlets([str(output) for output in todo], source.format, control, show)
-    return Wiring(source, outlets, [str(output) for output in todo], skipped, is_video=True)
+        return Endpoints(PictureSource(path.parent, ()), (), targets, skipped)
+    source = open_video(path)
+    outputs = _make_outputs([str(target) for target in todo], source.format, control, options)
+    return Endpoints(source, outputs, [str(target) for target in todo], skipped, is_video=True)
 
 
-def _connect_pictures(pattern: str, outputs: Sequence[str], control: Control, show: Show) -> Wiring:
+def _connect_pictures(pattern: str, targets: Sequence[str], control: Control, options: OutputOptions) -> Endpoints:
     """Connect the pictures that a pattern stands for, by their names below its fixed part, to folders."""
     fixed = Path(pattern)
     while has_magic(str(fixed)):
@@ -146,99 +146,111 @@ def _connect_pictures(pattern: str, outputs: Sequence[str], control: Control, sh
     names = [path.relative_to(fixed) for path in paths if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
     if not names:
         raise InputError(f"there is no picture {pattern}")
-    outlets = []
-    for output in outputs:
-        if not _is_file(output):
-            outlets += _outlets([output], STILL, control, show)
+    outputs = []
+    for target in targets:
+        if not _is_file(target):
+            outputs += _make_outputs([target], STILL, control, options)
             continue
-        if Path(output).suffix and not Path(output).is_dir():
-            raise UsageError(f"{pattern} stands for several pictures, so the output must be a folder; {output} is none")
-        if any((Path(output) / name).exists() for name in names) and not show.overwrite:
-            raise UsageError(f"{output} holds some of them; name another folder, or replace them with --overwrite")
-        if Path(output).resolve() == fixed.resolve():
+        if Path(target).suffix and not Path(target).is_dir():
+            raise UsageError(f"{pattern} stands for several pictures, so the output must be a folder; {target} is none")
+        if any((Path(target) / name).exists() for name in names) and not options.overwrite:
+            raise UsageError(f"{target} holds some of them; name another folder, or replace them with --overwrite")
+        if Path(target).resolve() == fixed.resolve():
             raise UsageError(f"the output is the input, {fixed}; name another folder")
-        outlets.append(Outlet(viewed(picture_sink(Path(output)), show.view), output))
-    return Wiring(PictureSource(fixed, names), outlets, outputs)
+        outputs.append(Output(viewed(picture_sink(Path(target)), options.view), target))
+    return Endpoints(PictureSource(fixed, names), outputs, targets)
 
 
-def _outlets(outputs: Sequence[str], format: VideoFormat, control: Control, show: Show) -> list[Outlet]:  # noqa: A002
+def _make_outputs(
+    targets: Sequence[str],
+    format: VideoFormat,  # noqa: A002 - the word of the source
+    control: Control,
+    options: OutputOptions,
+) -> list[Output]:
     """Make the sinks of a moving source; a window brings one more, for what its keys ask to keep."""
-    outlets = []
-    for output in outputs:
-        if output != "window":
-            outlets.append(_outlet(output, format, control, show))
+    outputs = []
+    for target in targets:
+        if target != "window":
+            outputs.append(_make_output(target, format, control, options))
             continue
-        from ..sinks.recording import Keepsake
+        from ..sinks.recording import Recording
         from ..sinks.window import Window
 
-        keepsake = Keepsake(Path(), format)
-        window = Window(control, keepsake, show.view, overlay=show.overlay)
-        outlets.append(Outlet(window.sink(), output, newest_only=True, in_caller=True, idle=window.serve_keys))
-        outlets.append(Outlet(keepsake.sink(), "keepsakes"))
-    return outlets
+        recording = Recording(Path(), format)
+        window = Window(control, recording, options.view, overlay=options.overlay)
+        outputs.append(Output(window.sink(), target, newest_only=True, in_caller=True, idle=window.serve_keys))
+        outputs.append(Output(recording.sink(), "keepsakes"))
+    return outputs
 
 
-def _outlet(output: str, format: VideoFormat, control: Control, show: Show) -> Outlet:  # noqa: A002 - the video's
+def _make_output(
+    target: str,
+    format: VideoFormat,  # noqa: A002 - the word of the source
+    control: Control,
+    options: OutputOptions,
+) -> Output:
     """Make the sink of a moving source."""
-    overlay = Overlay(control.stats) if show.overlay else None
-    if output == "null":
-        return Outlet(nullcontext(lambda frame: None), output)
-    if output.startswith("http://"):
+    overlay = Overlay(control.stats) if options.overlay else None
+    if target == "null":
+        return Output(nullcontext(lambda frame: None), target)
+    if target.startswith("http://"):
         from ..sinks.mjpeg import mjpeg_sink, split_address
 
-        split_address(output)
-        return Outlet(viewed(mjpeg_sink(output, control.stats), show.view, overlay), output, newest_only=True)
-    if output.partition(":")[0] == VIRTUAL_CAMERA:
+        split_address(target)
+        return Output(viewed(mjpeg_sink(target, control.stats), options.view, overlay), target, newest_only=True)
+    if target.partition(":")[0] == VIRTUAL_CAMERA:
         from ..sinks.virtual_camera import virtual_camera_sink
 
-        camera = virtual_camera_sink(output.partition(":")[2] or None, format.rate)
-        return Outlet(viewed(camera, show.view, overlay), output, newest_only=True)
-    if output == "-":
+        camera = virtual_camera_sink(target.partition(":")[2] or None, format.rate)
+        return Output(viewed(camera, options.view, overlay), target, newest_only=True)
+    if target == "-":
         from ..sinks.raw import raw_sink
 
-        return Outlet(viewed(raw_sink(), show.view, overlay), output)
-    if is_sequence(output):
-        return Outlet(viewed(sequence_sink(Path(output)), show.view, overlay), output)
-    if Path(output).suffix.lower() not in CONTAINERS:
+        return Output(viewed(raw_sink(), options.view, overlay), target)
+    if is_sequence(target):
+        return Output(viewed(sequence_sink(Path(target)), options.view, overlay), target)
+    if Path(target).suffix.lower() not in CONTAINERS:
         raise UsageError(
-            f"a moving picture cannot be written as {output}; name a file in {', '.join(sorted(CONTAINERS))}, "
+            f"a moving picture cannot be written as {target}; name a file in {', '.join(sorted(CONTAINERS))}, "
             "or numbered pictures such as frame_%05d.png"
         )
-    sink = video_sink(Path(output), format.rate, like=format, encoding=show.encoding)
-    return Outlet(viewed(sink, show.view, overlay), output)
+    sink = video_sink(Path(target), format.rate, like=format, encoding=options.encoding)
+    return Output(viewed(sink, options.view, overlay), target)
 
 
-def _target(given: Path, output: Path, suffixes: frozenset[str]) -> Path:
+def _target(path: Path, target: Path, suffixes: frozenset[str]) -> Path:
     """Return the file that a single file is translated to.
 
     Raises:
         UsageError: it is of a kind that does not go with the input, or is the input.
     """
-    target = output / given.name if output.is_dir() or not output.suffix else output
+    target = target / path.name if target.is_dir() or not target.suffix else target
     if target.suffix.lower() not in suffixes:
         raise UsageError(
-            f"{given.name} cannot be written as {target}; name a file that ends in {', '.join(sorted(suffixes))}, "
+            f"{path.name} cannot be written as {target}; name a file that ends in {', '.join(sorted(suffixes))}, "
             "or a folder that exists"
         )
-    if target.resolve() == given.resolve():
-        raise UsageError(f"the output is the input, {given}; name another file")
+    if target.resolve() == path.resolve():
+        raise UsageError(f"the output is the input, {path}; name another file")
     return target
 
 
-def _is_file(output: str) -> bool:
+def _is_file(target: str) -> bool:
     """Whether an output is a file or folder, rather than something that shows or takes frames."""
-    shows = output in ("null", "window", "-") or output.startswith("http://")
-    return not shows and output.partition(":")[0] != VIRTUAL_CAMERA
+    shows = target in ("null", "window", "-") or target.startswith("http://")
+    return not shows and target.partition(":")[0] != VIRTUAL_CAMERA
 
 
 def _unfinished(
-    given: Path, outputs: Sequence[str], suffixes: frozenset[str], overwrite: bool
+    path: Path, targets: Sequence[str], suffixes: frozenset[str], overwrite: bool
 ) -> tuple[list[Path | str], int]:
-    """Return the outputs that are to be made, files as paths, and how many were finished before."""
+    """Return the targets that are to be made, files as paths, and how many were finished before."""
     todo: list[Path | str] = []
-    for output in outputs:
-        if not _is_file(output) or is_sequence(output):
-            todo.append(output)
-        elif not (target := _target(given, Path(output), suffixes)).is_file() or overwrite:
+    for target in targets:
+        if not _is_file(target) or is_sequence(target):
             todo.append(target)
-    return todo, len(outputs) - len(todo)
+            continue
+        file = _target(path, Path(target), suffixes)
+        if overwrite or not file.is_file():
+            todo.append(file)
+    return todo, len(targets) - len(todo)

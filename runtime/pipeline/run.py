@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..frame import Frame, FrameTranslator, InterruptionError, LostFramesError, Sink, Source
 from ..stats import Durations, Stats
 
-__all__ = ["Control", "Outlet", "Policy", "Skip", "Smooth", "run"]
+__all__ = ["Control", "Output", "Policy", "Skip", "Smooth", "run"]
 
 LOGGER = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ GRACE = 3.0  # seconds that a source may take to notice that it shall end
 
 
 @dataclass(frozen=True)
-class Outlet:
+class Output:
     """A sink, and how it is served."""
 
     sink: Sink
@@ -56,7 +56,7 @@ class _Job:
 def run(
     source: Source,
     translator: FrameTranslator,
-    *sinks: Sink | Outlet,
+    *sinks: Sink | Output,
     policy: Policy = "auto",
     batch_size: int = 1,
     control: Control | None = None,
@@ -85,9 +85,9 @@ def run(
         ModelError: the model or the engine failed.
         OutputError: a frame cannot be written.
     """
-    outlets = [sink if isinstance(sink, Outlet) else Outlet(sink) for sink in sinks]
+    outputs = [sink if isinstance(sink, Output) else Output(sink) for sink in sinks]
     latest = policy == "latest" or (policy == "auto" and source.live)
-    pipeline = _Pipeline(source, translator, outlets, latest, 1 if latest or skip else batch_size, control or Control())
+    pipeline = _Pipeline(source, translator, outputs, latest, 1 if latest or skip else batch_size, control or Control())
     return pipeline.run(watch, smooth, skip)
 
 
@@ -98,7 +98,7 @@ class _Pipeline:
         self,
         source: Source,
         translator: FrameTranslator,
-        outlets: list[Outlet],
+        outputs: list[Output],
         latest: bool,
         batch_size: int,
         control: Control,
@@ -111,15 +111,15 @@ class _Pipeline:
         self._captured: Channel[Frame] = Channel(depth, lossless=not latest)
         self._prepared: Channel[_Job] = Channel(depth, lossless=not latest)
         self._translated: Channel[_Job] = Channel(depth, lossless=not latest)
-        self._lanes: list[tuple[Outlet, Channel[Frame]]] = [
-            (outlet, Channel(1 if outlet.newest_only else DEPTH, lossless=not (latest or outlet.newest_only)))
-            for outlet in outlets
+        self._lanes: list[tuple[Output, Channel[Frame]]] = [
+            (output, Channel(1 if output.newest_only else DEPTH, lossless=not (latest or output.newest_only)))
+            for output in outputs
         ]
         self._channels: list[tuple[str, Channel[Any]]] = [
             ("capture", self._captured),
             ("engine", self._prepared),
             ("finish", self._translated),
-            *((outlet.name, lane) for outlet, lane in self._lanes),
+            *((output.name, lane) for output, lane in self._lanes),
         ]
 
     def run(self, watch: Callable[[Stats], None], smooth: Smooth | None, skip: Skip | None) -> Stats:
@@ -131,12 +131,12 @@ class _Pipeline:
             self._stage("engine", self._infer(skip), self._prepared, self._translated),
             self._stage("finish", self._finish(smooth), self._translated, *lanes),
             *(
-                Thread(target=_exhaust, args=[self._deliver(outlet, lane)], name=outlet.name, daemon=True)
-                for outlet, lane in self._lanes
-                if not outlet.in_caller
+                Thread(target=_exhaust, args=[self._deliver(output, lane)], name=output.name, daemon=True)
+                for output, lane in self._lanes
+                if not output.in_caller
             ),
         ]
-        here = [self._deliver(outlet, lane, TICK) for outlet, lane in self._lanes if outlet.in_caller]
+        here = [self._deliver(output, lane, TICK) for output, lane in self._lanes if output.in_caller]
         start = perf_counter()
         try:
             for thread in (source, *workers):
@@ -269,16 +269,16 @@ class _Pipeline:
             self._stats.frames += 1
             yield replace(job.frame, pixels=picture, original=job.frame.pixels)
 
-    def _deliver(self, outlet: Outlet, lane: Channel[Frame], timeout: float | None = None) -> Iterator[None]:
+    def _deliver(self, output: Output, lane: Channel[Frame], timeout: float | None = None) -> Iterator[None]:
         """Write what comes through a lane; yield after each frame, and after `timeout` seconds without one."""
-        latency = self._stats.latency.setdefault(outlet.name, Durations())
+        latency = self._stats.latency.setdefault(output.name, Durations())
         try:
-            with outlet.sink as write:
+            with output.sink as write:
                 while True:
                     try:
                         frame = lane.get(timeout)
                     except TimeoutError:
-                        outlet.idle()
+                        output.idle()
                         yield
                         continue
                     except EndedError:
@@ -286,9 +286,9 @@ class _Pipeline:
                     start = perf_counter()
                     write(frame)
                     end = perf_counter()
-                    self._stats.observe(outlet.name, end - start)
+                    self._stats.observe(output.name, end - start)
                     latency.add(end - frame.captured)
-                    self._stats.written[outlet.name] += 1
+                    self._stats.written[output.name] += 1
                     yield
         except BaseException as error:
             self._errors.append(error)

@@ -18,8 +18,8 @@ from ..errors import UsageError
 from ..frame import Frame, FrameTranslator, Source, Write
 from ..stats import Stats
 from ..temporal.smoothing import SimilarFrames, Smoother, Smoothing
-from .endpoints import Show, connect
-from .run import Outlet, Policy, run
+from .endpoints import OutputOptions, connect
+from .run import Output, Policy, run
 
 AHEAD = 2  # frames that are ready before the loop asks for them
 
@@ -69,16 +69,16 @@ class Stream:
             )
         self._source: Source
         if isinstance(source, str | Path | int):
-            wiring = connect(str(source), sinks or ["null"], self._control, Show(overwrite=overwrite))
-            if wiring.skipped:
+            endpoints = connect(str(source), sinks or ["null"], self._control, OutputOptions(overwrite=overwrite))
+            if endpoints.skipped:
                 raise UsageError(
-                    f"{', '.join(sinks)}: {wiring.skipped} of them exist; replace them with overwrite=True"
+                    f"{', '.join(sinks)}: {endpoints.skipped} of them exist; replace them with overwrite=True"
                 )
-            self._source, self._outlets = wiring.source, list(wiring.outlets)
+            self._source, self._outputs = endpoints.source, list(endpoints.outputs)
         elif sinks:
             raise UsageError("pictures from Python have no rate or names to be written with; write them in your loop")
         else:
-            self._source, self._outlets = Pictures(source), []
+            self._source, self._outputs = Pictures(source), []
         latest = policy == "latest" or (policy == "auto" and self._source.live)
         self._frames: Channel[Frame] = Channel(1 if latest else AHEAD, lossless=not latest)
         self._thread = Thread(target=self._run, name="stream", daemon=True)
@@ -126,8 +126,8 @@ class Stream:
             run(
                 self._source,
                 self._translator,
-                *self._outlets,
-                Outlet(self._loop(), "loop"),
+                *self._outputs,
+                Output(self._loop(), "loop"),
                 policy=self._policy,
                 batch_size=self._batch_size,
                 control=self._control,

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..contract import Size
 from ..errors import InputError, OutputError
 from ..frame import Frame, Write
 
@@ -20,7 +21,7 @@ def raw_sink() -> Iterator[Write]:
         OutputError: nobody reads, or the disk behind it is full.
         InputError: a frame has another size than the first.
     """
-    size: tuple[int, int] | None = None
+    size: Size | None = None
     descriptor = sys.stdout.fileno()
 
     def write(frame: Frame) -> None:

@@ -15,13 +15,13 @@ from .pictures import write_picture
 LOGGER = logging.getLogger(__name__)
 
 
-class Keepsake:
+class Recording:
     """A sink that writes nothing but what is asked for: the next frame, or all while recording."""
 
     def __init__(self, folder: Path, format: VideoFormat) -> None:  # noqa: A002 - the source's word for it
         self._folder, self._format = folder, format
         self.snapshot = Event()
-        self.recording = Event()
+        self.wanted = Event()  # while it is set, every frame is recorded
 
     @contextmanager
     def sink(self) -> Iterator[Write]:
@@ -37,10 +37,10 @@ class Keepsake:
                         write_picture(self._name("snapshot", "png"), frame.pixels)
                     except OutputError as error:  # no reason to end the show
                         LOGGER.error("no snapshot: %s", error)
-                if self.recording.is_set() and record is None:
+                if self.wanted.is_set() and record is None:
                     path = self._name("recording", "mp4" if has_pyav() else "avi")
                     record = recording.enter_context(video_sink(path, self._format.rate, like=self._format))
-                if not self.recording.is_set() and record is not None:
+                if not self.wanted.is_set() and record is not None:
                     record = None
                     recording.close()
                 if record is not None:

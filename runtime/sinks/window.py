@@ -13,7 +13,7 @@ import cv2
 from ..control import Control
 from ..errors import OutputError
 from ..frame import Frame, Write
-from .recording import Keepsake
+from .recording import Recording
 from .views import Overlay, View, compose
 
 LOGGER = logging.getLogger(__name__)
@@ -27,8 +27,8 @@ _ESCAPE = "\x1b"
 class Window:
     """Shows frames, and does what the keys say."""
 
-    def __init__(self, control: Control, keepsake: Keepsake, view: View, *, overlay: bool) -> None:
-        self._control, self._keepsake = control, keepsake
+    def __init__(self, control: Control, recording: Recording, view: View, *, overlay: bool) -> None:
+        self._control, self._recording = control, recording
         self._view: View = view
         self._overlay = Overlay(control.stats)
         self._with_overlay = overlay
@@ -44,8 +44,8 @@ class Window:
             ">": lambda: self._move(SPLIT_STEP),
             ".": lambda: self._move(SPLIT_STEP),
             "o": self._toggle_overlay,
-            "s": keepsake.snapshot.set,
-            "r": lambda: _toggle(keepsake.recording),
+            "s": recording.snapshot.set,
+            "r": lambda: _toggle(recording.wanted),
         }
 
     @contextmanager

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from fractions import Fraction
 from urllib.parse import parse_qsl
 
+from ..contract import Size
 from ..errors import UsageError
 
 
@@ -29,10 +30,10 @@ class Settings:
     def __contains__(self, name: str) -> bool:
         return name in self._values
 
-    def size(self, name: str, default: tuple[int, int]) -> tuple[int, int]:
-        """Return WIDTHxHEIGHT in pixels as (width, height)."""
+    def size(self, name: str, default: Size) -> Size:
+        """Return what is written WIDTHxHEIGHT, in pixels."""
         match = self._match(name, r"([1-9]\d{0,4})x([1-9]\d{0,4})", "a width and height such as 1280x720")
-        return (int(match[1]), int(match[2])) if match else default
+        return (int(match[2]), int(match[1])) if match else default
 
     def rate(self, name: str, default: Fraction) -> Fraction:
         """Return frames a second, written 30, 29.97 or 30000/1001."""

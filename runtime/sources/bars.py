@@ -15,7 +15,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contract import Picture
+from ..contract import Picture, Size
 from ..errors import UsageError
 from ..frame import Frame
 from ..video.format import VideoFormat
@@ -49,7 +49,7 @@ class BarsSource:
         settings = Settings(text, ("size", "fps", "frames", "live"))
         if settings.place != "test:bars":
             raise UsageError(f"no test picture is called {settings.place!r}; use test:bars")
-        self.width, self.height = settings.size("size", (1280, 720))
+        self.height, self.width = settings.size("size", (720, 1280))
         if block_side((self.height, self.width)) < SMALLEST_BLOCK:
             raise UsageError(f"{text} is too small for the blocks; use at least 64x40")
         rate = settings.rate("fps", Fraction(30))
@@ -74,8 +74,8 @@ class BarsSource:
             number += 1
 
 
-def block_side(size: tuple[int, int]) -> int:
-    """Return the side of a block in pixels for a (height, width)."""
+def block_side(size: Size) -> int:
+    """Return the side of a block in pixels for pictures of a size."""
     height, width = size
     return min(width // COLUMNS, height // (2 * ROWS))
 

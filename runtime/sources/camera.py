@@ -11,7 +11,7 @@ from threading import Event
 import cv2
 import numpy as np
 
-from ..contract import Picture
+from ..contract import Picture, Size
 from ..errors import StreamError
 from .address import Settings
 from .live import LiveSource
@@ -56,13 +56,13 @@ def open_camera(text: str, stop: Event) -> LiveSource:
     return LiveSource(f"camera {settings.place}", connect, stop, rate=rate)
 
 
-def _configure(capture: cv2.VideoCapture, size: tuple[int, int], rate: Fraction) -> None:
+def _configure(capture: cv2.VideoCapture, size: Size, rate: Fraction) -> None:
     """Ask for a size and rate; a camera that has others gives those."""
     if size[0]:
         # USB carries large raw pictures at a few frames a second only; MJPEG fits.
         capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
-        capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
-        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[1])
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[0])
     if rate:
         capture.set(cv2.CAP_PROP_FPS, float(rate))
     capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # old frames are worth nothing

@@ -37,7 +37,7 @@ class RawSource:
         settings = Settings(text, ("size", "fps", "pixels"))
         if "size" not in settings:
             raise UsageError("raw frames do not tell their size; write it as -i '-?size=640x480&fps=30'")
-        self.width, self.height = settings.size("size", (0, 0))
+        self.height, self.width = settings.size("size", (0, 0))
         rate = settings.rate("fps", Fraction(25))
         self._reversed = settings.choice("pixels", ("rgb24", "bgr24")) == "bgr24"
         self.format = VideoFormat(rate, time_base=1 / rate)

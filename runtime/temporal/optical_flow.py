@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contract import Picture
+from ..contract import Picture, Size
 
 Gray = NDArray[np.uint8]  # [H, W]
 Flow = NDArray[np.float32]  # [H, W, 2]: dx, dy in pixels
@@ -33,7 +33,7 @@ def estimate_flow(start: Gray, end: Gray, *, fast: bool = False) -> Flow:
     return flow[:height, :width]
 
 
-def resize_flow(flow: Flow, size: tuple[int, int]) -> Flow:
+def resize_flow(flow: Flow, size: Size) -> Flow:
     """Bring a flow to another (height, width); its lengths grow with it."""
     height, width = flow.shape[:2]
     if (height, width) == size:

@@ -19,7 +19,7 @@ from ..files import growing
 from ..frame import Frame, Write
 from .decode import TAGS, exact, reason
 from .format import BT601, BT709, BT2020, Encoding, VideoFormat
-from .stream_copy import Companions
+from .stream_copy import StreamCopy
 
 LOGGER = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class _Writer:
         self._path, self._partial, self._encoder, self._like, self._encoding = path, partial, encoder, like, encoding
         self._container: Any = None
         self._stream: Any = None
-        self._companions: Companions | None = None
+        self._stream_copy: StreamCopy | None = None
         self._shape: tuple[int, ...] = ()
         self._tick = like.time_base or 1 / like.rate
         self._reformatter = VideoReformatter()
@@ -127,15 +127,15 @@ class _Writer:
         try:
             with closing(self._container):
                 self._mux(self._stream.encode, None)
-                if self._companions:
-                    self._companions.copy_until(None if complete else self._end * self._tick)
+                if self._stream_copy:
+                    self._stream_copy.copy_until(None if complete else self._end * self._tick)
         except (av.FFmpegError, OSError, OutputError) as error:
             if complete:
                 raise _cannot_write(self._path, error) from error
             LOGGER.debug("the end of %s could not be written: %s", self._partial, error)
         finally:
-            if self._companions:
-                self._companions.close()
+            if self._stream_copy:
+                self._stream_copy.close()
 
     def check(self) -> None:
         """Read the file back: every frame is in it, and the last one comes when it should.
@@ -168,8 +168,8 @@ class _Writer:
             self._stream = self._container.add_stream(self._encoder, rate=self._like.rate, options=self._options())
             self._configure(self._stream.codec_context, width, height, has_b_frames=suffix != ".avi")
             self._stream.codec_context.open()
-            if self._like.origin and self._encoding.companions:
-                self._companions = Companions(self._like.origin, self._container)
+            if self._like.origin and self._encoding.copy_streams:
+                self._stream_copy = StreamCopy(self._like.origin, self._container)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise OutputError(
                 f"FFmpeg cannot encode {width}x{height} video into {self._path} with {self._encoder} "
@@ -233,8 +233,8 @@ class _Writer:
         try:
             for packet in encode(picture):
                 packet.duration = self._durations.pop(packet.pts, 0)
-                if self._companions and packet.dts is not None:
-                    self._companions.copy_until(packet.dts * exact(packet.time_base))
+                if self._stream_copy and packet.dts is not None:
+                    self._stream_copy.copy_until(packet.dts * exact(packet.time_base))
                 self._container.mux(packet)
         except (av.FFmpegError, OSError) as error:
             raise _cannot_write(self._path, error) from error

@@ -30,7 +30,7 @@ class Colour:
 
 @dataclass(frozen=True)
 class VideoFormat:
-    """A video's clock, colours and companions."""
+    """A video's clock, colours and origin."""
 
     rate: Fraction  # nominal frames a second
     time_base: Fraction | None = None  # what time stamps are multiples of, in seconds
@@ -46,7 +46,7 @@ class Encoding:
     codec: str = "auto"  # h264, h265, av1, vp9, or the name of an FFmpeg encoder; auto: by the container
     crf: int | None = None  # constant quality: lower is better and larger
     preset: str | None = None  # speed against size
-    companions: bool = True  # copy sound and subtitles
+    copy_streams: bool = True  # copy sound and subtitles
 
 
 class VideoSource(Source, Protocol):
@@ -54,5 +54,5 @@ class VideoSource(Source, Protocol):
 
     @property
     def format(self) -> VideoFormat:
-        """The clock, colours and companions."""
+        """The clock, colours and origin."""
         ...

@@ -12,7 +12,7 @@ from .decode import TAGS, exact, reason
 LOGGER = logging.getLogger(__name__)
 
 
-class Companions:
+class StreamCopy:
     """The sound and subtitle streams of a video file, on their way into a container that is being written."""
 
     def __init__(self, origin: str, container: Any) -> None:

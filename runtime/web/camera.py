@@ -10,7 +10,7 @@ from ..contract import Picture
 from ..control import Control
 from ..errors import InputError, UsageError
 from ..frame import Frame, Source
-from ..pipeline.endpoints import Show, connect
+from ..pipeline.endpoints import OutputOptions, connect
 
 
 def open_live(address: str, control: Control) -> Source:
@@ -20,7 +20,7 @@ def open_live(address: str, control: Control) -> Source:
         InputError: it cannot be opened.
         UsageError: it is misspelt, or it is not a live source.
     """
-    source = connect(address, (), control, Show()).source
+    source = connect(address, (), control, OutputOptions()).source
     if not source.live:
         raise UsageError(f"{address} is no camera or live stream; drop pictures and videos on the page instead")
     return source

@@ -11,7 +11,7 @@ import pytest
 from onnx import helper
 
 import cyclegan_edge
-from cyclegan_edge.runtime.metadata import METADATA_KEY, ArtefactMetadata, Source
+from cyclegan_edge.runtime.metadata import METADATA_KEY, ArtefactMetadata, SourceCheckpoint
 
 EDGE = """
 import sys
@@ -52,7 +52,7 @@ def negative(inverting_model: Callable[[], onnx.ModelProto], tmp_path_factory: p
         output_channels=3,
         size_multiple=4,
         size_minimum=8,
-        source=Source(name="negative", sha256="0" * 64, weights="raw"),
+        source=SourceCheckpoint(name="negative", sha256="0" * 64, weights="raw"),
         producer={"cyclegan-edge": cyclegan_edge.__version__},
         created=datetime.now(UTC).isoformat(),
     )

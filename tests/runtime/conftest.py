@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from cyclegan_edge.runtime.metadata import METADATA_KEY, ArtefactMetadata, Source
+from cyclegan_edge.runtime.metadata import METADATA_KEY, ArtefactMetadata, SourceCheckpoint
 
 UINT8_FREE = ["batch", "height", "width", 3]
 FLOAT_FREE = ["batch", 3, "height", "width"]
@@ -26,7 +26,7 @@ def metadata_of(**changes: Any) -> ArtefactMetadata:
         "output_channels": 3,
         "size_multiple": 4,
         "size_minimum": 8,
-        "source": Source(name="run", sha256="0" * 64, weights="ema"),
+        "source": SourceCheckpoint(name="run", sha256="0" * 64, weights="ema"),
         "producer": {"cyclegan-edge": "0.1.0"},
         "created": "2026-01-01T00:00:00Z",
     }

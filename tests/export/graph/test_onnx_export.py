@@ -11,7 +11,7 @@ from onnx import TensorProto
 from cyclegan_edge import __version__
 from cyclegan_edge.export.graph.onnx_export import check_size, export_onnx, write_onnx
 from cyclegan_edge.runtime.errors import CheckpointError, OutputError, UsageError
-from cyclegan_edge.runtime.metadata import METADATA_KEY, Source, parse_metadata
+from cyclegan_edge.runtime.metadata import METADATA_KEY, SourceCheckpoint, parse_metadata
 from cyclegan_edge.trainer.checkpoints.checkpoint import load_generator
 from cyclegan_edge.trainer.networks.resnet import ResnetGenerator
 from cyclegan_edge.trainer.networks.unet import UnetGenerator
@@ -134,7 +134,7 @@ def test_the_metadata_says_all(generator, exported):
         "frozen_norm": False,
         "verification": None,
     }
-    assert metadata.source == Source(name="run", sha256=generator.sha256, step=7, weights="ema")
+    assert metadata.source == SourceCheckpoint(name="run", sha256=generator.sha256, step=7, weights="ema")
     assert metadata.producer.keys() == {"cyclegan_edge", "torch", "onnx", "onnxscript"}
     assert metadata.producer["cyclegan_edge"] == __version__
     assert metadata.created.endswith("+00:00")

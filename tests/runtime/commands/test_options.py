@@ -23,6 +23,15 @@ def test_options_come_together_by_their_names():
     assert json.loads(shown.output) == ["me", {"backend": "auto", "threads": 2}, {"sides": [3, 4]}, True]
 
 
+def test_options_can_become_a_value_of_another_type():
+    @click.command()
+    @together("pair", click.option("--left"), click.option("--right"), make=lambda left, right: (right, left))
+    def swap(pair: tuple[str, str]) -> None:
+        click.echo(" ".join(pair))
+
+    assert CliRunner().invoke(swap, ["--left", "a", "--right", "b"]).output == "b a\n"
+
+
 def test_the_help_keeps_their_order():
     shown = CliRunner().invoke(command, ["--help"]).output
     places = [shown.index(name) for name in ("--backend", "--threads", "--size", "--json", "--help")]

@@ -13,7 +13,7 @@ from cyclegan_edge.runtime.control import Control
 from cyclegan_edge.runtime.errors import BackendError, InputError, OutputError
 from cyclegan_edge.runtime.frame import Frame
 from cyclegan_edge.runtime.pipeline import run as pipeline
-from cyclegan_edge.runtime.pipeline.run import Outlet, run
+from cyclegan_edge.runtime.pipeline.run import Output, run
 from cyclegan_edge.runtime.translator import Translator
 from cyclegan_edge.runtime.video import open_video
 
@@ -97,8 +97,8 @@ def test_the_first_error_ends_the_run_and_what_came_before_it_is_written(stage, 
         run(
             failing,
             failing,
-            Outlet(failing.sink(), in_caller=in_caller),
-            *(Outlet(_collect(frames), f"other {i}", newest_only=i == 1) for i, frames in enumerate(others)),
+            Output(failing.sink(), in_caller=in_caller),
+            *(Output(_collect(frames), f"other {i}", newest_only=i == 1) for i, frames in enumerate(others)),
             policy=policy,
             batch_size=batch_size,
             control=control,
@@ -166,7 +166,7 @@ def test_a_source_that_hangs_in_a_read_is_left_behind_when_told_to_stop(caplog, 
             released.wait(60)
 
     control, translator = Control(), Failing("none", 0)
-    stats = run(Hanging(), translator, Outlet(translator.sink()), control=control)
+    stats = run(Hanging(), translator, Output(translator.sink()), control=control)
     released.set()
     assert (stats.read, stats.frames, stats.interrupted) == (1, 1, True)
     assert "the source does not answer and is left behind" in caplog.text

@@ -1,6 +1,7 @@
 """A folder goes to a folder: what is refused, what is left alone, and what the result says."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Timer
 
@@ -13,8 +14,9 @@ from cyclegan_edge.runtime.jobs.manifest import NAME, Manifest
 from cyclegan_edge.runtime.pipeline.run import Control
 from cyclegan_edge.runtime.sinks import write_picture
 from cyclegan_edge.runtime.sources import read_picture
+from cyclegan_edge.runtime.translator import LoadOptions
 
-SETTINGS = {"backend": "onnxruntime", "device": "cpu", "fit": "native", "size": None}
+OPTIONS = LoadOptions(backend="onnxruntime", device="cpu")
 
 
 @contextmanager
@@ -31,12 +33,12 @@ def place(tmp_path) -> Path:
 
 @pytest.fixture
 def translate(place, model):
-    def run(given: str, output: str, *, settings=SETTINGS, control=None, artefact=None, **options) -> FolderResult:
+    def run(given: str, output: str, *, load_options=OPTIONS, control=None, artefact=None, **options) -> FolderResult:
         return translate_folder(
             place / given,
             place / output,
             artefact or model("invert"),
-            settings,
+            load_options,
             FolderOptions(**options),
             batch_size=2,
             progress=silent,
@@ -68,9 +70,9 @@ def test_what_was_done_is_left_alone_unless_told(translate):
 
 def test_the_engine_may_change_and_the_pixels_may_not(translate):
     translate("in", "out")
-    assert translate("in", "out", settings=SETTINGS | {"backend": "openvino"}).summary()["skipped"] == 2
-    stretched = SETTINGS | {"fit": "stretch", "size": (16, 16)}
-    assert translate("in", "out", settings=stretched).summary()["translated"] == 2
+    assert translate("in", "out", load_options=replace(OPTIONS, backend="openvino")).summary()["skipped"] == 2
+    stretched = replace(OPTIONS, fit="stretch", size=(16, 16))
+    assert translate("in", "out", load_options=stretched).summary()["translated"] == 2
 
 
 def test_failures_of_an_earlier_run_are_counted_until_they_are_tried_again(translate, place):

@@ -7,7 +7,7 @@ import pytest
 
 from cyclegan_edge.runtime.control import Control
 from cyclegan_edge.runtime.errors import InputError, UsageError
-from cyclegan_edge.runtime.pipeline.endpoints import Show, Wiring, connect
+from cyclegan_edge.runtime.pipeline.endpoints import Endpoints, OutputOptions, connect
 from cyclegan_edge.runtime.sinks import write_picture
 from cyclegan_edge.runtime.sources import Frame
 from cyclegan_edge.runtime.video import video_sink
@@ -24,8 +24,8 @@ def place(tmp_path):
     return tmp_path
 
 
-def wire(given: Path, output: Path, *, overwrite: bool = False) -> Wiring:
-    return connect(str(given), [str(output)], Control(), Show(overwrite=overwrite))
+def wire(given: Path, output: Path, *, overwrite: bool = False) -> Endpoints:
+    return connect(str(given), [str(output)], Control(), OutputOptions(overwrite=overwrite))
 
 
 @pytest.mark.parametrize(
@@ -39,16 +39,21 @@ def wire(given: Path, output: Path, *, overwrite: bool = False) -> Wiring:
     ],
 )
 def test_a_file_goes_to_a_file_or_into_a_folder(given, output, target, place):
-    wiring = wire(place / given, place / output)
-    assert wiring.outputs == [str(place / target)]
-    assert wiring.is_video == (given == "clip.mp4")
+    endpoints = wire(place / given, place / output)
+    assert endpoints.targets == [str(place / target)]
+    assert endpoints.is_video == (given == "clip.mp4")
 
 
 def test_a_finished_file_is_left_alone(place):
     for given, output in (("alone.png", "in/a.png"), ("clip.mp4", "clip.wmv/../clip2.mp4")):
         (place / "clip2.mp4").write_text("finished")
-        wiring = wire(place / given, (place / output).resolve())
-        assert (list(wiring.source), list(wiring.outlets), wiring.skipped, wiring.is_video) == ([], [], 1, False)
+        endpoints = wire(place / given, (place / output).resolve())
+        assert (list(endpoints.source), list(endpoints.outputs), endpoints.skipped, endpoints.is_video) == (
+            [],
+            [],
+            1,
+            False,
+        )
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from cyclegan_edge.runtime.errors import InputError, OutputError, UsageError
 from cyclegan_edge.runtime.frame import Frame
 from cyclegan_edge.runtime.sinks import views, virtual_camera, window
 from cyclegan_edge.runtime.sinks.mjpeg import mjpeg_sink
-from cyclegan_edge.runtime.sinks.recording import Keepsake
+from cyclegan_edge.runtime.sinks.recording import Recording
 from cyclegan_edge.runtime.sinks.views import Overlay, compose, viewed
 from cyclegan_edge.runtime.sinks.window import Window
 from cyclegan_edge.runtime.stats import Stats
@@ -168,9 +168,9 @@ class TestWindow:
 
     @pytest.fixture
     def shown(self, screen, tmp_path):
-        control, keepsake = Control(), Keepsake(tmp_path, FORMAT)
+        control, recording = Control(), Recording(tmp_path, FORMAT)
         return SimpleNamespace(
-            control=control, keepsake=keepsake, window=Window(control, keepsake, "translated", overlay=False)
+            control=control, recording=recording, window=Window(control, recording, "translated", overlay=False)
         )
 
     def type(self, shown, screen, keys: str) -> None:
@@ -211,8 +211,8 @@ class TestWindow:
 
     def test_snapshot_and_record_keys(self, shown, screen):
         self.type(shown, screen, "sr")
-        assert shown.keepsake.snapshot.is_set()
-        assert shown.keepsake.recording.is_set()
+        assert shown.recording.snapshot.is_set()
+        assert shown.recording.wanted.is_set()
 
     def test_no_display_is_told_before_anything_is_opened(self, monkeypatch):
         monkeypatch.setattr(sys, "platform", "linux")
@@ -223,17 +223,17 @@ class TestWindow:
 
 
 def test_keepsakes_are_written_when_asked_for(tmp_path):
-    keepsake = Keepsake(tmp_path, FORMAT)
-    with keepsake.sink() as write:
+    recording = Recording(tmp_path, FORMAT)
+    with recording.sink() as write:
         write(frame(number=0))
         assert list(tmp_path.iterdir()) == []
-        keepsake.snapshot.set()
-        keepsake.recording.set()
+        recording.snapshot.set()
+        recording.wanted.set()
         for number in range(1, 5):
             write(frame(number=number))
-        keepsake.recording.clear()
+        recording.wanted.clear()
         write(frame(number=5))
-        keepsake.recording.set()
+        recording.wanted.set()
         write(frame(number=6))
     names = sorted(path.name for path in tmp_path.iterdir())
     assert [name.split("-")[0] for name in names] == ["recording", "recording", "snapshot"]
@@ -242,9 +242,9 @@ def test_keepsakes_are_written_when_asked_for(tmp_path):
 
 def test_a_snapshot_that_cannot_be_written_does_not_end_the_show(tmp_path, caplog):
     (tmp_path / "file").write_text("x")
-    keepsake = Keepsake(tmp_path / "file", FORMAT)
-    with keepsake.sink() as write:
-        keepsake.snapshot.set()
+    recording = Recording(tmp_path / "file", FORMAT)
+    with recording.sink() as write:
+        recording.snapshot.set()
         write(frame())
         write(frame())
     assert caplog.text.count("no snapshot: cannot write") == 1

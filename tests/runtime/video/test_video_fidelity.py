@@ -177,6 +177,6 @@ class TestSubtitles:
         assert latin in copy(titled, tmp_path / "b.mkv").read_bytes()
 
     def test_they_can_be_left_out(self, titled, tmp_path):
-        copy(titled, tmp_path / "b.mkv", companions=False)
+        copy(titled, tmp_path / "b.mkv", copy_streams=False)
         with av.open(str(tmp_path / "b.mkv")) as container:
             assert [stream.type for stream in container.streams] == ["video"]

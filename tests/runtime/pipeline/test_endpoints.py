@@ -6,7 +6,7 @@ import pytest
 from cyclegan_edge.runtime.control import Control
 from cyclegan_edge.runtime.errors import InputError, OutputError, UsageError
 from cyclegan_edge.runtime.frame import Frame
-from cyclegan_edge.runtime.pipeline.endpoints import Show, Wiring, connect
+from cyclegan_edge.runtime.pipeline.endpoints import Endpoints, OutputOptions, connect
 from cyclegan_edge.runtime.sinks import write_picture
 from cyclegan_edge.runtime.sources import PictureSource, SinglePicture
 from cyclegan_edge.runtime.sources.bars import BarsSource
@@ -32,8 +32,8 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def wire(given: str, *outputs: str, overwrite: bool = False) -> Wiring:
-    return connect(given, outputs, Control(), Show(overwrite=overwrite))
+def wire(given: str, *outputs: str, overwrite: bool = False) -> Endpoints:
+    return connect(given, outputs, Control(), OutputOptions(overwrite=overwrite))
 
 
 @pytest.mark.parametrize(
@@ -54,14 +54,14 @@ def wire(given: str, *outputs: str, overwrite: bool = False) -> Wiring:
     ],
 )
 def test_sources_by_how_they_are_written(given, kind, live, place):
-    wiring = wire(given, "null")
-    assert type(wiring.source) is kind
-    assert wiring.source.live == live
+    endpoints = wire(given, "null")
+    assert type(endpoints.source) is kind
+    assert endpoints.source.live == live
 
 
 def test_a_pattern_keeps_the_tree_below_its_fixed_part(place):
-    wiring = wire("in/**/*", "out")
-    assert [frame.name.as_posix() for frame in wiring.source] == ["b.png", "below/c.jpg"]
+    endpoints = wire("in/**/*", "out")
+    assert [frame.name.as_posix() for frame in endpoints.source] == ["b.png", "below/c.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,10 @@ def test_a_pattern_keeps_the_tree_below_its_fixed_part(place):
     ],
 )
 def test_finished_files_are_left_alone_and_the_others_made(given, outputs, made, skipped, place):
-    wiring = wire(given, *outputs)
-    assert (list(wiring.outputs), wiring.skipped) == (made, skipped)
+    endpoints = wire(given, *outputs)
+    assert (list(endpoints.targets), endpoints.skipped) == (made, skipped)
     again = wire(given, *outputs, overwrite=True)
-    assert (again.skipped, len(again.outlets)) == (0, len(outputs))
+    assert (again.skipped, len(again.outputs)) == (0, len(outputs))
 
 
 @pytest.mark.parametrize(
