@@ -1,7 +1,6 @@
 """The demo's report: one HTML file that needs nothing beside itself."""
 
 import base64
-import io
 import os
 import platform
 import time
@@ -9,17 +8,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from ...runtime.backends import available_backends, open_backend
 from ...runtime.contract import Picture
-from ...runtime.files import replacing
 from ...trainer.checkpoints.checkpoint import load_generator
 from ...trainer.config import TrainConfig
 from ...trainer.data.dataset import load_domain
 from ...trainer.data.pictures import Preparation
 from ...trainer.evaluation.paired import psnr, ssim
+from ...trainer.tracking.html_page import write_page
+from ...trainer.tracking.line_charts import Chart, make_chart
 from ...trainer.tracking.metrics_log import read_records
 from ..graph.inference import InferenceGenerator
 from ..verification.report import VerificationReport
@@ -54,7 +53,7 @@ def write_report(files: Demo, config: TrainConfig, verification: dict[str, Verif
         },
         "rows": {"AtoB": _rows(files, "AtoB", small="small"), "BtoA": _rows(files, "BtoA")},
         "videos": {kind: _data_uri(files.video(kind), "video/webm") for kind in ("A", "AtoB")},
-        "curves": _curves(losses, read_records(files.run / "metrics.jsonl", "validation"), quality),
+        "charts": _charts(losses, read_records(files.run / "metrics.jsonl", "validation"), quality),
         "verification": verification,
         "speed": measure_speed(files),
         "config": config,
@@ -65,12 +64,8 @@ def write_report(files: Demo, config: TrainConfig, verification: dict[str, Verif
         "minutes": (time.monotonic() - started) / 60,
         "size": SIZE,
     }
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
-    )
     path = files.folder / "report.html"
-    with replacing(path) as partial:
-        partial.write_text(environment.get_template("report.html").render(content), encoding="utf-8")
+    write_page(Path(__file__).with_name("report.html"), content, path)
     return path
 
 
@@ -131,34 +126,23 @@ def _rows(files: Demo, direction: str, **others: str) -> list[dict[str, str]]:
     ]
 
 
-def _curves(
-    losses: list[dict[str, float]], measured: list[dict[str, float]], quality: dict[str, dict[str, float]]
-) -> str:
-    """Draw the losses and the PSNR against the truth over the steps, as inline SVG."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 2.6), layout="constrained")
-    axes = figure.subplots(1, 5)
-    for axis, (title, names) in zip(axes, CURVES.items(), strict=False):
-        for name in names:
-            axis.plot([row["step"] for row in losses], _smooth([row[name] for row in losses]), label=name, lw=1.2)
-        axis.set_title(title)
-        axis.legend(frameon=False, labelcolor="#888")
-    for direction, colour in zip(DIRECTIONS, ("C0", "C1"), strict=True):
-        points = [(row["step"], row[f"psnr_{direction}"]) for row in measured]
-        axes[4].plot(
-            *zip(*points, strict=True) if points else ((), ()), color=colour, marker="o", ms=3, label=direction
+def _charts(
+    losses: list[dict[str, float]], validations: list[dict[str, float]], quality: dict[str, dict[str, float]]
+) -> list[Chart]:
+    """Draw the losses, and the PSNR against the truth beside what the untranslated pictures reach."""
+    charts = []
+    for title, names in CURVES.items() if losses else ():
+        series = {name: _smooth([row[name] for row in losses]) for name in names}
+        steps = [row["step"] for row in losses]
+        charts.append(
+            make_chart(title, {name: list(zip(steps, values, strict=True)) for name, values in series.items()})
         )
-    axes[4].axhline(quality["AtoB"]["psnr_untranslated"], color="#888", ls="--", lw=1, label="untranslated")
-    axes[4].set_title("PSNR against the truth, dB")
-    axes[4].legend(frameon=False, labelcolor="#888")
-    for axis in axes:
-        axis.tick_params(colors="#888", labelsize=7)
-        axis.title.set(color="#888", fontsize=9)
-        axis.spines[:].set_color("#8884")
-    drawing = io.StringIO()
-    figure.savefig(drawing, format="svg", transparent=True)
-    return drawing.getvalue()[drawing.getvalue().index("<svg") :]
+    measured = {direction: [(row["step"], row[f"psnr_{direction}"]) for row in validations] for direction in DIRECTIONS}
+    if validations:
+        ends = validations[0]["step"], validations[-1]["step"]
+        untranslated = [(step, quality["AtoB"]["psnr_untranslated"]) for step in ends]
+        charts.append(make_chart("PSNR against the truth, dB", measured | {"untranslated": untranslated}))
+    return charts
 
 
 def _smooth(values: list[float], window: int = 7) -> list[float]:

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-
-from ...runtime.files import replacing
+from ...trainer.tracking.html_page import write_page
 from ...trainer.tracking.line_charts import ticks
 from .layers import ALL_KINDS, Profile
 
@@ -63,9 +61,6 @@ def save_chart(found: Profile, path: Path) -> None:
     """
     bars = make_bars(found)
     longest = max(bar.ms for bar in bars)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
-    )
     content = {
         "profile": found,
         "bars": bars,
@@ -73,5 +68,4 @@ def save_chart(found: Profile, path: Path) -> None:
         "grid": [(ms / longest * WIDTH, f"{ms:g}") for ms in ticks(0, longest)],
         "height": len(bars) * STEP,
     }
-    with replacing(path) as partial:
-        partial.write_text(environment.get_template("chart.svg").render(content), encoding="utf-8")
+    write_page(Path(__file__).with_name("chart.svg"), content, path)

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-import jinja2
-
 from ...runtime.errors import UsageError
-from ...runtime.files import replacing
+from ...trainer.tracking.html_page import write_page
 from .gates import GATES, UNDETERMINED
 from .report import VerificationReport, report_path, save_report
 from .table import COLUMNS, summarise
@@ -20,14 +18,14 @@ def save_page(report: VerificationReport, path: Path) -> None:
     """
     if path.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{path} is no name for a page; give --report a name that ends in .html")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    page = environment.get_template("page.html").render(
-        report=report, gates=GATES, undetermined=UNDETERMINED, columns=COLUMNS, summary=list(summarise(report))
-    )
-    with replacing(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+    content = {
+        "report": report,
+        "gates": GATES,
+        "undetermined": UNDETERMINED,
+        "columns": COLUMNS,
+        "summary": list(summarise(report)),
+    }
+    write_page(Path(__file__).with_name("page.html"), content, path)
 
 
 def page_path(artefact: Path) -> Path:

@@ -4,11 +4,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
-from ...runtime.files import replacing
 from ..config import TrainConfig
 from ..evaluation.model_selection import HIGHER_IS_BETTER, base_name, value_of
+from .html_page import write_page
 from .line_charts import Chart, make_chart
 from .metrics_log import read_records
 
@@ -49,11 +47,7 @@ def write_run_report(folder: Path, config: TrainConfig, metric: str | None) -> N
         "better": {name: f"{'higher' if higher else 'lower'} is better" for name, higher in HIGHER_IS_BETTER.items()},
         "previews": [path.relative_to(folder).as_posix() for path in _spread(previews)],
     }
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    with replacing(folder / "report.html") as partial:
-        partial.write_text(environment.get_template("report.html").render(content), encoding="utf-8")
+    write_page(Path(__file__).with_name("report.html"), content, folder / "report.html")
 
 
 def _best(measured: list[dict[str, Any]], metric: str | None) -> dict[str, Any] | None:
