@@ -11,6 +11,7 @@ from cv2.typing import MatLike
 from ..contract import PICTURE_SUFFIXES, Picture, to_8_bits
 from ..errors import InputError
 from ..frame import Frame
+from ..listing import list_files
 from .orientation import read_orientation, turn_upright
 
 
@@ -95,24 +96,16 @@ def _to_rgb(pixels: MatLike) -> Picture:
 
 
 def find_pictures(root: Path, *, outside: Path) -> list[Path]:
-    """Return the picture files in a folder and its subfolders, sorted, relative to it.
-
-    Hidden files are passed by, and so is everything inside `outside`, where results are written.
+    """Return the picture files in a folder and its subfolders, sorted, relative to it; see `listing.list_files`.
 
     Raises:
         InputError: there are none.
     """
-    start, results = root.resolve(), outside.resolve()
-    around = start.is_relative_to(results)  # the results' folder holds the whole input: there is nothing to pass by
-    names = [
-        path.relative_to(root) for path in root.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
-    ]
-    names = sorted(
-        name
-        for name in names
-        if not any(part.startswith(".") for part in name.parts)
-        and (around or not (start / name).is_relative_to(results))
-    )
-    if not names:
-        raise InputError(f"there is no picture in {root}; it should hold {', '.join(sorted(PICTURE_SUFFIXES))} files")
-    return names
+    listing = list_files(root, PICTURE_SUFFIXES, outside=outside)
+    if not listing.files:
+        left_out = listing.summary()
+        raise InputError(
+            f"there is no picture in {root}; it should hold {', '.join(sorted(PICTURE_SUFFIXES))} files"
+            + (f" ({left_out})" if left_out else "")
+        )
+    return listing.files
