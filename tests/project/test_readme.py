@@ -12,7 +12,8 @@ import cyclegan_edge
 from cyclegan_edge.cli import cyclegan
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+DOCUMENTS += sorted(path for folder in ("docs", "examples") for path in (ROOT / folder).rglob("*.md"))
 SHELL = {"", "bash", "console", "sh", "shell"}
 
 documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -18,7 +18,7 @@ from ..config import TrainConfig
 LOGGER = logging.getLogger(__name__)
 
 
-# Five times that of CycleGAN: a picture to descend to allows it, and short runs need it (docs/edge.md).
+# Five times that of CycleGAN: a picture to descend to allows it, and short runs need it (docs/distillation.md).
 LEARNING_RATE = 1e-3
 
 

@@ -1,4 +1,4 @@
-"""A residual generator of our own, shaped by where an engine's time goes (docs/edge.md)."""
+"""A residual generator of our own, shaped by where an engine's time goes (docs/small-generators.md)."""
 
 from torch import Tensor, nn
 
