@@ -24,7 +24,7 @@ class Gate(BaseModel):
 
 
 # By the coarser precision of artefact and engine. The longer the sums of an InstanceNorm, the further engines are from
-# each other: in FP32 only ONNX Runtime stays within 1 LSB of PyTorch from 512x512 pixels on (figures: docs/verification.md).
+# each other: in FP32 only ONNX Runtime stays within 1 LSB of PyTorch from 512x512 on (figures: docs/verification.md).
 GATES = {
     "fp32": Gate(max_lsb=1),
     "fp32 large": Gate(min_psnr_db=45.0),
