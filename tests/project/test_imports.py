@@ -22,6 +22,7 @@ SOURCES += sorted(path for folder in ("trainer", "export", "runtime") for path i
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 EXTRAS = ("video", "camera", "screen", "virtual-camera", "ray", "tensorrt-rtx", "web")  # of the runtime
+TRAINING_EXTRAS = ("heif",)
 
 # Declared for a library that we import, which imports them itself: the exporter and the writer of torch.
 NEEDED_BY_TORCH = {"onnxscript", "tensorboard"}
@@ -77,13 +78,13 @@ def test_import_contracts_are_kept(root: Path) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
 def test_imports_are_declared_for_their_folder(path: Path) -> None:
     folder = path.relative_to(ROOT).parts[0]
-    groups = ("base", "cpu", "train") if folder in ("trainer", "export") else ("base", "cpu", *EXTRAS)
+    groups = ("base", "cpu", "train", *TRAINING_EXTRAS) if folder in ("trainer", "export") else ("base", "cpu", *EXTRAS)
     assert imported_distributions(path) <= names(*groups)
 
 
 def test_every_dependency_is_used() -> None:
     used = set().union(*map(imported_distributions, SOURCES))
-    assert names("base", "cpu", "train", *EXTRAS) - used == NEEDED_BY_TORCH | CHOSEN_AT_RUN_TIME
+    assert names("base", "cpu", "train", *TRAINING_EXTRAS, *EXTRAS) - used == NEEDED_BY_TORCH | CHOSEN_AT_RUN_TIME
 
 
 def test_exactly_one_onnxruntime_is_installed_everywhere() -> None:

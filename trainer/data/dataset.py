@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...runtime.errors import DatasetError
+from ...runtime.listing import list_files
 from ..config import DataConfig, TrainConfig
 from .pictures import TRAINING_SUFFIXES, Pixels, Preparation
 
@@ -51,8 +52,8 @@ class Domain:
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """Return every picture below `folder`, by name, in sorted order."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in TRAINING_SUFFIXES and path.is_file())
+    """Return every picture below `folder` in sorted order; see `runtime.listing`."""
+    return [folder / name for name in list_files(folder, TRAINING_SUFFIXES).files]
 
 
 def domain_folder(config: DataConfig, phase: Phase, domain: DomainName) -> Path:
@@ -97,9 +98,15 @@ def load_domain(folder: Path, prepare: Preparation, limit: int = 0) -> Domain:
     layout = LAYOUT.format(root=folder.parent)
     if not folder.is_dir():
         raise DatasetError(f"there is no folder {folder}; a dataset looks like this:{layout}")
-    files = list_pictures(folder)[: limit or None]
+    listing = list_files(folder, TRAINING_SUFFIXES)
+    files = [folder / name for name in listing.files[: limit or None]]
     if not files:
-        raise DatasetError(f"{folder} holds no picture ({', '.join(sorted(TRAINING_SUFFIXES))}); expected:{layout}")
+        left_out = f"; {listing.summary()}" if listing.summary() else ""
+        raise DatasetError(
+            f"{folder} holds no picture ({', '.join(sorted(TRAINING_SUFFIXES))}){left_out}; expected:{layout}"
+        )
+    if listing.summary() and not limit:  # where only some are asked for, nobody expects all
+        LOGGER.info("%s", listing.summary())
     with ThreadPoolExecutor() as threads:
         decoded = list(threads.map(lambda path: _prepare_or_explain(path, prepare), files))
     good = [(path, picture) for path, picture in zip(files, decoded, strict=True) if not isinstance(picture, str)]
@@ -135,6 +142,7 @@ def _load(
         crop_size=data.crop_size,
         multiple=config.networks.size_multiple,
         held_out=held_out,
+        white=data.white_A if domain == "A" else data.white_B,
     )
     return load_domain(domain_folder(data, phase, domain), prepare, limit or data.max_dataset_size)
 

@@ -2,9 +2,10 @@
 
 Pixels are [H, W, C], uint8 or, from 16-bit files, float32; both in [0, 255], so that nothing after this needs to know.
 One channel is luma, three are RGB; any other number is taken as it lies in the file, which is a `.npy` array [H, W, C]
-of uint8 or uint16, or for four channels also a PNG or TIFF.
+of uint8 or uint16, or for four channels also a PNG or TIFF. Of an animation the first frame is taken.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,18 +18,29 @@ from ...runtime.contract import PICTURE_SUFFIXES
 from ..config import Preprocess
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
-Size = tuple[int, int]  # width, height, as PIL has it
+WidthHeight = tuple[int, int]  # as PIL has it
 
-TRAINING_SUFFIXES = PICTURE_SUFFIXES | {".npy"}
+with suppress(ImportError):  # the extra `heif`
+    from pi_heif import register_heif_opener
+
+    register_heif_opener()
+
+# Pillow reads these where it was built with what they need; PICTURE_SUFFIXES it always reads.
+_SOMETIMES_READ = frozenset({".gif", ".jfif", ".jpe", ".avif", ".heic", ".heif"})
+TRAINING_SUFFIXES = PICTURE_SUFFIXES | {".npy"} | (_SOMETIMES_READ & Image.registered_extensions().keys())
+# Pictures of kinds that are not trained on, or not by everybody.
+_OTHER_PICTURES = _SOMETIMES_READ | {".jxl", ".svg", ".exr", ".hdr", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw"}
+
+FULL_WHITE = 65535
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as PIL's own conversion of 8-bit pictures
-STEPS_16_BIT = 257  # of 16-bit values to one of 8-bit: 65535 ↔ 255
 
 
 @dataclass(frozen=True)
 class Preparation:
     """What every picture of a domain goes through; `multiple` is that of the generator's sides.
 
-    With `held_out`, what comes out is always crop_size x crop_size: the middle of the picture as training sees it.
+    `white` is the value of 16-bit files that becomes 255. With `held_out`, the result is always crop_size x crop_size:
+    the middle of the picture as training sees it.
     """
 
     channels: int
@@ -37,6 +49,7 @@ class Preparation:
     crop_size: int
     multiple: int = 1
     held_out: bool = False
+    white: int = FULL_WHITE
 
     def __call__(self, path: Path) -> Pixels:
         """Return the prepared picture [H, W, C].
@@ -44,7 +57,7 @@ class Preparation:
         Raises:
             OSError, ValueError, SyntaxError, Image.DecompressionBombError: the file is no picture that can be used.
         """
-        pixels = read_pixels(path, self.channels)
+        pixels = read_pixels(path, self.channels, self.white)
         size = self.target_size((pixels.shape[1], pixels.shape[0]))
         if not self.held_out:
             return resize(pixels, size)
@@ -53,7 +66,7 @@ class Preparation:
         top, left = ((side - self.crop_size) // 2 for side in pixels.shape[:2])
         return pixels[top : top + self.crop_size, left : left + self.crop_size]
 
-    def target_size(self, size: Size) -> Size:
+    def target_size(self, size: WidthHeight) -> WidthHeight:
         """Return the width and height that a picture of `size` is resized to; the names are the official ones.
 
         Without a crop to follow, both sides become the nearest multiples that the generator takes.
@@ -70,8 +83,22 @@ class Preparation:
         return width, height
 
 
+def looks_like_picture(path: Path) -> bool:
+    """Tell whether a file that is not trained on is a picture, by its suffix or, where it has none, by its content."""
+    suffix = path.suffix.lower()
+    if suffix:
+        return suffix in _OTHER_PICTURES or suffix in Image.registered_extensions()
+    try:
+        with Image.open(path):
+            return True
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
+
+
 def describe_file(path: Path) -> tuple[int, int, str]:
-    """Return width, height and what the values are, such as "RGB 8 bit"; for an array "7 channels uint16".
+    """Return width, height and what the values are.
+
+    For example "RGB 8 bit", "P 8 bit (several frames)", or for an array "7 channels uint16".
 
     Raises:
         OSError, ValueError, SyntaxError: the file is no picture.
@@ -84,38 +111,50 @@ def describe_file(path: Path) -> tuple[int, int, str]:
         return values.shape[1], values.shape[0], f"{channels} channels {values.dtype}"
     with Image.open(path) as image:
         bits = 32 if image.mode in ("I", "F") else 16 if _is_16_bit(image) else 8
-        return image.width, image.height, f"{image.mode.partition(';')[0]} {bits} bit"
+        # An MPO file is a JPEG of a telephone with a preview or a second view behind the picture.
+        several = " (several frames)" if getattr(image, "is_animated", False) and image.format != "MPO" else ""
+        return image.width, image.height, f"{image.mode.partition(';')[0]} {bits} bit{several}"
 
 
 def decode_picture(path: Path, size: int) -> NDArray[np.uint8]:
-    """Return any picture as uint8 [size, size, 3] in RGB, whatever the networks are trained on.
+    """Return any picture as uint8 [size, size, 3]; see `read_rgb`.
+
+    Raises:
+        OSError, ValueError, SyntaxError, Image.DecompressionBombError: the file is no picture that can be used.
+    """
+    return np.rint(resize(read_rgb(path), (size, size))).astype(np.uint8)
+
+
+def read_rgb(path: Path) -> Pixels:
+    """Decode any picture as RGB [H, W, 3], whatever channels the networks are trained on.
 
     Of an array file with more channels these are the first three, of one with fewer the first alone.
 
     Raises:
         OSError, ValueError, SyntaxError, Image.DecompressionBombError: the file is no picture that can be used.
     """
-    if path.suffix.lower() == ".npy":
-        stored = np.load(path, allow_pickle=False)
-        values = _take(stored, stored.shape[2] if stored.ndim == 3 else 1)
-        first = values[..., [0, 1, 2] if values.shape[-1] >= 3 else [0, 0, 0]]
-        return np.rint(resize(first, (size, size))).astype(np.uint8)
-    return np.rint(resize(read_pixels(path, 3), (size, size))).astype(np.uint8)
+    if path.suffix.lower() != ".npy":
+        return read_pixels(path, 3)
+    stored = np.load(path, allow_pickle=False)
+    values = _take(stored, stored.shape[2] if stored.ndim == 3 else 1)
+    return values[..., [0, 1, 2] if values.shape[-1] >= 3 else [0, 0, 0]]
 
 
-def read_pixels(path: Path, channels: int) -> Pixels:
+def read_pixels(path: Path, channels: int, white: int = FULL_WHITE) -> Pixels:
     """Decode a file, upright by its EXIF tag and, in one and three channels, on white where it is transparent.
+
+    In 16-bit files the value `white` becomes 255, and so does what is brighter.
 
     Raises:
         OSError, ValueError, SyntaxError, Image.DecompressionBombError: the file is no picture that can be used.
     """
     if path.suffix.lower() == ".npy":
-        return _take(np.load(path, allow_pickle=False), channels)
+        return _take(np.load(path, allow_pickle=False), channels, white)
     with Image.open(path) as image:
         if channels not in (1, 3):
-            return _take(_read_as_it_lies(path), channels)
+            return _take(_read_as_it_lies(path), channels, white)
         if _is_16_bit(image):
-            return _read_16_bit(path, channels, image.has_transparency_data)
+            return _read_16_bit(path, channels, image.has_transparency_data, white)
         if image.mode in ("I", "F"):
             raise ValueError("it has 32 bits a value; save it with 8 or 16")
         upright = ImageOps.exif_transpose(image)
@@ -126,7 +165,7 @@ def read_pixels(path: Path, channels: int) -> Pixels:
     return pixels if channels == 3 else pixels[..., None]
 
 
-def resize(pixels: Pixels, size: Size) -> Pixels:
+def resize(pixels: Pixels, size: WidthHeight) -> Pixels:
     """Resize [H, W, C] bicubically with antialiasing, as PIL does and the official implementation with it."""
     if (pixels.shape[1], pixels.shape[0]) == size:
         return pixels
@@ -140,11 +179,12 @@ def _is_16_bit(image: Image.Image) -> bool:
     return any(";16" in str(tile) for tile in getattr(image, "tile", ()))
 
 
-def _read_16_bit(path: Path, channels: int, transparent: bool) -> NDArray[np.float32]:
+def _read_16_bit(path: Path, channels: int, transparent: bool, white: int) -> NDArray[np.float32]:
     flags = cv2.IMREAD_UNCHANGED if transparent else cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
-    values = _as_float(_decoded(path, flags))
+    decoded = _decoded(path, flags)
+    values = _as_float(decoded, white)
     if values.shape[-1] == 4:
-        alpha = values[..., 3:] / np.float32(255)
+        alpha = _as_float(decoded[..., 3:], FULL_WHITE) / np.float32(255)
         values = values[..., :3] * alpha + 255 * (1 - alpha)
     gray = values.shape[-1] == 1
     if channels == 3:
@@ -167,17 +207,20 @@ def _decoded(path: Path, flags: int) -> NDArray[np.generic]:
     return values if values.ndim == 3 else values[..., None]
 
 
-def _take(values: NDArray[np.generic], channels: int) -> Pixels:
+def _take(values: NDArray[np.generic], channels: int, white: int = FULL_WHITE) -> Pixels:
     values = values[..., None] if values.ndim == 2 else values
     if values.ndim != 3 or values.shape[-1] != channels or 0 in values.shape:
         raise ValueError(f"its shape is {values.shape}, not [H, W, {channels}]")
     if values.dtype == np.uint8:
         return values.astype(np.uint8)
     if values.dtype == np.uint16:
-        return _as_float(values)
+        return _as_float(values, white)
     raise ValueError(f"its values are {values.dtype}, neither uint8 nor uint16")
 
 
-def _as_float(values: NDArray[np.generic]) -> NDArray[np.float32]:
-    steps = np.float32(STEPS_16_BIT if values.dtype == np.uint16 else 1)
-    return values.astype(np.float32) / steps
+def _as_float(values: NDArray[np.generic], white: int) -> NDArray[np.float32]:
+    """Bring values to [0, 255]: `white` is that of uint16, and what is brighter is cut."""
+    if values.dtype != np.uint16:
+        return values.astype(np.float32)
+    steps = np.float32(white) / np.float32(255)
+    return (values.astype(np.float32) / steps).clip(max=np.float32(255))

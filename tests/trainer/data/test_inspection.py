@@ -1,6 +1,7 @@
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -153,3 +154,68 @@ def test_the_command_speaks_draws_and_fails_for_problems(cyclegan, dataroot, tmp
     assert cyclegan("dataset", "check", dataroot, "--sheet", tmp_path / "sheet.jpg") == 5
     (tmp_path / "file").write_text("")
     assert cyclegan("dataset", "check", dataroot, "--sheet", tmp_path / "file" / "sheet.png") == 5
+
+
+def test_what_is_left_out_is_named_and_what_macos_adds_is_not(dataroot, tmp_path):
+    for name in ("._00.png", "IMG_1.heic", "notes.txt"):
+        (dataroot / "trainA" / name).write_bytes(b"\0\5\x16\7")
+    (dataroot / "trainB" / "labels.txt").touch()
+    (tmp_path / "more").mkdir()
+    Image.new("RGB", (40, 40)).save(tmp_path / "more" / "new.jfif", format="JPEG")
+    (dataroot / "trainB" / "more").symlink_to(tmp_path / "more")
+    found = inspect(dataroot)
+    assert found.num_problems == 0
+    assert found.folders["trainA"].pictures_left_out == 1
+    assert "2 files of other kinds (.heic 1, .txt 1: IMG_1.heic, notes.txt)" in texts(found, "warning")[0]
+    assert "cyclegan-edge[heif]" in texts(found, "warning")[0]
+    assert any("1 file of other kinds (.txt 1: labels.txt)" in note for note in texts(found, "note"))
+    assert found.folders["trainB"].count == 6
+
+
+def test_a_folder_without_pictures_says_what_it_holds(dataroot):
+    for path in (dataroot / "trainA").iterdir():
+        path.rename(path.with_suffix(".heic"))
+    with pytest.raises(DatasetError, match=r"no picture that can be decoded; left out of .*\.heic 6"):
+        inspect(dataroot)
+
+
+def deep_pictures(folder, bits, count=4):
+    """Fill a folder with different 16-bit pictures whose values have so many bits."""
+    for path in folder.iterdir():
+        path.unlink()
+    random = np.random.default_rng(bits)
+    for number in range(count):
+        values = np.kron(random.integers(0, 1 << bits, (5, 5, 3)), np.ones((8, 8, 1))).astype(np.uint16)
+        cv2.imwrite(str(folder / f"{number}.png"), values)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_values_of_fewer_bits_than_their_file_are_found_with_the_setting_that_maps_them(dataroot, bits):
+    deep_pictures(dataroot / "trainB", bits)
+    found = inspect(dataroot)
+    (warning,) = [text for text in texts(found, "warning") if "16-bit" in text]
+    assert f"hold {bits} bits" in warning
+    assert f"set data.white_B={(1 << bits) - 1}" in warning
+    assert found.folders["trainB"].flat == []  # dark, not flat
+    assert found.within == []  # and not all the same
+
+
+def test_values_of_16_bits_are_no_finding(dataroot):
+    deep_pictures(dataroot / "trainB", 16)
+    assert not [text for text in texts(inspect(dataroot), "warning") if "16-bit" in text]
+
+
+def test_dark_pictures_are_not_taken_for_each_other_and_their_copies_are(dataroot):
+    for path in (dataroot / "trainA").iterdir():
+        with Image.open(path) as image:
+            dark = image.point(lambda value: value // 16)
+        dark.save(path)
+    assert inspect(dataroot).within == []
+    shutil.copy(dataroot / "trainA/00.png", dataroot / "trainA/copy.png")
+    assert len(inspect(dataroot).within) == 1
+
+
+def test_files_of_several_frames_are_noted(dataroot):
+    frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]
+    frames[0].save(dataroot / "trainA" / "film.gif", save_all=True, append_images=frames[1:])
+    assert any("trainA has files of several frames" in note for note in texts(inspect(dataroot), "note"))

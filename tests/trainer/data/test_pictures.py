@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms.v2 import functional as transforms
 
-from cyclegan_edge.trainer.data.pictures import Preparation, decode_picture, read_pixels, resize
+from cyclegan_edge.trainer.data.pictures import (
+    TRAINING_SUFFIXES,
+    Preparation,
+    decode_picture,
+    looks_like_picture,
+    read_pixels,
+    resize,
+)
 
 
 def test_pictures_are_resized_bicubically_with_antialiasing_as_pil_does(tmp_path):
@@ -140,3 +147,50 @@ def test_the_middle_of_a_held_out_picture_is_kept(tmp_path):
     pixels[:, 16:48] = 255
     Image.fromarray(pixels).save(tmp_path / "a.png")
     assert Preparation(3, "none", 36, 32, 4, held_out=True)(tmp_path / "a.png").min() == 255
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".jfif", ".jpe", ".avif"])
+def test_kinds_that_pillow_reads_are_trained_on(tmp_path, suffix):
+    assert suffix in TRAINING_SUFFIXES
+    Image.new("RGB", (16, 12), (255, 0, 0)).save(tmp_path / f"a{suffix}")
+    assert np.abs(read_pixels(tmp_path / f"a{suffix}", 3).astype(int) - (255, 0, 0)).max() <= 3
+
+
+def test_heic_is_trained_on_where_the_plug_in_is_installed(tmp_path):
+    pytest.importorskip("pi_heif", reason="the extra heif is not installed")
+    assert {".heic", ".heif"} <= TRAINING_SUFFIXES
+
+
+def test_the_first_frame_of_an_animation_is_taken(tmp_path):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert read_pixels(tmp_path / "a.gif", 3)[0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".npy"])
+@pytest.mark.parametrize("white", [1023, 4095, 65535])
+def test_the_white_of_16_bit_files_becomes_255_and_what_is_brighter_is_cut(tmp_path, suffix, white):
+    values = np.array([[0, white // 2, white, min(white + 1000, 65535)]], np.uint16)[..., None].repeat(3, axis=-1)
+    if suffix == ".npy":
+        np.save(tmp_path / "a.npy", values)
+    else:
+        cv2.imwrite(str(tmp_path / "a.png"), values)
+    pixels = read_pixels(tmp_path / f"a{suffix}", 3, white)
+    assert np.allclose(pixels[0, :, 0], [0, 255 * (white // 2) / white, 255, 255])
+    assert np.array_equal(Preparation(3, "crop", 8, 8, white=white)(tmp_path / f"a{suffix}"), pixels)
+
+
+def test_white_says_nothing_of_8_bit_files(tmp_path):
+    Image.new("RGB", (4, 4), (9, 8, 7)).save(tmp_path / "a.png")
+    assert read_pixels(tmp_path / "a.png", 3, 4095)[0, 0].tolist() == [9, 8, 7]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a.heic", True), ("a.JXL", True), ("a.psd", True), ("notes.txt", False), ("picture", True), ("README", False)],
+)
+def test_a_file_that_is_not_taken_may_still_look_like_a_picture(tmp_path, name, expected):
+    (tmp_path / name).write_text("some words")
+    if name == "picture":
+        Image.new("RGB", (4, 4)).save(tmp_path / name, format="JPEG")
+    assert looks_like_picture(tmp_path / name) is expected
