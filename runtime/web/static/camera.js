@@ -1,25 +1,21 @@
-// This device's camera: JPEG frames to the server, translated ones back; the protocol is that of runtime/web/live.py.
+// This device's camera, frame by frame through a live translator; only the newest frame is ever waiting.
 
+import { choice, onChoice } from "./choices.js";
 import { Compare } from "./compare.js";
 import { Figures } from "./figures.js";
 import { recordWith, snapshotWith } from "./recorder.js";
-import { chosenModel, chosenSize, onChoice, open, say } from "./server.js";
-
-const MOST_UNDER_WAY = 3; // with the engine, waiting there, and on the line
-const QUALITY = 0.85; // of the JPEG frames
-const RETRY = 1500; // milliseconds
+import { say } from "./status.js";
 
 const element = (name) => document.getElementById(`camera-${name}`);
 
 export class Camera {
-  constructor(stage) {
+  /** `Live` is the translator's class; it takes frames with `send` and gives them to `show`. */
+  constructor(stage, Live) {
+    this.Live = Live;
     this.compare = new Compare(stage);
     this.figures = new Figures(element("figures"));
     this.video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
     this.sketch = document.createElement("canvas");
-    this.under = new Map(); // frames under way by number: when sent, and the picture
-    this.number = 0;
-    this.passed = 0;
     this.mirrored = true;
     this.stopRecording = recordWith(element("record"), this.compare);
     snapshotWith(element("snapshot"), this.compare);
@@ -34,24 +30,26 @@ export class Camera {
       target.setAttribute("aria-pressed", this.mirrored);
     });
     onChoice(() => this.stream && this.#connect());
+    document.addEventListener("visibilitychange", () => this.stream && this.#say(document.hidden));
   }
 
   async start() {
     if (!navigator.mediaDevices) {
-      say("This browser gives the camera to https or localhost only; see docs/serve.md for a tunnel.", true);
+      say("This browser gives the camera to https or localhost only; open this page there.", true);
       return;
     }
     this.#release();
-    const device = element("device").value;
     try {
-      const video = { width: { ideal: 1280 }, height: { ideal: 720 }, facingMode: "user" };
-      if (device) Object.assign(video, { deviceId: { exact: device }, facingMode: undefined });
-      this.stream = await navigator.mediaDevices.getUserMedia({ video });
+      this.stream = await navigator.mediaDevices.getUserMedia({ video: wanted(element("device").value) });
     } catch (error) {
-      say(error.name === "NotAllowedError" ? "The camera was not allowed." : `No camera: ${error.message}`, true);
+      say(refusal(error), true);
       return;
     }
     say("");
+    this.stream.getVideoTracks()[0].addEventListener("ended", () => {
+      this.stop();
+      say("The camera is gone: unplugged, or taken by another program.", true);
+    });
     this.video.srcObject = this.stream;
     await this.video.play();
     element("tools").hidden = false;
@@ -63,8 +61,8 @@ export class Camera {
   stop() {
     this.stopRecording();
     this.#release();
-    this.socket?.close();
-    this.socket = undefined;
+    this.live?.close();
+    this.live = undefined;
     this.compare.clear();
     this.figures.reset();
     element("tools").hidden = true;
@@ -85,17 +83,15 @@ export class Camera {
   }
 
   #connect() {
-    this.socket?.close();
-    this.under.clear();
-    const socket = open(`/v1/live?${new URLSearchParams({ model: chosenModel() })}`);
-    this.socket = socket;
-    socket.addEventListener("message", ({ data }) => this.#receive(socket, data));
-    socket.addEventListener("close", ({ reason }) => {
-      if (socket !== this.socket) return; // replaced by another
-      say(reason || "The server is not there, or has no place free; trying again …", true);
-      if (!reason) setTimeout(() => socket === this.socket && this.stream && this.#connect(), RETRY);
+    this.live?.close();
+    this.live = new this.Live(choice(), {
+      show: (before, after, milliseconds) => {
+        this.compare.show(before, after);
+        this.figures.frame(milliseconds);
+      },
+      passed: (number) => this.figures.set("passed", number),
     });
-    socket.addEventListener("open", () => say(""));
+    this.figures.set("passed", 0);
   }
 
   #everyFrame() {
@@ -108,32 +104,27 @@ export class Camera {
     next();
   }
 
-  /** Send the newest frame, unless enough are under way or the line is not free. */
+  /** Send the newest frame, unless the translator is not ready for it. */
   async #send() {
-    const { socket, video } = this;
-    if (this.drawing || !video.videoWidth || socket?.readyState !== WebSocket.OPEN) return;
-    if (this.under.size >= MOST_UNDER_WAY || socket.bufferedAmount > 0) return;
-    this.drawing = true;
+    const { live, video } = this;
+    if (this.sending || !video.videoWidth) return;
+    if (!live.ready) {
+      live.skip?.();
+      return;
+    }
+    this.sending = true;
     try {
-      const sent = performance.now();
-      const number = (this.number = (this.number + 1) >>> 0);
       this.#sketch();
-      const [picture, jpeg] = await Promise.all([
-        createImageBitmap(this.sketch),
-        new Promise((resolve) => this.sketch.toBlob(resolve, "image/jpeg", QUALITY)),
-      ]);
-      if (socket !== this.socket || socket.readyState !== WebSocket.OPEN) return picture.close();
-      this.under.set(number, { sent, picture });
-      socket.send(new Blob([new Uint32Array([number]), jpeg]));
+      await live.send(this.sketch);
     } finally {
-      this.drawing = false;
+      this.sending = false;
     }
   }
 
   /** Draw the camera's picture at the chosen size. */
   #sketch() {
     const { videoWidth, videoHeight } = this.video;
-    const scale = Math.min(1, chosenSize() / Math.max(videoWidth, videoHeight));
+    const scale = Math.min(1, choice().size / Math.max(videoWidth, videoHeight));
     const [width, height] = [Math.round(videoWidth * scale), Math.round(videoHeight * scale)];
     if (this.sketch.width !== width || this.sketch.height !== height) Object.assign(this.sketch, { width, height });
     const context = this.sketch.getContext("2d");
@@ -141,21 +132,20 @@ export class Camera {
     context.drawImage(this.video, 0, 0, width, height);
   }
 
-  async #receive(socket, data) {
-    const head = new DataView(data);
-    const number = head.getUint32(0, true);
-    const frame = this.under.get(number);
-    this.under.delete(number);
-    if (!frame || socket !== this.socket) return;
-    if (data.byteLength === 8) {
-      frame.picture.close();
-      this.figures.set("passed", (this.passed += 1));
-      return;
-    }
-    const after = await createImageBitmap(new Blob([data.slice(8)], { type: "image/jpeg" }));
-    if (socket !== this.socket) return;
-    this.compare.show(frame.picture, after);
-    this.figures.frame({ engine: head.getFloat32(4, true), latency: performance.now() - frame.sent });
-    this.figures.set("passed", this.passed);
+  /** Browsers stop the frames of a page that nobody sees. */
+  #say(hidden) {
+    say(hidden ? "Paused: this page is hidden." : "");
   }
+}
+
+function wanted(device) {
+  const video = { width: { ideal: 1280 }, height: { ideal: 720 }, facingMode: "user" };
+  return device ? { ...video, deviceId: { exact: device }, facingMode: undefined } : video;
+}
+
+function refusal({ name, message }) {
+  if (name === "NotAllowedError") return "The camera was not allowed; allow it in the address bar, then start again.";
+  if (name === "NotFoundError") return "There is no camera at this device; choose a picture or a video instead.";
+  if (name === "NotReadableError") return "The camera is in use by another program; close that, then start again.";
+  return `No camera: ${message}`;
 }

@@ -1,52 +1,40 @@
-// The page: four tabs over one server.
+// The page: tabs over one translator, which is a server or, in a page that was exported, this device.
 
 import { Camera } from "./camera.js";
+import { fillChoices } from "./choices.js";
 import { Picture } from "./picture.js";
-import { connect, say } from "./server.js";
-import { Stream } from "./stream.js";
+import { say } from "./status.js";
+import { tabsWith } from "./tabs.js";
+import * as translator from "./translator.js";
 import { Videos } from "./video.js";
 
 const stage = (name) => document.querySelector(`#${name} .stage`);
-const tabs = [...document.querySelectorAll("[role=tab]")];
 
-const camera = new Camera(stage("camera"));
-const stream = new Stream(stage("stream"));
-new Picture(stage("picture"));
+const camera = new Camera(stage("camera"), translator.Live);
+new Picture(stage("picture"), translator.translatePicture);
+let stream;
 
-function select(tab) {
-  for (const other of tabs) {
-    const selected = other === tab;
-    other.setAttribute("aria-selected", selected);
-    other.tabIndex = selected ? 0 : -1;
-    document.getElementById(other.getAttribute("aria-controls")).hidden = !selected;
-  }
+const select = tabsWith((name) => {
   say("");
-  if (tab.id !== "tab-camera") camera.stop();
-  tab.id === "tab-stream" ? stream.start() : stream.stop();
-}
-
-for (const tab of tabs) {
-  tab.addEventListener("click", () => select(tab));
-  tab.addEventListener("keydown", ({ key }) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[key];
-    if (!step) return;
-    const shown = tabs.filter((other) => !other.hidden);
-    const next = shown[(shown.indexOf(tab) + step + shown.length) % shown.length];
-    select(next);
-    next.focus();
-  });
-}
+  if (name !== "camera") camera.stop();
+  name === "stream" ? stream?.start() : stream?.stop();
+});
 
 // A file that misses the stage must not replace the page.
 for (const kind of ["dragover", "drop"]) document.addEventListener(kind, (event) => event.preventDefault());
 
+for (const [name, words] of Object.entries(translator.words)) {
+  document.querySelector(`[data-words=${name}]`).textContent = words;
+}
+
 try {
-  const offer = await connect();
-  new Videos(stage("video"), offer.limits);
+  const offer = await translator.connect();
+  fillChoices(offer);
+  new Videos(stage("video"), translator.VideoJob, offer.limits?.video_bytes);
   if (offer.stream) {
-    const tab = document.getElementById("tab-stream");
-    tab.hidden = false;
-    select(tab);
+    const { Stream } = await import("./stream.js");
+    stream = new Stream(stage("stream"));
+    select("stream");
   }
   document.body.dataset.ready = "";
 } catch (error) {

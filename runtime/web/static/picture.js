@@ -1,15 +1,19 @@
 // One picture: dropped, pasted or chosen; compared with its translation, and downloaded.
 
+import { choice, onChoice } from "./choices.js";
 import { Compare } from "./compare.js";
+import { translatedName } from "./download.js";
 import { dropOn } from "./drop.js";
 import { inMilliseconds } from "./figures.js";
-import { checked, choice, onChoice, say } from "./server.js";
+import { say } from "./status.js";
 
 const element = (name) => document.getElementById(`picture-${name}`);
 
 export class Picture {
-  constructor(stage) {
+  /** `translate` is the translator's: of a file, a choice and a signal that ends it. */
+  constructor(stage, translate) {
     this.stage = stage;
+    this.translate = translate;
     this.compare = new Compare(stage);
     const input = element("file");
     dropOn(stage, (files) => this.#take(files[0]));
@@ -39,17 +43,14 @@ export class Picture {
     say("Translating …");
     try {
       const sent = performance.now();
-      const request = { method: "POST", body: file, signal: asked.signal, headers: { "Content-Type": "image/*" } };
-      const answer = await checked(await fetch(`/v1/translate?${choice()}`, request));
-      const translated = await answer.blob();
+      const { before, after, translated, engine } = await this.translate(file, choice(), asked.signal);
       const milliseconds = performance.now() - sent;
-      const [before, after] = await Promise.all([createImageBitmap(file), createImageBitmap(translated)]);
       if (asked.signal.aborted) return;
       this.compare.show(before, after);
       this.#offer(translated, file.name);
       element("figures").hidden = element("tools").hidden = false;
       this.#figure("size", `${after.width} × ${after.height}`);
-      this.#figure("engine", inMilliseconds(Number(answer.headers.get("X-Engine-Milliseconds"))));
+      this.#figure("engine", inMilliseconds(engine));
       this.#figure("latency", inMilliseconds(milliseconds));
       say("Translated. Drag the split to compare.");
     } catch (error) {
@@ -63,7 +64,7 @@ export class Picture {
     const link = element("download");
     if (link.href) URL.revokeObjectURL(link.href);
     link.href = URL.createObjectURL(blob);
-    link.download = `${name.replace(/\.\w+$/, "") || "picture"}-translated.${blob.type.split("/")[1]}`;
+    link.download = translatedName(name, blob.type.split("/")[1]);
   }
 
   #figure(name, text) {

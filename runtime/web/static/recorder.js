@@ -1,6 +1,7 @@
 // Records a canvas until told to stop.
 
-import { save, say, stamp } from "./server.js";
+import { save, stamp } from "./download.js";
+import { say } from "./status.js";
 
 const TYPES = ["video/mp4;codecs=avc1", "video/webm;codecs=vp9", "video/webm"];
 

@@ -3,7 +3,8 @@
 import { Compare } from "./compare.js";
 import { Figures } from "./figures.js";
 import { recordWith, snapshotWith } from "./recorder.js";
-import { open, say } from "./server.js";
+import { open } from "./server.js";
+import { say } from "./status.js";
 
 const RETRY = 1500; // milliseconds
 

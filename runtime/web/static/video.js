@@ -1,19 +1,20 @@
-// Videos: uploaded, queued at the server, and fetched when they are done.
+// Videos, each with a card of its own; the translator does the work.
 
+import { choice } from "./choices.js";
+import { translatedName } from "./download.js";
 import { dropOn } from "./drop.js";
-import { checked, choice, say } from "./server.js";
-
-const PERIOD = 700; // milliseconds between two questions how far it is
+import { say } from "./status.js";
 
 export class Videos {
-  constructor(stage, { video_bytes: mostBytes }) {
+  constructor(stage, VideoJob, mostBytes = Infinity) {
+    this.VideoJob = VideoJob;
     this.mostBytes = mostBytes;
     this.list = document.getElementById("jobs");
     const input = document.getElementById("video-file");
     dropOn(stage, (files) => this.#take(files));
-    this.jobs = [];
+    this.cards = [];
     addEventListener("pagehide", ({ persisted }) => {
-      if (!persisted) for (const job of this.jobs) job.remove(); // nobody else knows where the results are
+      if (!persisted) for (const card of this.cards) card.remove(); // nobody else knows where the results are
     });
     document.getElementById("video-choose").addEventListener("click", () => input.click());
     input.addEventListener("change", () => {
@@ -27,95 +28,63 @@ export class Videos {
       if (file.size > this.mostBytes) {
         say(`${file.name} is larger than the ${Math.floor(this.mostBytes / 2 ** 20)} MB that the server takes.`, true);
       } else {
-        const job = new Job(file);
-        this.jobs.push(job);
-        this.list.prepend(job.card);
+        const card = new Card(file.name, new this.VideoJob(choice()));
+        this.cards.push(card);
+        this.list.prepend(card.element);
+        card.run(file);
       }
     }
   }
 }
 
-class Job {
-  constructor(file) {
-    this.name = file.name;
-    this.card = document.getElementById("job").content.cloneNode(true).firstElementChild;
-    this.find = (selector) => this.card.querySelector(selector);
-    this.find("strong").textContent = file.name;
+class Card {
+  constructor(name, job) {
+    this.name = name;
+    this.job = job;
+    this.element = document.getElementById("job").content.cloneNode(true).firstElementChild;
+    this.find = (selector) => this.element.querySelector(selector);
+    this.find("strong").textContent = name;
     this.find("[data-action=remove]").addEventListener("click", () => this.remove());
-    this.#run(file);
   }
 
-  async #run(file) {
+  async run(file) {
     try {
-      this.#follow(await this.#upload(file));
+      const result = await this.job.run(file, (sentence, part) => this.#tell(sentence, part));
+      if (result && !this.removed) this.#done(result);
     } catch (error) {
       this.#fail(error.message);
     }
-  }
-
-  /** Send the file; fetch cannot tell how far it is, so this is the older way. */
-  #upload(file) {
-    const request = (this.request = new XMLHttpRequest());
-    request.open("POST", `/v1/videos?${choice()}`);
-    request.setRequestHeader("Content-Type", "application/octet-stream");
-    request.responseType = "json";
-    request.upload.addEventListener("progress", ({ loaded, total }) => {
-      this.#tell(`Uploading ${Math.floor((100 * loaded) / total)} %`, loaded / total);
-    });
-    return new Promise((resolve, reject) => {
-      request.addEventListener("load", () => {
-        if (request.status === 202) resolve(request.response);
-        else reject(new Error(request.response?.detail ?? `The server answered ${request.status}.`));
-      });
-      request.addEventListener("error", () => reject(new Error("The upload was cut off.")));
-      request.send(file);
-    });
-  }
-
-  async #follow(told) {
-    this.url = `/v1/videos/${told.id}`;
-    const began = performance.now();
-    while (!this.removed && ["queued", "running"].includes(told.state)) {
-      if (told.state === "queued") this.#tell(`Waiting; ${told.ahead} before it`);
-      else this.#tell(progress(told, performance.now() - began), told.total ? told.frames / told.total : undefined);
-      await new Promise((resolve) => setTimeout(resolve, PERIOD));
-      if (!this.removed) told = await (await checked(await fetch(this.url))).json();
-    }
-    if (this.removed) return;
-    if (told.state === "done") this.#done(told);
-    else this.#fail(told.detail ?? "It was cancelled.");
-  }
-
-  #done(told) {
-    say(`${this.name} is translated.`);
-    this.#tell(`Done: ${told.frames} frames, ${(told.bytes / 2 ** 20).toFixed(1)} MB`, 1);
-    this.find("progress").hidden = true;
-    const link = this.find("[data-action=download]");
-    link.href = `${this.url}/result`;
-    link.download = `${this.name.replace(/\.\w+$/, "")}-translated.mp4`;
-    link.hidden = false;
-    this.find("[data-action=remove]").textContent = "Remove";
-    const video = this.find("video");
-    video.addEventListener("loadeddata", () => (video.hidden = false)); // not every codec plays in every browser
-    video.src = link.href;
-  }
-
-  #fail(sentence) {
-    if (this.removed) return;
-    this.card.classList.add("failed");
-    this.find("progress").hidden = true;
-    this.find("[data-action=remove]").textContent = "Remove";
-    this.#tell(sentence);
-    say(`${this.name}: ${sentence}`, true);
   }
 
   /** Cancel it, or delete its result. */
   remove() {
     if (this.removed) return;
     this.removed = true;
-    this.request?.abort();
-    if (this.url) fetch(this.url, { method: "DELETE", keepalive: true }).catch(() => {});
-    this.card.remove();
+    this.job.remove();
+    this.element.remove();
+  }
+
+  #done({ frames, bytes, url, suffix, note }) {
+    say(`${this.name} is translated.`);
+    this.#tell(`Done: ${frames} frames, ${(bytes / 2 ** 20).toFixed(1)} MB${note ? `. ${note}` : ""}`, 1);
+    this.find("progress").hidden = true;
+    const link = this.find("[data-action=download]");
+    link.href = url;
+    link.download = translatedName(this.name, suffix);
+    link.hidden = false;
+    this.find("[data-action=remove]").textContent = "Remove";
+    const video = this.find("video");
+    video.addEventListener("loadeddata", () => (video.hidden = false)); // not every codec plays in every browser
+    video.src = url;
+  }
+
+  #fail(sentence) {
+    if (this.removed) return;
+    this.element.classList.add("failed");
+    this.find("progress").hidden = true;
+    this.find("[data-action=remove]").textContent = "Remove";
+    this.#tell(sentence);
+    say(`${this.name}: ${sentence}`, true);
   }
 
   #tell(sentence, part) {
@@ -123,10 +92,4 @@ class Job {
     const bar = this.find("progress");
     part === undefined ? bar.removeAttribute("value") : (bar.value = part);
   }
-}
-
-function progress({ frames, total }, milliseconds) {
-  if (!total) return `${frames} frames`;
-  const left = Math.round(((milliseconds / 1000) * (total - frames)) / Math.max(frames, 1));
-  return `Translating ${Math.floor((100 * frames) / total)} %${frames > 10 ? `, ${left} s left` : ""}`;
 }
