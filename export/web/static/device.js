@@ -1,0 +1,83 @@
+// What translates on this device: an engine for one choice, which WebAssembly replaces, aloud, where it breaks.
+
+import { choice, onChoice } from "./choices.js";
+import { CHOICES, Engine } from "./engine.js";
+import { say } from "./status.js";
+
+let manifest, shared;
+
+/** Fetch what the folder holds; returns what the page can choose. */
+export async function readManifest() {
+  const answer = await fetch("models.json").catch(() => ({ ok: false, status: "no connection" }));
+  if (!answer.ok) throw new Error(`models.json is missing at the host (${answer.status}); upload the whole folder.`);
+  manifest = await answer.json().catch(() => {
+    throw new Error("models.json is damaged; upload the folder again.");
+  });
+  onChoice(() => deviceFor(choice())); // begin at once, before anybody needs it
+  return {
+    models: manifest.models.map(({ name, metadata }) => ({
+      name,
+      direction: metadata.direction,
+      size: metadata.size,
+      title: `${metadata.architecture}, made by cyclegan-edge ${metadata.producer.cyclegan_edge}`,
+    })),
+    size: manifest.models[0].usual,
+    engines: CHOICES,
+  };
+}
+
+/** Return the device that camera and pictures share; another choice replaces it. */
+export function deviceFor(picked) {
+  const key = `${picked.model} ${picked.engine}`;
+  if (shared?.key !== key || shared.failed) {
+    shared?.close();
+    shared = new Device(picked);
+    shared.key = key;
+  }
+  return shared;
+}
+
+export class Device {
+  constructor({ model, engine }) {
+    this.model = manifest.models.find(({ name }) => name === model);
+    this.engine = this.#open(engine);
+  }
+
+  /** Translate an ImageBitmap, which is used up, at most `longest` pixels long. */
+  async translate(bitmap, longest) {
+    const engine = await this.engine;
+    const spare = engine.engine === "webgpu" ? await createImageBitmap(bitmap) : undefined;
+    try {
+      const result = await engine.run("translate", { bitmap, longest }, [bitmap]);
+      spare?.close();
+      return result;
+    } catch (error) {
+      if (!spare || this.closed) throw error;
+      engine.close();
+      this.engine = this.#open("wasm", `WebGPU failed while it ran: ${error.message}`);
+      return this.translate(spare, longest);
+    }
+  }
+
+  close() {
+    this.closed = true;
+    this.engine.then((engine) => engine.close(), () => {});
+  }
+
+  async #open(wanted, trouble) {
+    const tell = (what, part) => this.closed || say(`Fetching ${what}: ${Math.floor(100 * part)} %`);
+    try {
+      const engine = await Engine.open(manifest, this.model, wanted, tell);
+      const why = [trouble, engine.passedOver].filter(Boolean).join("; ");
+      if (!this.closed) {
+        document.body.dataset.engine = engine;
+        say(`Runs on this device: ${engine}.${why ? ` ${why}.` : ""}`, Boolean(trouble) || engine.failed);
+      }
+      return engine;
+    } catch (error) {
+      this.failed = true;
+      if (!this.closed) say(error.message, true);
+      throw error;
+    }
+  }
+}

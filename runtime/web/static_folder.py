@@ -1,0 +1,91 @@
+"""Serves a page that `cyclegan export --to web` wrote, with the headers that it needs; the standard library is enough."""
+
+import signal
+import socket
+import ssl
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+
+# What a page may do, and what threads need (cross-origin isolation). `index.html` holds the policy too, for hosts that
+# send no headers.
+HEADERS = {
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; "
+        "img-src 'self' blob:; media-src 'self' blob:; connect-src 'self'; form-action 'self'; base-uri 'none'"
+    ),
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), display-capture=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class StaticHandler(SimpleHTTPRequestHandler):
+    """Sends files of one folder, never a listing, always with the headers."""
+
+    extensions_map = {
+        **SimpleHTTPRequestHandler.extensions_map,
+        ".js": "text/javascript",
+        ".json": "application/json",
+        ".svg": "image/svg+xml",
+    }
+
+    def end_headers(self) -> None:
+        """Add the headers to every answer."""
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        self.send_header("Cache-Control", "no-cache")
+        super().end_headers()
+
+    def list_directory(self, path: Any) -> None:
+        """Refuse: a folder without an index.html is no page."""
+        self.send_error(404)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Keep quiet."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, listening: socket.socket, folder: Path) -> None:
+        super().__init__(listening.getsockname()[:2], partial(StaticHandler, directory=folder), bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+
+
+def check_folder(folder: Path) -> None:
+    """Make sure that there is a page in `folder`.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not (folder / "index.html").is_file():
+        raise InputError(f"there is no page in {folder}; make one with: cyclegan export RUN --to web")
+
+
+def serve_folder(folder: Path, listening: socket.socket, certificate: Path | None = None, key: Path | None = None) -> None:
+    """Serve `folder` until SIGINT or SIGTERM."""
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        listening = context.wrap_socket(listening, server_side=True, do_handshake_on_connect=False)
+    server = _Server(listening, folder)
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        server.server_close()
