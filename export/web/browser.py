@@ -1,7 +1,7 @@
 """Headless Chromium as an engine: it runs the page's own code, so that a page is verified as an ONNX file is.
 
-No driver is needed. A server on loopback serves the folder and one page more, which asks for batches and gives back what
-the page's engine makes of them.
+No driver is needed. A server on loopback serves the folder and one page more, which asks for batches and gives back
+what the page's engine makes of them.
 """
 
 import os
@@ -169,9 +169,9 @@ class _Handler(StaticHandler):
             return
         self._send(200, batch.tobytes(), {"X-Shape": " ".join(map(str, batch.shape))})
 
-    def _send(self, status: int, body: bytes = b"", headers: Mapping[str, str] = {}) -> None:  # noqa: B006
+    def _send(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
         self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+        for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)

@@ -1,7 +1,8 @@
 """`cyclegan serve`: show translators in a browser."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -28,10 +29,15 @@ def _parse_limits(context: click.Context, parameter: click.Parameter, settings: 
     "-m",
     "--model",
     "models",
-    required=True,
     multiple=True,
     type=click.Path(path_type=Path),
     help="An artefact. Repeat it to offer several models on the page.",
+)
+@click.option(
+    "--static",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Serve a page of cyclegan export --to web instead, to try it; takes no other option than these four.",
 )
 @click.option("-i", "--input", "address", help="Also show a camera or stream of the server: 0 or rtsp://HOST/PATH.")
 @click.option(
@@ -77,6 +83,7 @@ def _parse_limits(context: click.Context, parameter: click.Parameter, settings: 
 )
 def serve(
     models: Sequence[Path],
+    static: Path | None,
     address: str | None,
     host: str,
     port: int,
@@ -92,24 +99,42 @@ def serve(
 
     Listens on this machine only, unless --host says otherwise. Ctrl-C stops the server.
     """
-    try:
-        from ..web.server import check_certificate, check_exposure, listen, make_server
-        from ..web.server import serve as run
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f'serve needs {error.name}, which is not installed; install it with: pip install "cyclegan-edge[web]"'
-        ) from error
-    from ..web.service import open_service
+    from ..web.listening import check_certificate, check_exposure, listen
 
+    if bool(models) == (static is not None):
+        raise UsageError("name an artefact with -m, or a page of cyclegan export --to web with --static; not both")
     if tls_cert is not None:
         check_certificate(tls_cert, tls_key)
     elif tls_key is not None:
         raise UsageError("--tls-key needs --tls-cert; name the certificate too")
-    check_exposure(host, token)
+    if static is None:
+        check_exposure(host, token)
+        _need_web()
     with listen(host, port) as listening:
-        service = open_service(models, address=address, longest=size, limits=limits, backend=backend, device=device)
-        server = make_server(service, token, tls_cert, tls_key)
+        run: Callable[[], None]
+        if static is not None:
+            from ..web.static_folder import check_folder, serve_folder
+
+            check_folder(static)
+            run = partial(serve_folder, static, listening, tls_cert, tls_key)
+        else:
+            from ..web.server import make_server
+            from ..web.server import serve as run_server
+            from ..web.service import open_service
+
+            service = open_service(models, address=address, longest=size, limits=limits, backend=backend, device=device)
+            run = partial(run_server, make_server(service, token, tls_cert, tls_key), listening)
         scheme, name = "https" if tls_cert else "http", f"[{host}]" if ":" in host else host
         click.echo(f"{scheme}://{name}:{listening.getsockname()[1]}/")
         LOGGER.info("open this address in a browser; Ctrl-C stops the server")
-        run(server, listening)
+        run()
+
+
+def _need_web() -> None:
+    """Find out whether the server's libraries are there."""
+    try:
+        from ..web.server import make_server  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f'serve needs {error.name}, which is not installed; install it with: pip install "cyclegan-edge[web]"'
+        ) from error

@@ -20,7 +20,6 @@ from .limits import RefusedError
 from .metrics import Metrics
 
 COOKIE = "cyclegan_session"
-SHORTEST_TOKEN = 16
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE_METHODS = frozenset({"GET", "HEAD"})

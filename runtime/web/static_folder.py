@@ -1,4 +1,4 @@
-"""Serves a page that `cyclegan export --to web` wrote, with the headers that it needs; the standard library is enough."""
+"""Serve a page that `cyclegan export --to web` wrote, with the headers that it needs; the standard library suffices."""
 
 import signal
 import socket
@@ -29,7 +29,7 @@ HEADERS = {
 class StaticHandler(SimpleHTTPRequestHandler):
     """Sends files of one folder, never a listing, always with the headers."""
 
-    extensions_map = {
+    extensions_map = {  # noqa: RUF012 – as the base class has it
         **SimpleHTTPRequestHandler.extensions_map,
         ".js": "text/javascript",
         ".json": "application/json",
@@ -70,7 +70,9 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"there is no page in {folder}; make one with: cyclegan export RUN --to web")
 
 
-def serve_folder(folder: Path, listening: socket.socket, certificate: Path | None = None, key: Path | None = None) -> None:
+def serve_folder(
+    folder: Path, listening: socket.socket, certificate: Path | None = None, key: Path | None = None
+) -> None:
     """Serve `folder` until SIGINT or SIGTERM."""
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -23,6 +23,7 @@ const select = tabsWith((name) => {
 // A file that misses the stage must not replace the page.
 for (const kind of ["dragover", "drop"]) document.addEventListener(kind, (event) => event.preventDefault());
 
+say("");
 for (const [name, words] of Object.entries(translator.words)) {
   document.querySelector(`[data-words=${name}]`).textContent = words;
 }

@@ -12,7 +12,8 @@ import httpx
 import numpy as np
 import pytest
 
-from cyclegan_edge.runtime.web.server import listen, make_server
+from cyclegan_edge.runtime.web.listening import listen
+from cyclegan_edge.runtime.web.server import make_server
 from cyclegan_edge.runtime.web.service import Service, open_service
 
 TOKEN = "correct-horse-battery-staple"
