@@ -5,6 +5,7 @@ from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import cv2
 import numpy as np
@@ -56,11 +57,13 @@ def _open_with_pyav(address: str, name: str, stop: Event) -> VideoSource:
     import av
 
     from ..video.decode import TAGS, PyAvVideo, exact, read_colour, to_rgb
+    from ..video.decode_limits import OF_STREAMS
 
     def connect(options: dict[str, str]) -> "av.container.InputContainer":
         try:
             timeouts = OPEN_TIMEOUT, READ_TIMEOUT
-            container: av.container.InputContainer = av.open(address, options=options, timeout=timeouts, **TAGS)
+            within = OF_STREAMS.for_container() | options
+            container: av.container.InputContainer = av.open(address, options=within, timeout=timeouts, **TAGS)
             return container
         except (av.FFmpegError, OSError) as error:
             raise _failure(name, error) from None  # its text holds the address, and that a password
@@ -68,17 +71,18 @@ def _open_with_pyav(address: str, name: str, stop: Event) -> VideoSource:
     with connect({}) as container:
         finite = bool(container.duration)
         stream = container.streams.best("video")
-        if stream is None:
-            raise StreamError(f"{name} holds no video", "unsupported")
+        if stream is None or stream.codec_context is None:
+            raise StreamError(f"{name} holds no video that can be decoded here", "unsupported")
         rate = exact(stream.average_rate) or exact(stream.guessed_rate)
     if finite:
-        return PyAvVideo(address, Path(name))
+        return PyAvVideo(address, Path(name), OF_STREAMS)
 
     def pictures() -> Generator[Picture]:
         with connect(_OPTIONS) as container:
-            stream = container.streams.best("video")
-            if stream is None:
-                raise StreamError(f"{name} holds no video", "unsupported")
+            stream: Any = container.streams.best("video")
+            if stream is None or stream.codec_context is None:
+                raise StreamError(f"{name} holds no video that can be decoded here", "unsupported")
+            stream.codec_context.options = OF_STREAMS.for_decoder()
             colour = read_colour(stream.codec_context)
             packets = container.demux(stream)
             while True:
@@ -89,7 +93,7 @@ def _open_with_pyav(address: str, name: str, stop: Event) -> VideoSource:
                 if packet is None:
                     return
                 try:
-                    decoded = packet.decode()
+                    decoded = stream.decode(packet)
                 except av.FFmpegError:  # damaged on its way; the next key frame heals it
                     continue
                 for frame in decoded:

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..frame import Sink
+from .decode_limits import OF_FILES, DecodeLimits
 from .format import Encoding, VideoFormat, VideoSource
 
 __all__ = ["CONTAINERS", "VIDEO_SUFFIXES", "Encoding", "VideoFormat", "VideoSource", "open_video", "video_sink"]
@@ -23,8 +24,10 @@ def has_pyav() -> bool:
     return find_spec("av") is not None
 
 
-def open_video(path: Path) -> VideoSource:
+def open_video(path: Path, limits: DecodeLimits = OF_FILES) -> VideoSource:
     """Open a video file.
+
+    OpenCV, which reads it where PyAV is not installed, keeps to none of the limits.
 
     Raises:
         InputError: it is damaged, or holds no video.
@@ -32,7 +35,7 @@ def open_video(path: Path) -> VideoSource:
     if has_pyav():
         from .decode import PyAvVideo
 
-        return PyAvVideo(str(path.absolute()), path)
+        return PyAvVideo(str(path.absolute()), path, limits)
     from .opencv import OpenCvVideo
 
     LOGGER.warning(

@@ -14,6 +14,7 @@ import numpy as np
 from ..contract import Picture
 from ..errors import InputError
 from ..frame import Frame, LostFramesError
+from .decode_limits import OF_FILES, DecodeLimits
 from .format import BT601, BT709, BT2020, HLG, PQ, UNSPECIFIED, Colour, VideoFormat
 
 LOGGER = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class PyAvVideo:
 
     live = False
 
-    def __init__(self, address: str, name: Path) -> None:
+    def __init__(self, address: str, name: Path, limits: DecodeLimits = OF_FILES) -> None:
         """Open it and read its header.
 
         Raises:
@@ -40,7 +41,11 @@ class PyAvVideo:
         """
         self.name = name
         try:
-            self._container = av.open(address, **TAGS)
+            self._container = open_input(address, limits)
+        except av.ArgumentError as error:
+            raise InputError(
+                f"{name} is no video of a kind that is read here; a list of other files, such as a playlist, never is"
+            ) from error
         except (av.FFmpegError, OSError) as error:
             raise InputError(f"{name} is damaged or no video that FFmpeg can read ({reason(error)})") from error
         stream: Any = self._container.streams.best("video")
@@ -48,9 +53,9 @@ class PyAvVideo:
             raise InputError(f"{name} holds no video; name another file")
         if stream.codec_context is None:
             raise InputError(f"{name} is coded in a way that is not known here; convert it to H.264 first")
-        self._stream = stream
+        self._stream, self._max_pixels = stream, limits.max_pixels
         stream.thread_type = "AUTO"
-        stream.codec_context.options = {"flags": "+output_corrupt"}  # what can be seen is not thrown away
+        stream.codec_context.options = {"flags": "+output_corrupt", **limits.for_decoder()}  # what can be seen is kept
         rate = exact(stream.average_rate) or exact(stream.guessed_rate)
         if not 0 < rate < 1000:
             LOGGER.warning("%s does not say its frame rate; %g frames a second are taken", name, FALLBACK_RATE)
@@ -62,6 +67,7 @@ class PyAvVideo:
             colour=read_colour(context),
             pixel_aspect=exact(context.sample_aspect_ratio) or Fraction(1),
             origin=address,
+            limits=limits,
         )
         self.total: int | None = stream.frames or self._estimate()
         self._reached = Fraction(0)  # where the last packet of any stream ends, in seconds
@@ -107,10 +113,13 @@ class PyAvVideo:
                 continue
             self._ledger.send(packet)
             try:
-                decoded = packet.decode()
+                decoded = self._stream.decode(packet)  # the packet's own stream may have lost its codec
+            except av.EOFError:  # flushed before
+                continue
             except av.FFmpegError as error:
                 self._ledger.errors += 1
-                yield InputError(f"{self.name}: a frame cannot be decoded ({reason(error)})")
+                large = f", or larger than {self._max_pixels} pixels" if isinstance(error, av.ArgumentError) else ""
+                yield InputError(f"{self.name}: a frame cannot be decoded ({reason(error)}{large})")
                 continue
             for frame in decoded:
                 self._ledger.receive(frame)
@@ -186,6 +195,15 @@ class _Ledger:
             return 0, 0
         inside = sum(self._first < stamp < self._last for stamp in self._waiting)
         return inside, sum(stamp > self._last for stamp in self._waiting)
+
+
+def open_input(address: str, limits: DecodeLimits) -> Any:
+    """Open a file or address for reading, within limits.
+
+    Raises:
+        av.FFmpegError, OSError: it cannot be opened; `av.ArgumentError` where its format is none of the demuxers.
+    """
+    return av.open(address, options=limits.for_container(), **TAGS)
 
 
 def to_rgb(decoded: Any, colour: Colour) -> Picture:

@@ -169,7 +169,7 @@ class _Writer:
             self._configure(self._stream.codec_context, width, height, has_b_frames=suffix != ".avi")
             self._stream.codec_context.open()
             if self._like.origin and self._encoding.copy_streams:
-                self._stream_copy = StreamCopy(self._like.origin, self._container)
+                self._stream_copy = StreamCopy(self._like.origin, self._like.limits, self._container)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise OutputError(
                 f"FFmpeg cannot encode {width}x{height} video into {self._path} with {self._encoder} "

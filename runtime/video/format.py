@@ -5,6 +5,7 @@ from fractions import Fraction
 from typing import Protocol
 
 from ..frame import Source
+from .decode_limits import OF_FILES, DecodeLimits
 
 # The numbers of ITU-T H.273, as FFmpeg has them.
 BT709, UNSPECIFIED, BT601, BT2020 = 1, 2, 6, 9
@@ -37,6 +38,7 @@ class VideoFormat:
     colour: Colour = Colour()
     pixel_aspect: Fraction = Fraction(1)  # width to height of one pixel
     origin: str | None = None  # the file or address whose sound and subtitles are copied
+    limits: DecodeLimits = OF_FILES  # within which the origin is read
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ LOGGER = logging.getLogger(__name__)
 # What OpenCV's wheels can encode without further libraries, by the suffix of the output.
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG", ".webm": "VP80"}
 FALLBACK_FPS = 25.0
+LISTS = (b"ffconcat", b"#EXTM3U", b"<?xml", b"<MPD", b"v=0")  # how those that FFmpeg knows begin
 
 
 class OpenCvVideo:
@@ -34,6 +35,8 @@ class OpenCvVideo:
             InputError: OpenCV cannot open it.
         """
         self.path = path
+        if capture is None:
+            _refuse_list(path)
         # Absolute, or FFmpeg reads "a:b.mp4" as a protocol.
         self._capture = capture or cv2.VideoCapture(str(path.absolute()))
         if not self._capture.isOpened():
@@ -65,6 +68,17 @@ class OpenCvVideo:
         if self.total is not None and read < self.total:
             missing = self.total - read
             yield LostFramesError(f"{self.path} ended after {read} frames; its header promised {self.total}", missing)
+
+
+def _refuse_list(path: Path) -> None:
+    """Raise an `InputError` for a text that names other files to open, which FFmpeg would."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
+    if start.startswith(LISTS):
+        raise InputError(f"{path} is a list of other files, such as a playlist; name the video itself")
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from typing import Any
 
 import av
 
-from .decode import TAGS, exact, reason
+from .decode import exact, open_input, reason
+from .decode_limits import DecodeLimits
 
 LOGGER = logging.getLogger(__name__)
 
@@ -15,10 +16,10 @@ LOGGER = logging.getLogger(__name__)
 class StreamCopy:
     """The sound and subtitle streams of a video file, on their way into a container that is being written."""
 
-    def __init__(self, origin: str, container: Any) -> None:
+    def __init__(self, origin: str, limits: DecodeLimits, container: Any) -> None:
         """Add a stream to `container` for each; those that its format cannot hold are told and left out."""
         self._container = container
-        self._input = av.open(origin, **TAGS)
+        self._input = open_input(origin, limits)
         self._copies: dict[int, Any] = {}
         for stream in self._input.streams:
             if stream.type in ("audio", "subtitle"):
