@@ -26,7 +26,7 @@ test-training: $(INSTALLED)
 	$(BIN)/pytest tests/trainer tests/export tests/benchmarks
 
 test-running: $(INSTALLED)
-	$(BIN)/pytest tests/runtime tests/cli tests/project
+	$(BIN)/pytest tests/runtime tests/cli tests/project tests/gpu
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

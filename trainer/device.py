@@ -35,7 +35,10 @@ def tune(device: torch.device) -> None:
 
 
 def pick_amp_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """Return the type of autocast, None for FP32; "auto" takes bf16 where the hardware computes in it.
+    """Return the type of autocast, None for FP32.
+
+    "auto" takes bf16 where the hardware computes in it, else FP16 where a GPU has tensor cores for that (compute
+    capability 7.0 and 7.5; gradients are scaled then), else FP32.
 
     Raises:
         UsageError: the device cannot train in the precision that was asked for.
@@ -43,7 +46,7 @@ def pick_amp_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     if precision == "fp16" and device.type != "cuda":
         raise UsageError(f"--precision fp16 trains on CUDA only, not on {device.type}; use bf16 or fp32")
     if precision == "auto":
-        precision = "bf16" if _computes_bf16(device) else "fp32"
+        precision = "bf16" if _computes_bf16(device) else "fp16" if _computes_fp16(device) else "fp32"
     return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
@@ -54,3 +57,7 @@ def _computes_bf16(device: torch.device) -> bool:
         capabilities = torch.cpu.get_capabilities()
         return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
     return False
+
+
+def _computes_fp16(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)

@@ -33,7 +33,7 @@ RUN_OPTIONS = (
     click.option(
         "--precision",
         type=click.Choice(get_args(Precision)),
-        help="What to train in.  [default: auto, bf16 where hardware has it]",
+        help="What to train in.  [default: auto: bf16 where the hardware computes in it, else fp16 on CUDA]",
     ),
     click.option("--epochs", type=int, help="Epochs at the initial learning rate.  [default: 100]"),
     click.option("--epochs-decay", type=int, help="Epochs of decay after them.  [default: 100]"),

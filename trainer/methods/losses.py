@@ -69,7 +69,7 @@ def gradient_penalty(
     discriminator: Callable[[Tensor], Tensor] | nn.Module, real: Tensor, fake: Tensor, generator: torch.Generator
 ) -> Tensor:
     """Mean of (‖∇ D(x̂)‖₂ - 1)² over the batch, x̂ drawn uniformly between real and fake [B, C, H, W]."""
-    share = torch.rand(real.shape[0], 1, 1, 1, generator=generator).to(real.device)
+    share = torch.rand(real.shape[0], 1, 1, 1, generator=generator).to(real.device, non_blocking=True)
     mixed = torch.lerp(fake.float(), real.float(), share).requires_grad_(True)
     judgement = discriminator(mixed).float()
     (gradient,) = torch.autograd.grad(judgement.sum(), mixed, create_graph=True)

@@ -152,6 +152,7 @@ def test_a_gpu_computes_what_the_cpu_computes(make_config, compile_it):
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 def test_a_step_on_a_gpu_does_not_wait_for_it(make_config):
     cuda = torch.device("cuda")
     model = CycleGAN(make_config(), cuda, torch.bfloat16)

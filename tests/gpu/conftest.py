@@ -1,0 +1,124 @@
+"""Programs on pretended GPUs: what is no GPU's matter of values is tested without one, in processes of its own."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+LIBRARIES = Path(sysconfig.get_path("purelib"))
+# The headers of CUDA's runtime; the compiler's, which those include, come with Triton.
+HEADERS = [LIBRARIES / "nvidia" / "cu13" / "include", LIBRARIES / "triton" / "backends" / "nvidia" / "include"]
+# Kernels are registered by CUDA itself, which is there; the version of cuBLAS is read before anything is computed.
+TRUE = re.compile(r"__cuda(Un)?(Register|Push|Pop)|cublasLtGetVersion")
+# ONNX Runtime's provider needs it, and torch does not bring it.
+CURAND = "libcurand.so.10"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended, and what it printed: `told` are the lines that are JSON."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def told(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines() if line.startswith(("{", "["))]
+
+
+def missing() -> str | None:
+    """Say what the pretended GPU cannot be built or used without, if it is not there."""
+    import torch
+
+    if sys.platform != "linux" or not shutil.which("gcc") or not shutil.which("nm"):
+        return "a GPU is pretended on Linux, with gcc and binutils, and they are not here"
+    if torch.version.cuda is None or not all(folder.is_dir() for folder in HEADERS):
+        return "a GPU is pretended to a CUDA 13 build of torch, and this one is none"
+    return None
+
+
+def imported(library: Path) -> set[str]:
+    """Return what a library wants of CUDA."""
+    listed = subprocess.run(["nm", "-D", "--undefined-only", library], capture_output=True, text=True, check=True)
+    names = {line.split()[-1].partition("@")[0] for line in listed.stdout.splitlines()}
+    return {name for name in names if re.match(r"(__cuda|cuda|cu|cublas|cublasLt)[A-Z]", name) and not TRUE.match(name)}
+
+
+def build(folder: Path) -> Path:
+    """Make a libcuda.so.1, to be loaded before all other libraries, of pretended_gpu.c and of nothings."""
+    gcc = partial(subprocess.run, cwd=folder, check=True)
+    include = [f"-I{headers}" for headers in HEADERS]
+    gcc(["gcc", "-w", "-O1", "-fPIC", "-c", *include, "-o", "written.o", HERE / "pretended_gpu.c"])
+    users = [LIBRARIES / "torch" / "lib" / f"lib{name}.so" for name in ("c10_cuda", "torch_cuda", "torch_python")]
+    users += (LIBRARIES / "onnxruntime" / "capi").glob("libonnxruntime_providers_cuda.so")
+    wanted = set[str]().union(*map(imported, users))
+    listed = subprocess.run(["nm", "--defined-only", folder / "written.o"], capture_output=True, text=True, check=True)
+    written = {line.split()[-1] for line in listed.stdout.splitlines()}
+    rest = "".join(f"int {name}(void) {{ return 0; }}\n" for name in sorted(wanted - written))
+    (folder / "rest.c").write_text(rest)
+    library = folder / "libcuda.so.1"
+    gcc(["gcc", "-w", "-shared", "-fPIC", f"-Wl,-soname,{library.name}", "-o", library, "written.o", "rest.c"])
+    (folder / "empty.c").write_text("")
+    gcc(["gcc", "-shared", "-fPIC", f"-Wl,-soname,{CURAND}", "-o", folder / CURAND, "empty.c"])
+    return library
+
+
+@pytest.fixture(scope="session")
+def pretended(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
+    """Return a function that runs one of `programs/` on a pretended GPU and tells how it ended."""
+    if reason := missing():
+        pytest.skip(reason)
+    library = build(tmp_path_factory.mktemp("pretended"))
+    cache = tmp_path_factory.mktemp("compiled")
+
+    def run(program: str, *arguments: object, seconds: float = 120, given: Any = None, **settings: str) -> Ended:
+        environment = os.environ | {
+            "LD_PRELOAD": str(library),
+            "LD_LIBRARY_PATH": str(library.parent),
+            "TORCHINDUCTOR_CACHE_DIR": str(cache),
+            "TRITON_CACHE_DIR": str(cache),
+            "PYTHONPATH": os.pathsep.join([str(ROOT / ".venv" / "ns"), os.environ.get("PYTHONPATH", "")]),
+            **settings,
+        }
+        command = [sys.executable, "-X", "faulthandler", HERE / "programs" / f"{program}.py", *arguments]
+        ended = subprocess.run(
+            [str(part) for part in command],
+            input=json.dumps(given),
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            cwd=library.parent,
+        )
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of 4 + 4 training pictures and 2 + 2 test pictures."""
+    import cv2
+    import numpy as np
+
+    root = tmp_path_factory.mktemp("data") / "pictures"
+    noise = np.random.default_rng(0)
+    for folder, count in {"trainA": 4, "trainB": 4, "testA": 2, "testB": 2}.items():
+        (root / folder).mkdir(parents=True)
+        for number in range(count):
+            pixels = noise.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+            assert cv2.imwrite(str(root / folder / f"{number}.png"), pixels)
+    return root
