@@ -32,6 +32,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("needs a CUDA device, and torch sees none")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def user_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give the tests, and the processes that they start, a folder for caches that is no user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CYCLEGAN_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def emoji() -> Path:
     """The embedded dataset: trainA, trainB, testA and testB."""

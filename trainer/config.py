@@ -38,6 +38,7 @@ class DataConfig(_Part):
     serial_batches: bool = Field(False, description="take the pictures in the order of their names")
     white_A: int = Field(65535, ge=1, le=65535, description="value of domain A's 16-bit files that is white")
     white_B: int = Field(65535, ge=1, le=65535, description="value of domain B's 16-bit files that is white")
+    cache: str = Field("", description="folder of prepared pictures; empty: the user's cache folder; off: none")
     max_dataset_size: int = Field(0, ge=0, description="pictures of each folder that are used, by name; 0: all")
 
     @model_validator(mode="after")

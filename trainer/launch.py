@@ -20,7 +20,7 @@ RESUMABLE = {
     "run": {"device", "max_steps", "log_every", "preview_every", "save_every", "keep_every_epochs", "compile"},
     "schedule": {"n_epochs", "n_epochs_decay"},
     "validation": {"patience"},
-    "data": {"dataroot"},
+    "data": {"dataroot", "cache"},
     "optim": {"accumulate", "checkpoint_activations"},
     "distill": {"teacher"},  # which may have moved; that it is the same one, the checkpoint knows
 }

@@ -80,7 +80,7 @@ class Run:
         self.device = pick_device(config.run.device, world.local_rank if world.size > 1 else None)
         tune(self.device)
         amp_dtype = pick_amp_dtype(config.run.precision, self.device)
-        domains = load_training(config)
+        domains = load_training(config, world)
         self.held_out = load_held_out(config)
         self.shown = self.held_out or load_examples(config, COLUMNS)
         self.validation = build_validation(config.validation, self.held_out)

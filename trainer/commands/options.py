@@ -18,6 +18,7 @@ FLAGS = {
     "batch_size": ("data", "batch_size"),
     "seed": ("run", "seed"),
     "compile": ("run", "compile"),
+    "cache": ("data", "cache"),
 }
 
 
@@ -39,6 +40,9 @@ RUN_OPTIONS = (
     click.option("--epochs-decay", type=int, help="Epochs of decay after them.  [default: 100]"),
     click.option("--max-steps", type=int, help="Stop after this many steps in all."),
     click.option("--batch-size", type=int, help="Pictures of each domain in a step.  [default: 1]"),
+    click.option(
+        "--cache", metavar="DIR|off", help="Where prepared pictures are kept.  [default: the user's cache folder]"
+    ),
     click.option("--seed", type=int, help="A run with the same seed is repeated exactly on the CPU.  [default: 0]"),
     click.option(
         "--compile/--no-compile", default=None, help="Compile the step: slow to start, then faster.  [default: no]"

@@ -1,19 +1,23 @@
-"""Two folders of unpaired pictures, decoded once."""
+"""Two folders of unpaired pictures: those that are trained on, and the few that are shown and measured."""
 
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ...runtime.errors import DatasetError
 from ...runtime.listing import list_files
 from ..config import DataConfig, TrainConfig
+from ..distributed import World
+from .cache import cache_place, open_pictures
+from .picture_files import PictureFiles
 from .pictures import TRAINING_SUFFIXES, Pixels, Preparation
+from .training_pictures import UNREADABLE, TrainingPictures
 
 LOGGER = logging.getLogger(__name__)
 
@@ -62,16 +66,23 @@ def domain_folder(config: DataConfig, phase: Phase, domain: DomainName) -> Path:
     return Path(config.dataroot) / f"{phase}{domain if config.direction == 'AtoB' else swapped[domain]}"
 
 
-def load_training(config: TrainConfig) -> tuple[Domain, Domain]:
-    """Decode what domains A and B are trained on.
+def load_training(config: TrainConfig, world: World = World()) -> tuple[TrainingPictures, TrainingPictures]:  # noqa: B008
+    """Open what domains A and B are trained on; several processes take the files that the first one finds.
 
     Raises:
         DatasetError: a folder is missing or holds no picture that can be decoded, or a picture has a size that cannot
             be trained on.
     """
-    domains = _load(config, "A", "train"), _load(config, "B", "train")
+    place = cache_place(config.data.cache)
+    domains: list[TrainingPictures] = []
+    names: tuple[DomainName, DomainName] = ("A", "B")
+    for domain in names:
+        limit = config.data.max_dataset_size
+        files = _list_or_explain(domain_folder(config.data, "train", domain), limit)
+        used = files.named(world.share(files.names[: limit or None]))
+        domains.append(open_pictures(files, used, _preparation(config, domain), place))
     _check_sizes(domains, config)
-    return domains
+    return domains[0], domains[1]
 
 
 def load_examples(config: TrainConfig, count: int) -> tuple[Domain, Domain]:
@@ -95,18 +106,7 @@ def load_domain(folder: Path, prepare: Preparation, limit: int = 0) -> Domain:
     Raises:
         DatasetError: the folder is missing or holds no picture that can be decoded.
     """
-    layout = LAYOUT.format(root=folder.parent)
-    if not folder.is_dir():
-        raise DatasetError(f"there is no folder {folder}; a dataset looks like this:{layout}")
-    listing = list_files(folder, TRAINING_SUFFIXES)
-    files = [folder / name for name in listing.files[: limit or None]]
-    if not files:
-        left_out = f"; {listing.summary()}" if listing.summary() else ""
-        raise DatasetError(
-            f"{folder} holds no picture ({', '.join(sorted(TRAINING_SUFFIXES))}){left_out}; expected:{layout}"
-        )
-    if listing.summary() and not limit:  # where only some are asked for, nobody expects all
-        LOGGER.info("%s", listing.summary())
+    files = _list_or_explain(folder, limit)[: limit or None]
     with ThreadPoolExecutor() as threads:
         decoded = list(threads.map(lambda path: _prepare_or_explain(path, prepare), files))
     good = [(path, picture) for path, picture in zip(files, decoded, strict=True) if not isinstance(picture, str)]
@@ -124,37 +124,57 @@ def load_domain(folder: Path, prepare: Preparation, limit: int = 0) -> Domain:
     )
 
 
+def _list_or_explain(folder: Path, limit: int = 0) -> PictureFiles:
+    """List the pictures of a folder; what is left out is said, but where only some are asked for nobody expects all."""
+    layout = LAYOUT.format(root=folder.parent)
+    if not folder.is_dir():
+        raise DatasetError(f"there is no folder {folder}; a dataset looks like this:{layout}")
+    listing = list_files(folder, TRAINING_SUFFIXES)
+    if not listing.files:
+        left_out = f"; {listing.summary()}" if listing.summary() else ""
+        raise DatasetError(
+            f"{folder} holds no picture ({', '.join(sorted(TRAINING_SUFFIXES))}){left_out}; expected:{layout}"
+        )
+    if listing.summary() and not limit:
+        LOGGER.info("%s", listing.summary())
+    return PictureFiles.of(listing)
+
+
 def _prepare_or_explain(path: Path, prepare: Preparation) -> Pixels | str:
     try:
         return prepare(path)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         return f"it is no readable picture ({error})"
 
 
 def _load(
     config: TrainConfig, domain: DomainName, phase: Phase, *, held_out: bool = False, limit: int | None = None
 ) -> Domain:
+    prepare = replace(_preparation(config, domain), held_out=held_out)
+    return load_domain(domain_folder(config.data, phase, domain), prepare, limit or config.data.max_dataset_size)
+
+
+def _preparation(config: TrainConfig, domain: DomainName) -> Preparation:
     data = config.data
-    prepare = Preparation(
+    return Preparation(
         channels=data.input_nc if domain == "A" else data.output_nc,
         preprocess=data.preprocess,
         load_size=data.load_size,
         crop_size=data.crop_size,
         multiple=config.networks.size_multiple,
-        held_out=held_out,
         white=data.white_A if domain == "A" else data.white_B,
     )
-    return load_domain(domain_folder(data, phase, domain), prepare, limit or data.max_dataset_size)
 
 
-def _check_sizes(domains: tuple[Domain, Domain], config: TrainConfig) -> None:
-    """Refuse pictures that are smaller than the crop or, where there is no crop, that do not share one size."""
+def _check_sizes(domains: Sequence[TrainingPictures], config: TrainConfig) -> None:
+    """Refuse pictures that are smaller than the crop or, where there is no crop, that do not share one size.
+
+    What is decoded only when it is needed is checked then.
+    """
     data = config.data
-    sized = [
-        (path, (picture.shape[-1], picture.shape[-2]))
-        for domain in domains
-        for path, picture in zip(domain.files, domain.pictures, strict=True)
-    ]
+    sized = [(domain.files[place], size) for domain in domains for place, size in domain.sizes()]
+    if not sized:
+        return
     smallest, (width, height) = min(sized, key=lambda entry: min(entry[1]))
     if data.preprocess.endswith("crop"):
         if min(width, height) < data.crop_size:

@@ -66,6 +66,20 @@ class Preparation:
         top, left = ((side - self.crop_size) // 2 for side in pixels.shape[:2])
         return pixels[top : top + self.crop_size, left : left + self.crop_size]
 
+    @property
+    def identity(self) -> str:
+        """What decides the pixels of a training picture, as text: what it does not name may change."""
+        named: dict[str, object] = {"channels": self.channels, "preprocess": self.preprocess}
+        if self.preprocess in ("resize_and_crop", "scale_width", "scale_width_and_crop"):
+            named["load_size"] = self.load_size
+        if self.preprocess.startswith("scale_width"):
+            named["crop_size"] = self.crop_size
+        if not self.preprocess.endswith("crop"):
+            named["multiple"] = self.multiple
+        if self.white != FULL_WHITE:
+            named["white"] = self.white
+        return ", ".join(f"{key}={value}" for key, value in named.items())
+
     def target_size(self, size: WidthHeight) -> WidthHeight:
         """Return the width and height that a picture of `size` is resized to; the names are the official ones.
 

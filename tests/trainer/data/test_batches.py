@@ -8,6 +8,7 @@ from cyclegan_edge.runtime.contract import normalise
 from cyclegan_edge.trainer.config import resolve_config
 from cyclegan_edge.trainer.data.batches import UnpairedBatches
 from cyclegan_edge.trainer.data.dataset import load_training
+from cyclegan_edge.trainer.data.training_pictures import whole
 from cyclegan_edge.trainer.distributed import World
 
 CPU = torch.device("cpu")
@@ -82,7 +83,8 @@ def test_serial_batches_keep_the_order_of_the_names(dataroot):
     domains, data = load_training(configured(dataroot, **changes)), batches(dataroot, **changes)
     for step in range(12):
         for domain, real in zip(domains, data.batch(step), strict=True):
-            assert torch.equal(normalise(domain.pictures[step % 6 % len(domain)].float()), real[0])
+            picture = domain.read(step % 6 % len(domain), whole)
+            assert torch.equal(normalise(picture.float()), real[0])
 
 
 @pytest.fixture
@@ -95,7 +97,7 @@ def mixed(dataroot):
 @pytest.mark.parametrize("preprocess", ["crop", "scale_width_and_crop"])
 def test_pictures_of_several_sizes_are_cropped(mixed, preprocess):
     data = batches(mixed, preprocess=preprocess, batch_size=3)
-    assert isinstance(load_training(configured(mixed, preprocess=preprocess))[0].pictures, list)
+    assert len(load_training(configured(mixed, preprocess=preprocess))[0].sizes()) == 2
     for step in range(8):
         assert [real.shape for real in data.batch(step)] == [(3, 3, 32, 32)] * 2
 

@@ -10,6 +10,7 @@ from cyclegan_edge.runtime.errors import DatasetError
 from cyclegan_edge.trainer.config import resolve_config
 from cyclegan_edge.trainer.data.dataset import load_domain, load_held_out, load_training
 from cyclegan_edge.trainer.data.pictures import Preparation
+from cyclegan_edge.trainer.data.training_pictures import whole
 
 SQUARE = Preparation(3, "resize_and_crop", 32, 32)
 
@@ -71,7 +72,7 @@ def test_channels_differ_between_the_domains(dataroot):
         {"losses": {"lambda_identity": 0}},
     )
     domain_A, domain_B = load_training(config)
-    assert (domain_A.pictures.shape[1], domain_B.pictures.shape[1]) == (1, 3)
+    assert [domain.read(0, whole).shape for domain in (domain_A, domain_B)] == [(1, 32, 32), (3, 32, 32)]
 
 
 @pytest.fixture
@@ -103,5 +104,5 @@ def test_one_16_bit_picture_makes_its_domain_fine_grained(dataroot):
     fine = np.full((40, 40, 3), 32768, np.uint16)
     cv2.imwrite(str(dataroot / "trainA" / "03.png"), fine)
     domain_A, domain_B = load_training(configured(dataroot))
-    assert (domain_A.pictures.dtype, domain_B.pictures.dtype) == (torch.float32, torch.uint8)
-    assert torch.allclose(domain_A.pictures[3], torch.tensor(32768 / 257))
+    assert (domain_A.dtype, domain_B.dtype) == (torch.float32, torch.uint8)
+    assert torch.allclose(domain_A.read(3, whole), torch.tensor(32768 / 257))

@@ -1,0 +1,160 @@
+"""The cache of prepared pictures: where it is, and how a domain's pictures get into it once.
+
+Every folder of pictures and way of preparing them has a store of its own below the cache's place. A picture is known by
+its name, size and time of change, so that a store is extended and pruned when files come and go. One process builds
+under a lock; others of the machine wait for it and share what it built.
+"""
+
+import hashlib
+import logging
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...runtime.files import locked
+from .cache_build import build
+from .picture_files import PictureFiles
+from .pictures import Preparation
+from .store import BITS, COLUMNS, INDEX, MTIME, PIECE, SIZE, DamagedStoreError, Index, StoreReader, forget, read_index
+from .training_pictures import WARNINGS, Stored, TrainingPictures
+
+LOGGER = logging.getLogger(__name__)
+
+LOCK = "lock"
+POLL_SECONDS = 0.2
+
+
+def default_place() -> Path:
+    """Return the folder that CYCLEGAN_CACHE names, or one among the caches of this user."""
+    if named := os.environ.get("CYCLEGAN_CACHE"):
+        return Path(named)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path.home() / ".cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or base) / "cyclegan-edge"
+
+
+def cache_place(setting: str) -> Path | None:
+    """Return the place that `data.cache` names: a folder, empty for the user's own; None for "off"."""
+    if setting == "off":
+        return None
+    return Path(setting).expanduser() if setting else default_place()
+
+
+def store_folder(place: Path, folder: Path, prepare: Preparation) -> Path:
+    """Return the store of a folder of pictures and a preparation; its name says whose it is to a reader."""
+    source = folder.resolve()
+    digest = hashlib.sha256(f"{source}\0{prepare.identity}".encode()).hexdigest()[:16]
+    return place / f"{source.parent.name}-{source.name}-{digest}"
+
+
+def open_pictures(
+    files: PictureFiles, used: PictureFiles, prepare: Preparation, place: Path | None
+) -> TrainingPictures:
+    """Return the pictures `used` of a folder that holds `files`, prepared in the cache as far as it can be written.
+
+    Without a place, or where it cannot be written, pictures are decoded when they are needed.
+    """
+    if place is None:
+        return TrainingPictures(used, prepare, None, ())
+    folder = store_folder(place, files.folder, prepare)
+    try:
+        index = _index_or_none(folder)
+        if index is None or not find_rows(index, used)[1].all() or not index.places.keys() <= set(files.names):
+            index = _built(folder, files, used, prepare)
+        return _with_store(folder, index, used, prepare)
+    except (OSError, sqlite3.Error) as error:
+        reason = error.strerror or error if isinstance(error, OSError) else error
+        LOGGER.warning(
+            "prepared pictures cannot be kept in %s: %s; training goes on and decodes what is not there whenever it is "
+            "needed. Make room, name another place with data.cache, or set data.cache=off", folder, reason,
+        )  # fmt: skip
+    try:  # what was prepared before
+        return _with_store(folder, _index_or_none(folder) or read_index(folder), used, prepare)
+    except (OSError, DamagedStoreError):
+        return TrainingPictures(used, prepare, None, ())
+
+
+def find_rows(index: Index, files: PictureFiles) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the row of the index for each file [N, 8], and whether it is there and of the file as it is now [N]."""
+    places = np.fromiter((index.places.get(name, -1) for name in files.names), np.int64, len(files))
+    rows = np.zeros((len(files), len(COLUMNS)), np.int64)
+    rows[places >= 0] = index.rows[places[places >= 0]]
+    current = (places >= 0) & (rows[:, [SIZE, MTIME]] == files.stamps).all(axis=1)
+    rows[~current] = 0
+    return rows, current
+
+
+def _index_or_none(folder: Path) -> Index | None:
+    try:
+        return read_index(folder)
+    except (DamagedStoreError, OSError):
+        return None
+
+
+def _built(folder: Path, files: PictureFiles, used: PictureFiles, prepare: Preparation) -> Index:
+    """Bring a store up to date under its lock, unless another process has just done so, and return its index."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder):
+        try:
+            index = read_index(folder)
+        except DamagedStoreError as error:
+            LOGGER.warning("the prepared pictures in %s cannot be used: %s; they are made anew", folder, error)
+            remove_content(folder)
+            index = read_index(folder)
+        missing = np.flatnonzero(~find_rows(index, used)[1] & (used.stamps[:, 0] >= 0))
+        gone = index.places.keys() - set(files.names)
+        if len(missing) or gone:
+            build(folder, used, missing, gone, prepare)
+        return read_index(folder)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold the lock of a store; where somebody else does, say so and wait.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    with ExitStack() as stack:
+        waited = False
+        while True:
+            try:
+                stack.enter_context(locked(folder / LOCK))
+                break
+            except BlockingIOError:
+                if not waited:
+                    LOGGER.info("another process is preparing the pictures in %s; waiting for it", folder)
+                waited = True
+                time.sleep(POLL_SECONDS)
+        yield
+
+
+def remove_content(folder: Path) -> None:
+    """Remove the index and the pixels of a store, the index first."""
+    for path in [*folder.glob(f"{INDEX}*"), *folder.glob("*.pixels")]:
+        path.unlink(missing_ok=True)
+
+
+def _with_store(folder: Path, index: Index, used: PictureFiles, prepare: Preparation) -> TrainingPictures:
+    rows, current = find_rows(index, used)
+    unreadable = np.flatnonzero(current & (rows[:, BITS] == 0)).tolist()
+    for place in unreadable[:WARNINGS]:
+        LOGGER.warning("skipped %s: %s", used[place], index.reasons[used.names[place]])
+    if len(unreadable) > WARNINGS:
+        LOGGER.warning("skipped %d more files of %s", len(unreadable) - WARNINGS, used.folder)
+    reader = StoreReader(folder, np.unique(rows[rows[:, BITS] > 0, PIECE]).tolist())
+    with suppress(OSError):  # a place that cannot be written
+        os.utime(folder)  # when it was used last
+    stored = Stored(reader, rows, lambda place: forget(folder, used.names[place]))
+    return TrainingPictures(used, prepare, stored, unreadable)

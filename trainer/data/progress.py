@@ -1,0 +1,42 @@
+"""How far long work on many pictures is: a bar on a terminal, now and then a line in the log elsewhere."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+LOGGER = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LINES = 30.0
+
+
+@contextmanager
+def counted(description: str, total: int, unit: str = "pictures") -> Iterator[Callable[[], None]]:
+    """Give a function to call after each of `total` pieces of work; shows the rate and the time that is left."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:.0f} " + unit + "/s"),
+        TimeRemainingColumn(),
+    )
+    done, started, said = 0, time.monotonic(), time.monotonic()
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        bar = progress.add_task(description, total=total, rate=0.0)
+
+        def advance() -> None:
+            nonlocal done, said
+            done += 1
+            now = time.monotonic()
+            rate = done / max(now - started, 1e-9)
+            progress.update(bar, completed=done, rate=rate)
+            if not console.is_terminal and now - said > SECONDS_BETWEEN_LINES:
+                said = now
+                left = (total - done) / rate / 60
+                LOGGER.info("%s: %d of %d %s, %.0f/s, %.0f min left", description, done, total, unit, rate, left)
+
+        yield advance
