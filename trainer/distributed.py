@@ -1,6 +1,7 @@
 """One run over several processes, each with its own device; `torchrun` starts them and says who is who.
 
-Every process holds all pictures and its own share of every batch, its own history of fakes and its own random state.
+The processes of a machine read one cache of pictures. Each has its own share of every batch, its own history of fakes
+and its own random state.
 Gradients are averaged by DistributedDataParallel, so the weights stay the same everywhere. The first process writes.
 """
 

@@ -406,7 +406,7 @@ def test_two_runs_that_build_at_once_decode_each_picture_once(many, place):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit of a file's size")
 def test_a_file_that_may_not_grow_ends_the_build_and_no_run(many, place):
-    child = start(many, place, limit=100_000)
+    child = start(many, place, limit=50_000)
     out, said = child.communicate(timeout=100)
     assert child.returncode == 0
     assert "opened 20" in out
