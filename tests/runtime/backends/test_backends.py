@@ -17,7 +17,7 @@ from cyclegan_edge.runtime.errors import ArtefactError, BackendError, UsageError
 from cyclegan_edge.runtime.metadata import parse_metadata
 from cyclegan_edge.runtime.translator import load
 from cyclegan_edge.runtime.web.metrics import Metrics
-from cyclegan_edge.runtime.web.models import Engine
+from cyclegan_edge.runtime.web.models import Models
 
 NAMES = [engine.name for engine in ENGINES if ".onnx" in engine.suffixes]
 
@@ -159,9 +159,9 @@ class TestLive:
         assert opened.call_args.kwargs["live"] is live
 
     def test_a_servers_models_are(self, model):
-        engine = Engine([model("invert")], Metrics(), backend="onnxruntime", device="cpu")
-        options = engine.find(None).backend._session.get_session_options()
-        engine.close()
+        models = Models([model("invert")], Metrics(), backend="onnxruntime", device="cpu")
+        options = models.find(None).backend._session.get_session_options()
+        models.close()
         assert setting(options, "session.intra_op.allow_spinning") == "0"
 
 
