@@ -6,12 +6,13 @@ INSTALLED := .venv/installed
 PYTHON ?= $(firstword $(foreach python,python3.12 python3.11 python3,$(shell \
 	$(python) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(python))))
 
-.PHONY: help demo test test-training test-running lint clean
+.PHONY: help demo test test-training test-running lint wheel clean
 
 help:
 	@echo 'make demo   train, export, verify and translate the embedded emoji; about 5 minutes after the installation'
 	@echo 'make test   lint, types and tests'
 	@echo 'make lint   lint and types only'
+	@echo 'make wheel  dist/cyclegan_edge-VERSION-py3-none-any.whl, for other machines; docs/install.md says how to install it'
 	@echo 'make clean  remove .venv, build files and caches; runs and reports stay'
 
 demo: $(INSTALLED)
@@ -33,8 +34,14 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Without .venv, so that a small machine can do it; build/ could still hold files that the package no longer has.
+wheel:
+	rm -rf build dist
+	@$(or $(PYTHON),python3) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@echo dist/*.whl
+
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The link lets mypy find the package by its name, whatever the clone is called.
