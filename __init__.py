@@ -69,7 +69,13 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import cyclegan_edge` costs nothing."""
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".runtime.{_EXPORTS[name]}", __name__), name)
+    try:
+        module = import_module(f".runtime.{_EXPORTS[name]}", __name__)
+    except ImportError as error:
+        from .runtime.errors import without_opencv
+
+        raise without_opencv(error) from error
+    return getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cyclegan_edge import __version__
-from cyclegan_edge.runtime.errors import CycleganError
+from cyclegan_edge.runtime.errors import CycleganError, without_opencv
 
 LOGGER = logging.getLogger("cyclegan_edge")
 
@@ -69,10 +69,17 @@ def cyclegan(verbose: bool, quiet: bool) -> None:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
+def _run(arguments: list[str] | None) -> Any:
+    try:
+        return cyclegan.main(args=arguments, prog_name="cyclegan", standalone_mode=False)
+    except ImportError as error:
+        raise without_opencv(error) from error
+
+
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line and exit with the code of what happened (see `runtime/errors.py`; 130: interrupted)."""
     try:
-        code = cyclegan.main(args=arguments, prog_name="cyclegan", standalone_mode=False)
+        code = _run(arguments)
     except CycleganError as error:
         LOGGER.debug("the error came from here:", exc_info=True)
         click.echo(f"cyclegan: {error}", err=True)

@@ -78,6 +78,25 @@ class BackendError(ModelError):
     """An engine that is not installed, cannot take the model or device, or failed while running."""
 
 
+def without_opencv(error: ImportError) -> BackendError:
+    """Return the error of a user whose OpenCV is missing or cannot be loaded.
+
+    Raises:
+        ImportError: it is another library that is missing, which is raised as it is.
+    """
+    if error.name != "cv2":
+        raise error
+    if isinstance(error, ModuleNotFoundError):
+        return BackendError(
+            'OpenCV is not installed; install it with: pip install "cyclegan-edge[window]", or '
+            '"cyclegan-edge[headless]" on a device without a screen'
+        )
+    return BackendError(
+        f"OpenCV cannot be loaded ({error}); on Debian or Ubuntu: apt install libgl1 libglib2.0-0, or take "
+        "opencv-python-headless in the place of opencv-python"
+    )
+
+
 class OutputError(CycleganError):
     """A file or folder that cannot be written."""
 

@@ -47,8 +47,8 @@ class Engine:
 _ONNX = frozenset({".onnx"})
 _ENGINE = frozenset({ENGINE_SUFFIX})
 ENGINES = (
-    Engine("openvino", "ov:OpenVinoBackend", "openvino", _ONNX, {"cpu": "cpu"}),
-    Engine("onnxruntime", "ort:OnnxRuntimeBackend", "onnxruntime", _ONNX, {"cpu": "cpu", "cuda": "cuda"}, spins=True),
+    Engine("openvino", "ov:OpenVinoBackend", "openvino", _ONNX, {"cpu": "openvino"}),
+    Engine("onnxruntime", "ort:OnnxRuntimeBackend", "onnxruntime", _ONNX, {"cpu": "ort", "cuda": "cuda"}, spins=True),
     Engine("tensorrt", "trt:TensorRtBackend", "tensorrt", _ENGINE, {"cuda": "tensorrt"}),
     Engine("tensorrt-rtx", "trt:TensorRtRtxBackend", "tensorrt_rtx", _ENGINE, {"cuda": "tensorrt-rtx"}),
 )

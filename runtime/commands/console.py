@@ -88,8 +88,8 @@ def training_side() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == __package__.partition(".")[0]:
-            raise  # a fault of ours, which no installation mends
+        if (error.name or "").partition(".")[0] in (__package__.partition(".")[0], "cv2"):
+            raise  # a fault of ours, which no installation mends; or OpenCV, which is not of the training side
         raise BackendError(
             f'this needs {error.name}, which is not installed; install it with: pip install "cyclegan-edge[train]"'
         ) from error

@@ -135,6 +135,8 @@ def _need_web() -> None:
     try:
         from ..web.server import make_server  # noqa: F401
     except ModuleNotFoundError as error:
+        if error.name == "cv2":
+            raise
         raise UsageError(
             f'serve needs {error.name}, which is not installed; install it with: pip install "cyclegan-edge[web]"'
         ) from error

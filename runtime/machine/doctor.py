@@ -131,8 +131,10 @@ def _opencv() -> Iterator[Finding]:
     try:
         import cv2
     except Exception as error:  # where libGL is missing, an ImportError
+        missing = isinstance(error, ModuleNotFoundError)
         remedy = "apt install libgl1 libglib2.0-0, or take opencv-python-headless in place of opencv-python"
-        yield Finding("opencv", "opencv", "broken", _line(error), remedy)
+        remedy = 'pip install "cyclegan-edge[window]", or [headless] where there is no screen' if missing else remedy
+        yield Finding("opencv", "opencv", "missing" if missing else "broken", _line(error), remedy)
         return
     yield Finding("opencv", "opencv", "ok", str(cv2.__version__))
     build = cv2.getBuildInformation()

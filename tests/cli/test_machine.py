@@ -14,15 +14,34 @@ from cyclegan_edge.runtime.machine import doctor
 WITHOUT_OPENCV = """
 import sys
 
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "cv2":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+ERRORS = {
+    "missing": ModuleNotFoundError("No module named 'cv2'", name="cv2"),
+    "broken": ImportError("libGL.so.1: cannot open shared object file", name="cv2", path="cv2.abi3.so"),
+}
 
-sys.meta_path.insert(0, Absent())
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name == "cv2":
+            raise ERRORS[sys.argv[1]]
+
+sys.meta_path.insert(0, Without())
 from cyclegan_edge.cli import main
-main(sys.argv[1:])
+main(sys.argv[2:])
 """
+
+EACH_COMMAND = [
+    ["translate", "-m", "model.onnx", "-i", "photos", "-o", "translated"],
+    ["serve", "-m", "model.onnx"],
+    ["bench", "model.onnx"],
+    ["dataset", "check", "photos"],
+    ["evaluate", "model.onnx", "photos"],
+    ["train", "photos"],
+]
+
+
+def run_without_opencv(state: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", WITHOUT_OPENCV, state, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -63,17 +82,31 @@ class TestDoctor:
             == "cyclegan: nothing can be translated here; mend an engine and OpenCV as said above\n"
         )
 
-    def test_an_opencv_that_does_not_load_is_told_without_a_traceback(self, tmp_path):
-        done = subprocess.run(
-            [sys.executable, "-c", WITHOUT_OPENCV, "doctor"],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            timeout=120,
-        )
+    @pytest.mark.parametrize(
+        ("state", "line"),
+        [
+            ("missing", "  - opencv: No module named 'cv2'  → pip install \"cyclegan-edge[window]\""),
+            ("broken", "  ! opencv: libGL.so.1: cannot open shared object file  → apt install libgl1"),
+        ],
+    )
+    def test_an_opencv_that_does_not_load_is_told_without_a_traceback(self, state, line, tmp_path):
+        done = run_without_opencv(state, "doctor", cwd=tmp_path)
         assert done.returncode == 1, done.stderr
-        assert "  ! opencv: No module named 'cv2'  → apt install libgl1" in done.stdout
+        assert line in done.stdout
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("state", "remedy"),
+    [("missing", 'pip install "cyclegan-edge[window]"'), ("broken", "apt install libgl1 libglib2.0-0")],
+)
+@pytest.mark.parametrize("arguments", EACH_COMMAND, ids=lambda arguments: arguments[0])
+def test_without_opencv_a_command_says_what_to_install(arguments, state, remedy, tmp_path):
+    done = run_without_opencv(state, *arguments, cwd=tmp_path)
+    assert done.returncode == 4, done.stderr
+    assert done.stderr.startswith("cyclegan: OpenCV ")
+    assert remedy in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 class TestBench:

@@ -21,6 +21,7 @@ SOURCES = [ROOT / "__init__.py", ROOT / "cli.py"]  # `__main__.py` runs the comm
 SOURCES += sorted(path for folder in ("trainer", "export", "runtime") for path in (ROOT / folder).rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
+ENGINES = ("window", "ort", "openvino")  # an OpenCV and what runs on a CPU: what every test has
 EXTRAS = ("video", "camera", "screen", "virtual-camera", "ray", "tensorrt-rtx", "web")  # of the runtime
 TRAINING_EXTRAS = ("heif",)
 
@@ -78,13 +79,13 @@ def test_import_contracts_are_kept(root: Path) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
 def test_imports_are_declared_for_their_folder(path: Path) -> None:
     folder = path.relative_to(ROOT).parts[0]
-    groups = ("base", "cpu", "train", *TRAINING_EXTRAS) if folder in ("trainer", "export") else ("base", "cpu", *EXTRAS)
-    assert imported_distributions(path) <= names(*groups)
+    more = ("train", *TRAINING_EXTRAS) if folder in ("trainer", "export") else EXTRAS
+    assert imported_distributions(path) <= names("base", *ENGINES, *more)
 
 
 def test_every_dependency_is_used() -> None:
     used = set().union(*map(imported_distributions, SOURCES))
-    assert names("base", "cpu", "train", *TRAINING_EXTRAS, *EXTRAS) - used == NEEDED_BY_TORCH | CHOSEN_AT_RUN_TIME
+    assert names("base", *ENGINES, "train", *TRAINING_EXTRAS, *EXTRAS) - used == NEEDED_BY_TORCH | CHOSEN_AT_RUN_TIME
 
 
 def test_exactly_one_onnxruntime_is_installed_everywhere() -> None:
@@ -93,6 +94,25 @@ def test_exactly_one_onnxruntime_is_installed_everywhere() -> None:
         environment = {"sys_platform": platform, "platform_machine": machine}
         chosen = [r.name for r in candidates if isinstance(r.marker, Marker) and r.marker.evaluate(environment)]
         assert len(chosen) == 1, (environment, chosen)
+
+
+def test_exactly_one_opencv_is_in_every_extra() -> None:
+    def opencvs(extra: str) -> list[str]:
+        within = [
+            text
+            for r in requirements(extra)
+            if r.name == "cyclegan-edge"
+            for name in r.extras
+            for text in opencvs(name)
+        ]
+        return within + [r.name for r in requirements(extra) if r.name.startswith("opencv")]
+
+    found = {extra: opencvs(extra) for extra in PROJECT["optional-dependencies"]}
+    assert {extra: names for extra, names in found.items() if names} == {
+        "window": ["opencv-python"],
+        "headless": ["opencv-python-headless"],
+        "all": ["opencv-python"],
+    }
 
 
 def test_the_package_alone_loads_nothing_heavy(python, tmp_path: Path) -> None:
