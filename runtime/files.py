@@ -7,6 +7,7 @@ begins with a dot; `growing` shows it as NAME.partial-XXXXXXXX.SUFFIX, because a
 On Windows nothing is locked: a file that is held open there could not be moved into place.
 """
 
+import errno
 import glob
 import logging
 import os
@@ -206,5 +207,18 @@ def _is_running(process: int) -> bool:
     return True
 
 
+def remedy(error: Exception) -> str:
+    """Say what to do about an error of writing."""
+    match getattr(error, "errno", None):
+        case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
+            return "make room on the disk, or choose another place"
+        case errno.ENAMETOOLONG:
+            return "choose a shorter name"
+        case errno.EINVAL:
+            return "the container does not take what it was given; name another one, such as .mkv"
+        case _:
+            return "choose a place that can be written"
+
+
 def _cannot_write(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"cannot write {path}: {error.strerror or error}; choose a place that can be written")
+    return OutputError(f"cannot write {path}: {error.strerror or error}; {remedy(error)}")

@@ -97,6 +97,7 @@ _STREAM = (
         type=click.FloatRange(min=0),
         help="Video: reuse the last translation for frames this similar to its input, in dB PSNR; 40 is noise.",
     ),
+    click.option("--deinterlace", is_flag=True, help="Video file: make whole frames of interlaced ones."),
 )
 _OUTPUT = (
     click.option(

@@ -12,7 +12,7 @@ from ..contract import PICTURE_SUFFIXES
 from ..control import Control, stop_on_signals
 from ..errors import UsageError
 from ..files import remove_hidden
-from ..pipeline.run import run
+from ..pipeline.run import PATIENCE, run
 from ..stats import Progress, Stats
 from ..translator import LoadOptions
 from ..video import VIDEO_SUFFIXES
@@ -120,7 +120,7 @@ def translate_folder(
             def translate(source: Any, sink: Any, one_by_one: bool) -> Stats:
                 size = 1 if one_by_one else batch_size
                 fresh = Control(control.stop, control.paused)  # counts of its own
-                return run(source, translator, sink, batch_size=size, control=fresh, watch=show)
+                return run(source, translator, sink, batch_size=size, control=fresh, watch=show, patience=PATIENCE)
 
             stats = _watch(plan_again, translate, control) if options.watch else job.run(translate)
             engine = translator.backend

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..control import Control, stop_on_signals
 from ..pipeline.endpoints import OutputOptions, connect
-from ..pipeline.run import Policy, run
+from ..pipeline.run import PATIENCE, Policy, run
 from ..stats import Progress, Stats
 from ..temporal.smoothing import STRENGTH, SimilarFrames, Smoother, Smoothing
 from ..translator import LoadOptions
@@ -25,6 +25,7 @@ class StreamOptions:
     smooth: Smoothing | None = None
     smooth_strength: float = STRENGTH
     skip_similar: float | None = None  # dB PSNR
+    deinterlace: bool = False
 
     @property
     def needs_video(self) -> bool:
@@ -64,7 +65,7 @@ def translate_stream(
     smooth, skip = stream_options.smooth, stream_options.skip_similar
     smoother = Smoother(smooth, stream_options.smooth_strength) if smooth else None
     similar = SimilarFrames(skip).skips if skip is not None else None
-    endpoints = connect(address, targets, control, output_options)
+    endpoints = connect(address, targets, control, output_options, deinterlace=stream_options.deinterlace)
     if endpoints.skipped:
         LOGGER.info("finished before and left alone: %d (--overwrite makes them anew)", endpoints.skipped)
     interrupted = False
@@ -81,6 +82,7 @@ def translate_stream(
                     watch=watch,
                     smooth=smoother,
                     skip=similar,
+                    patience=PATIENCE,
                 )
         except KeyboardInterrupt:
             interrupted = True

@@ -46,7 +46,9 @@ class Endpoints:
     is_video: bool = False  # frames belong together
 
 
-def connect(address: str, targets: Sequence[str], control: Control, options: OutputOptions) -> Endpoints:
+def connect(
+    address: str, targets: Sequence[str], control: Control, options: OutputOptions, *, deinterlace: bool = False
+) -> Endpoints:
     """Find out what `address` is, and where its translation goes.
 
     Args:
@@ -55,6 +57,7 @@ def connect(address: str, targets: Sequence[str], control: Control, options: Out
         targets: each a file, a folder, frames_%05d.png, window, http://127.0.0.1:PORT, virtual-camera, - or null.
         control: what stops the source, and tells its counts to those who show them.
         options: how frames go into the sinks.
+        deinterlace: make whole frames of the interlaced ones of a video file.
 
     Raises:
         InputError: there is nothing to read.
@@ -71,7 +74,7 @@ def connect(address: str, targets: Sequence[str], control: Control, options: Out
     if path.is_file() and path.suffix.lower() in PICTURE_SUFFIXES:
         return _connect_picture(path, targets, control, options)
     if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
-        return _connect_video(path, targets, control, options)
+        return _connect_video(path, targets, control, options, deinterlace)
     source = _open_stream(address, control.stop)
     if source is not None:
         for target in targets:
@@ -128,11 +131,13 @@ def _connect_picture(path: Path, targets: Sequence[str], control: Control, optio
     return Endpoints(source, outputs, [str(target) for target in todo], skipped)
 
 
-def _connect_video(path: Path, targets: Sequence[str], control: Control, options: OutputOptions) -> Endpoints:
+def _connect_video(
+    path: Path, targets: Sequence[str], control: Control, options: OutputOptions, deinterlace: bool
+) -> Endpoints:
     todo, skipped = _unfinished(path, targets, CONTAINERS, options.overwrite)
     if not todo:
         return Endpoints(PictureSource(path.parent, ()), (), targets, skipped)
-    source = open_video(path)
+    source = open_video(path, deinterlace=deinterlace)
     outputs = _make_outputs([str(target) for target in todo], source.format, control, options)
     return Endpoints(source, outputs, [str(target) for target in todo], skipped, is_video=True)
 

@@ -17,7 +17,7 @@ import numpy as np
 from ..channel import AbandonedError, Channel, EndedError
 from ..contract import Picture
 from ..control import Control
-from ..errors import InputError
+from ..errors import InputError, StreamError
 from ..frame import Frame, FrameTranslator, InterruptionError, LostFramesError, Sink, Source
 from ..stats import Durations, Stats
 
@@ -29,6 +29,7 @@ Policy = Literal["auto", "lossless", "latest"]
 Smooth = Callable[[Picture, Picture], Picture]  # a picture and its translation → what is shown
 Skip = Callable[[Picture], bool]  # whether the translation before will do for this frame too
 
+PATIENCE = 60.0  # seconds that a file may take to give its next frame; live sources have their own limit
 DEPTH = 4  # frames that wait before a stage where none may be lost
 TICK = 0.05  # seconds between two looks at how the run gets on
 GRACE = 3.0  # seconds that a source may take to notice that it shall end
@@ -63,6 +64,7 @@ def run(
     watch: Callable[[Stats], None] = lambda stats: None,
     smooth: Smooth | None = None,
     skip: Skip | None = None,
+    patience: float | None = None,
 ) -> Stats:
     """Translate everything that the source gives, in its order; count and log what it could not read.
 
@@ -79,6 +81,7 @@ def run(
         watch: called with the counts in the calling thread, about 20 times a second and at the end.
         smooth: makes the translations steady, called in the frames' order.
         skip: spares the engine what hardly changed, called in the frames' order.
+        patience: seconds that a source that is not live may take for one frame; None: as long as it likes.
 
     Raises:
         InputError: the source cannot go on.
@@ -88,7 +91,7 @@ def run(
     outputs = [sink if isinstance(sink, Output) else Output(sink) for sink in sinks]
     latest = policy == "latest" or (policy == "auto" and source.live)
     pipeline = _Pipeline(source, translator, outputs, latest, 1 if latest or skip else batch_size, control or Control())
-    return pipeline.run(watch, smooth, skip)
+    return pipeline.run(watch, smooth, skip, None if source.live else patience)
 
 
 class _Pipeline:
@@ -106,6 +109,7 @@ class _Pipeline:
         self._source, self._translator, self._control = source, translator, control
         self._batch_size = batch_size
         self._stats = control.stats
+        self._asked: float | None = None  # since when the source is asked for its next frame
         self._errors: list[BaseException] = []  # the first is the one that ended the run
         depth = 1 if latest else max(DEPTH, batch_size)
         self._captured: Channel[Frame] = Channel(depth, lossless=not latest)
@@ -122,7 +126,9 @@ class _Pipeline:
             *((output.name, lane) for output, lane in self._lanes),
         ]
 
-    def run(self, watch: Callable[[Stats], None], smooth: Smooth | None, skip: Skip | None) -> Stats:
+    def run(
+        self, watch: Callable[[Stats], None], smooth: Smooth | None, skip: Skip | None, patience: float | None
+    ) -> Stats:
         """Run every stage to its end; see the function `run`."""
         lanes = [lane for _, lane in self._lanes]
         source = self._stage("decode", self._decode(), None, self._captured)
@@ -141,7 +147,7 @@ class _Pipeline:
         try:
             for thread in (source, *workers):
                 thread.start()
-            for _ in self._progress(workers, here):
+            for _ in self._progress(workers, here, patience):
                 self._stats.seconds = perf_counter() - start
                 watch(self._stats)
         except BaseException as ending:  # an interruption, or the caller's own `watch`
@@ -163,18 +169,21 @@ class _Pipeline:
         watch(self._stats)
         return self._stats
 
-    def _progress(self, workers: list[Thread], here: list[Iterator[None]]) -> Iterator[None]:
+    def _progress(self, workers: list[Thread], here: list[Iterator[None]], patience: float | None) -> Iterator[None]:
         """Serve the caller's own sinks until all work is done; give way to `watch` now and then."""
-        patience = round(GRACE / TICK)
+        grace = round(GRACE / TICK)
         while here or any(thread.is_alive() for thread in workers):
             if here:
                 here[:] = [steps for steps in here if next(steps, EndedError) is not EndedError]
             else:
                 next((thread for thread in workers if thread.is_alive()), workers[0]).join(TICK)
             if self._control.stop.is_set():
-                patience -= 1
-                if patience < 0:  # it hangs in a read that nobody can interrupt
+                grace -= 1
+                if grace < 0:  # it hangs in a read that nobody can interrupt
                     self._captured.finish(InterruptionError())
+            asked = self._asked
+            if patience is not None and asked is not None and perf_counter() - asked > patience:
+                self._captured.finish(StreamError(f"the source gave no frame for {patience:g} s", "timeout"))
             self._count_drops()
             yield
 
@@ -210,8 +219,9 @@ class _Pipeline:
         frames = iter(self._source)
         try:
             while not stop.is_set():
-                start = perf_counter()
+                start = self._asked = perf_counter()
                 item = next(frames, None)
+                self._asked = None
                 if item is None:
                     return
                 self._stats.observe("decode", perf_counter() - start)

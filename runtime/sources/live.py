@@ -63,12 +63,13 @@ class LiveSource:
         Raises:
             StreamError: it cannot be opened at first, cannot be opened by trying again, or was given up.
         """
-        start = perf_counter()
+        start: float | None = None  # a recording begins with its first frame
         seen = failures = good = 0
         while not self._stop.is_set():
             try:
                 for picture in self._pictures():
                     now = perf_counter()
+                    start = now if start is None else start
                     yield Frame(picture, Path(self.name), time=round((now - start) / CLOCK) * CLOCK, captured=now)
                     seen += 1
                     good += 1

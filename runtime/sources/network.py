@@ -1,6 +1,7 @@
 """Streams from the network: RTSP, RTMP, HTTP and the like; live ones are kept alive, videos are read to their end."""
 
 from collections.abc import Generator
+from dataclasses import replace
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,7 +57,7 @@ def open_stream(address: str, stop: Event) -> VideoSource:
 def _open_with_pyav(address: str, name: str, stop: Event) -> VideoSource:
     import av
 
-    from ..video.decode import TAGS, PyAvVideo, exact, read_colour, to_rgb
+    from ..video.decode import TAGS, PyAvVideo, read_colour, read_rate, to_rgb
     from ..video.decode_limits import OF_STREAMS
 
     def connect(options: dict[str, str]) -> "av.container.InputContainer":
@@ -73,9 +74,9 @@ def _open_with_pyav(address: str, name: str, stop: Event) -> VideoSource:
         stream = container.streams.best("video")
         if stream is None or stream.codec_context is None:
             raise StreamError(f"{name} holds no video that can be decoded here", "unsupported")
-        rate = exact(stream.average_rate) or exact(stream.guessed_rate)
+        rate = read_rate(stream)
     if finite:
-        return PyAvVideo(address, Path(name), OF_STREAMS)
+        return PyAvVideo(address, Path(name), replace(OF_STREAMS, timeout=READ_TIMEOUT))
 
     def pictures() -> Generator[Picture]:
         with connect(_OPTIONS) as container:
@@ -97,7 +98,7 @@ def _open_with_pyav(address: str, name: str, stop: Event) -> VideoSource:
                 except av.FFmpegError:  # damaged on its way; the next key frame heals it
                     continue
                 for frame in decoded:
-                    yield to_rgb(frame, colour)
+                    yield to_rgb(frame, colour)[0]
 
     return LiveSource(name, pictures, stop, rate=rate or Fraction(30))
 

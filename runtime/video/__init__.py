@@ -24,8 +24,8 @@ def has_pyav() -> bool:
     return find_spec("av") is not None
 
 
-def open_video(path: Path, limits: DecodeLimits = OF_FILES) -> VideoSource:
-    """Open a video file.
+def open_video(path: Path, limits: DecodeLimits = OF_FILES, *, deinterlace: bool = False) -> VideoSource:
+    """Open a video file; `deinterlace` makes whole frames of those that hold two half pictures (with PyAV).
 
     OpenCV, which reads it where PyAV is not installed, keeps to none of the limits.
 
@@ -35,7 +35,7 @@ def open_video(path: Path, limits: DecodeLimits = OF_FILES) -> VideoSource:
     if has_pyav():
         from .decode import PyAvVideo
 
-        return PyAvVideo(str(path.absolute()), path, limits)
+        return PyAvVideo(str(path.absolute()), path, limits, deinterlace=deinterlace)
     from .opencv import OpenCvVideo
 
     LOGGER.warning(

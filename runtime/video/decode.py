@@ -12,9 +12,11 @@ import av
 import numpy as np
 
 from ..contract import Picture
-from ..errors import InputError
+from ..errors import InputError, StreamError
 from ..frame import Frame, LostFramesError
+from .clock import Clock, exact
 from .decode_limits import OF_FILES, DecodeLimits
+from .deinterlace import Deinterlacer
 from .format import BT601, BT709, BT2020, HLG, PQ, UNSPECIFIED, Colour, VideoFormat
 
 LOGGER = logging.getLogger(__name__)
@@ -33,13 +35,22 @@ class PyAvVideo:
 
     live = False
 
-    def __init__(self, address: str, name: Path, limits: DecodeLimits = OF_FILES) -> None:
-        """Open it and read its header.
+    def __init__(
+        self, address: str, name: Path, limits: DecodeLimits = OF_FILES, *, deinterlace: bool = False
+    ) -> None:
+        """Open it, read its header and decode its first frame.
+
+        Args:
+            address: a file or an address of the network.
+            name: what it is called in messages, without a password.
+            limits: what may be opened and decoded, and how long a read may take.
+            deinterlace: make whole frames of those that hold two half pictures.
 
         Raises:
             InputError: FFmpeg cannot open it, or it holds no video.
         """
         self.name = name
+        self._timeout = limits.timeout
         try:
             self._container = open_input(address, limits)
         except av.ArgumentError as error:
@@ -56,34 +67,52 @@ class PyAvVideo:
         self._stream, self._max_pixels = stream, limits.max_pixels
         stream.thread_type = "AUTO"
         stream.codec_context.options = {"flags": "+output_corrupt", **limits.for_decoder()}  # what can be seen is kept
-        rate = exact(stream.average_rate) or exact(stream.guessed_rate)
-        if not 0 < rate < 1000:
+        context = stream.codec_context
+        rate = read_rate(stream)
+        if rate is None:
             LOGGER.warning("%s does not say its frame rate; %g frames a second are taken", name, FALLBACK_RATE)
             rate = FALLBACK_RATE
-        context = stream.codec_context
+        self._colour = read_colour(context)
+        self.total: int | None = stream.frames or self._estimate(rate)
+        self._clock = Clock(self._container, str(name))
+        self._reached = Fraction(0)  # where the last packet of any stream ends, in seconds
+        self._ledger = _Ledger(context.name in _PREDICTED)
+        self._deinterlacer = Deinterlacer() if deinterlace else None
+        if self._colour.transfer in (PQ, HLG):
+            LOGGER.warning("%s is of high dynamic range, which models do not know: colours may look dull", name)
+        self._items = self._decode(rate)
+        # What a frame says of itself, such as how it is turned, must be known before the first is written.
+        self._ahead: list[Frame | InputError] = []
+        self._turned = self._interlaced = False
+        for item in self._items:
+            self._ahead.append(item)
+            if isinstance(item, Frame):
+                break
+        aspect = exact(context.sample_aspect_ratio) or Fraction(1)
         self.format = VideoFormat(
             rate=rate,
             time_base=exact(stream.time_base),
-            colour=read_colour(context),
-            pixel_aspect=exact(context.sample_aspect_ratio) or Fraction(1),
+            base_rate=exact(stream.base_rate) or None,
+            colour=self._colour,
+            pixel_aspect=1 / aspect if self._turned else aspect,
             origin=address,
             limits=limits,
         )
-        self.total: int | None = stream.frames or self._estimate()
-        self._reached = Fraction(0)  # where the last packet of any stream ends, in seconds
-        self._ledger = _Ledger(context.name in _PREDICTED)
-        if self.format.colour.transfer in (PQ, HLG):
-            LOGGER.warning("%s is of high dynamic range, which models do not know: colours may look dull", name)
 
     def __iter__(self) -> Iterator[Frame | InputError]:
         """Decode once, to the end.
 
         Raises:
             InputError: there is not one frame.
+            StreamError: nothing came for the time that a read may take.
         """
         last: Frame | None = None
         try:
-            for item in self._decode():
+            while self._ahead:
+                item = self._ahead.pop(0)
+                last = item if isinstance(item, Frame) else last
+                yield item
+            for item in self._items:
                 last = item if isinstance(item, Frame) else last
                 yield item
             if last is None:
@@ -94,7 +123,7 @@ class PyAvVideo:
         if lost:
             yield LostFramesError(f"{self.name} holds {lost} frames more that cannot be decoded or are cut off", lost)
 
-    def _decode(self) -> Iterator[Frame | InputError]:
+    def _decode(self, rate: Fraction) -> Iterator[Frame | InputError]:
         """Decode packet by packet: one that is damaged costs its own frame only."""
         packets = self._container.demux()
         number = 0
@@ -102,13 +131,17 @@ class PyAvVideo:
             try:
                 packet = next(packets, None)
             except av.FFmpegError as error:
+                if self._timeout is not None and isinstance(error, av.error.ExitError | av.error.TimeoutError):
+                    silence = f"{self.name} gave no frame for {self._timeout:g} s"
+                    raise StreamError(silence, "timeout") from None
                 self._ledger.errors += 1
                 yield InputError(f"{self.name} cannot be read further: {reason(error)}")
                 return
             if packet is None:
-                return
+                break
             if packet.pts is not None:
                 self._reached = max(self._reached, (packet.pts + (packet.duration or 0)) * exact(packet.time_base))
+            self._clock.set(packet)
             if packet.stream_index != self._stream.index:
                 continue
             self._ledger.send(packet)
@@ -123,37 +156,61 @@ class PyAvVideo:
                 continue
             for frame in decoded:
                 self._ledger.receive(frame)
-                yield self._frame(frame, number)
-                number += 1
+                for whole in self._deinterlaced(frame):
+                    yield self._frame(whole, number, rate)
+                    number += 1
+        for whole in self._deinterlaced(None):
+            yield self._frame(whole, number, rate)
+            number += 1
 
-    def _frame(self, decoded: Any, number: int) -> Frame:
-        base = exact(decoded.time_base) or self.format.time_base or 1 / self.format.rate
-        time = decoded.pts * base if decoded.pts is not None else number / self.format.rate
+    def _deinterlaced(self, frame: Any | None) -> Iterator[Any]:
+        """Give a frame as it is, or what the deinterlacer makes of it; None: what it still holds."""
+        if frame is not None and frame.interlaced_frame and not self._interlaced:
+            self._interlaced = True
+            if self._deinterlacer is None:
+                LOGGER.warning(
+                    "%s is interlaced: each frame holds two half pictures, which are translated as one; "
+                    "--deinterlace makes whole frames of them",
+                    self.name,
+                )
+        if self._deinterlacer is not None:
+            yield from self._deinterlacer.push(frame)
+        elif frame is not None:
+            yield frame
+
+    def _frame(self, decoded: Any, number: int, rate: Fraction) -> Frame:
+        base = exact(decoded.time_base) or exact(self._stream.time_base) or 1 / rate
+        time = decoded.pts * base if decoded.pts is not None else number / rate
+        pixels, self._turned = to_rgb(decoded, self._colour)
         return Frame(
-            to_rgb(decoded, self.format.colour),
-            self.name,
-            time=Fraction(time),
-            duration=decoded.duration * base if decoded.duration else None,
+            pixels, self.name, time=Fraction(time), duration=decoded.duration * base if decoded.duration else None
         )
 
-    def _estimate(self) -> int | None:
+    def _estimate(self, rate: Fraction) -> int | None:
         length = self._container.duration
-        return round(Fraction(length, av.time_base) * self.format.rate) if length else None
+        return round(Fraction(length, av.time_base) * rate) if length else None
 
     def _lost(self, last: Frame) -> int:
         """Return how many frames there should have been beside those that came and the errors."""
         ledger = self._ledger
         if self._container.format.name == "avi" and self._stream.frames:
-            return max(0, int(self._stream.frames) - ledger.frames - ledger.errors)
+            return max(0, int(self._stream.frames) - self._repeated() - ledger.frames - ledger.errors)
         inside, after = ledger.passed_over()
         return max(0, inside + max(after, self._missing_after(last)) - ledger.errors)
 
+    def _repeated(self) -> int:
+        """Return how many chunks of an AVI are empty: they repeat the frame before, and nothing is lost there."""
+        entries = list(self._stream.index_entries)
+        return int(entries[-1].timestamp) + 1 - len(entries) if entries else 0
+
     def _missing_after(self, last: Frame) -> int:
         """Return how many frames the header promises after the last one; 0 where it makes no sure promise."""
+        if self._clock.breaks:  # its length is the difference of two time stamps, whatever lies between them
+            return 0
         if self._stream.duration and last.time is not None:
             base = exact(self._stream.time_base)
             promised: Fraction = ((self._stream.start_time or 0) + self._stream.duration) * base
-            reached = last.time + (last.duration or 1 / self.format.rate)
+            reached = last.time - self._clock.start + (last.duration or 1 / self.format.rate)
         elif "matroska" in self._container.format.name and self._container.duration:  # knows of the whole file only
             promised = Fraction(self._container.duration, av.time_base)
             reached = self._reached
@@ -203,11 +260,11 @@ def open_input(address: str, limits: DecodeLimits) -> Any:
     Raises:
         av.FFmpegError, OSError: it cannot be opened; `av.ArgumentError` where its format is none of the demuxers.
     """
-    return av.open(address, options=limits.for_container(), **TAGS)
+    return av.open(address, options=limits.for_container(), timeout=limits.timeout, **TAGS)
 
 
-def to_rgb(decoded: Any, colour: Colour) -> Picture:
-    """Convert a decoded frame to uint8 [H, W, 3], turned upright."""
+def to_rgb(decoded: Any, colour: Colour) -> tuple[Picture, bool]:
+    """Convert a decoded frame to uint8 [H, W, 3], turned upright; tell whether that exchanged its sides."""
     matrix = colour.matrix_of(decoded.height)
     pixels = decoded.to_ndarray(
         format="rgb24",
@@ -218,7 +275,7 @@ def to_rgb(decoded: Any, colour: Colour) -> Picture:
     mirrored, turns = _read_turn(decoded)
     if mirrored:
         pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(np.rot90(pixels, turns), np.uint8)
+    return np.ascontiguousarray(np.rot90(pixels, turns), np.uint8), turns % 2 == 1
 
 
 def _read_turn(decoded: Any) -> tuple[bool, int]:
@@ -238,9 +295,10 @@ def read_colour(context: Any) -> Colour:
     return Colour(context.colorspace or UNSPECIFIED, context.color_primaries, context.color_trc, full)
 
 
-def exact(value: Any) -> Fraction:
-    """Return PyAV's fraction, of whichever class and perhaps None, as a `Fraction`; 0 where it is not set."""
-    return Fraction(value.numerator, value.denominator) if value else Fraction(0)
+def read_rate(stream: Any) -> Fraction | None:
+    """Return the nominal frames a second of a stream; None where it does not say them."""
+    rate = exact(stream.average_rate) or exact(stream.guessed_rate)
+    return rate if 0 < rate < 1000 else None
 
 
 def reason(error: Exception) -> str:

@@ -19,6 +19,7 @@ class DecodeLimits:
     max_pixels: int = MAX_PIXELS
     demuxers: str | None = None  # FFmpeg's names with commas; None: all of them
     decoders: str | None = None  # likewise
+    timeout: float | None = None  # seconds that opening, and each read, may take; None: as long as it likes
 
     def for_container(self) -> dict[str, str]:
         """Return options of `av.open`, which also hold while FFmpeg looks for the streams."""

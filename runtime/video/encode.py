@@ -15,14 +15,17 @@ from av.video.reformatter import VideoReformatter
 
 from ..contract import Picture
 from ..errors import CycleganError, InputError, OutputError, UsageError
-from ..files import growing
+from ..files import growing, remedy
 from ..frame import Frame, Write
-from .decode import TAGS, exact, reason
+from .clock import exact
+from .constant_rate import ConstantRate
+from .decode import TAGS, reason
 from .format import BT601, BT709, BT2020, Encoding, VideoFormat
 from .stream_copy import StreamCopy
 
 LOGGER = logging.getLogger(__name__)
 
+HIGHEST_RATE = 120  # frames a second of a container that knows no times
 CRF = 18  # hardly to be told from the original
 PRESET = "veryfast"  # at the same quality larger files, in a third of the time of x264's own default
 KEYFRAME_SECONDS = 2  # also what a killed run may lose
@@ -35,6 +38,7 @@ ENCODERS = {
 }
 _WITH_CRF = ("libx264", "libx265", "libsvtav1", "libaom-av1", "libvpx-vp9")
 _WITH_PRESET = ("libx264", "libx265", "libsvtav1")
+_HEVC = ENCODERS["h265"]
 _SWS_MATRICES = {BT709: 1, BT601: 5, BT2020: 9}
 _LIMITED_RANGE = 1
 # Fragments keep an MP4 playable while it is written; at the end it becomes an ordinary one. Edit lists keep time zero.
@@ -102,10 +106,14 @@ class _Writer:
         self._stream: Any = None
         self._stream_copy: StreamCopy | None = None
         self._shape: tuple[int, ...] = ()
+        self._before: Picture = np.empty((0, 0, 3), np.uint8)  # the frame before
         self._tick = like.time_base or 1 / like.rate
         self._reformatter = VideoReformatter()
         self._durations: dict[int, int] = {}  # of frames inside the encoder, by their time stamps
-        self._first = self._last = self._end = 0  # time stamps, in ticks
+        self._constant: ConstantRate | None = None  # for a container that knows no times
+        self._last = self._end = 0  # time stamps, in ticks
+        self._began = self._ended = Fraction(0)  # when the first and the last frame are shown, as the source has it
+        self._late = 0  # frames that were not after the one before
         self._frames = 0
 
     def write(self, frame: Frame) -> None:
@@ -114,8 +122,17 @@ class _Writer:
             self._open(frame.pixels)
         elif frame.pixels.shape != self._shape:
             raise InputError(f"{frame.name} changes its size at frame {self._frames}; cut it in two there")
+        repeats = self._constant.repeats(frame.time) if self._constant else 0
+        if repeats is None:
+            return
+        for _ in range(repeats):
+            self._encode(self._before, Frame(self._before, frame.name))
+        self._encode(frame.pixels, frame)
+        self._before = frame.pixels
+
+    def _encode(self, pixels: Picture, frame: Frame) -> None:
         stamp = self._stamp(frame)
-        picture = self._picture(frame.pixels)
+        picture = self._picture(pixels)
         picture.pts, picture.time_base = stamp, self._tick
         self._mux(self._stream.encode, picture)
         self._frames += 1
@@ -136,6 +153,18 @@ class _Writer:
         finally:
             if self._stream_copy:
                 self._stream_copy.close()
+            self._tell()
+
+    def _tell(self) -> None:
+        """Say once what became of the frames' times."""
+        if self._late > 1:
+            LOGGER.warning("%s: so it is with %d frames in all", self._path, self._late)
+        if self._constant and self._constant.left_out:
+            LOGGER.warning(
+                "%s holds one constant rate: %d frames came faster and are left out; name the output .mkv to keep them",
+                self._path,
+                self._constant.left_out,
+            )
 
     def check(self) -> None:
         """Read the file back: every frame is in it, and the last one comes when it should.
@@ -148,7 +177,7 @@ class _Writer:
         count, span = _measure(self._partial)
         if count != self._frames:
             raise CycleganError(f"{self._path} holds {count} of {self._frames} frames; they are in {self._partial}")
-        drift = abs(span - (self._last - self._first) * self._tick)
+        drift = abs(span - (self._ended - self._began))
         if drift > 1 / self._like.rate + Fraction(1, 100):
             raise CycleganError(f"{self._path} is {float(drift):.3f} s off its source's length; see {self._partial}")
 
@@ -160,8 +189,11 @@ class _Writer:
         suffix = self._path.suffix.lower()
         muxer, options = _MUXERS[suffix]
         if suffix == ".avi":  # knows frames by their number only
-            self._like = replace(self._like, time_base=None)
-            self._tick = 1 / self._like.rate
+            rate = self._like.base_rate or self._like.rate
+            rate = rate if rate <= HIGHEST_RATE else self._like.rate
+            self._like = replace(self._like, time_base=None, rate=rate)
+            self._tick = 1 / rate
+            self._constant = ConstantRate(rate)
         try:
             place = str(self._partial.absolute())
             self._container = av.open(place, "w", format=muxer, container_options=options, **TAGS)
@@ -192,6 +224,8 @@ class _Writer:
         context.time_base = self._tick
         context.gop_size = max(1, round(self._like.rate * KEYFRAME_SECONDS))
         context.sample_aspect_ratio = self._like.pixel_aspect
+        if self._encoder in _HEVC and self._container.format.name in ("mp4", "mov"):
+            context.codec_tag = "hvc1"  # without it Apple's players show nothing
         if not has_b_frames:
             context.max_b_frames = 0
         matrix = colour.matrix_of(height)
@@ -202,19 +236,20 @@ class _Writer:
     def _stamp(self, frame: Frame) -> int:
         """Return a frame's time stamp in ticks, later than the one before."""
         if self._like.time_base is None or frame.time is None:
-            stamp, duration = self._frames, 1
-            if self._tick != 1 / self._like.rate:
-                stamp, duration = (round(ticks / (self._like.rate * self._tick)) for ticks in (stamp, duration))
+            time, duration = self._frames / self._like.rate, 1 / self._like.rate
         else:
-            stamp = round(frame.time / self._tick)
-            duration = round((frame.duration or 1 / self._like.rate) / self._tick)
+            time, duration = frame.time, frame.duration or 1 / self._like.rate
+        stamp, ticks = round(time / self._tick), max(1, round(duration / self._tick))
         if self._frames == 0:
-            self._first = stamp
+            self._began = time
         elif stamp <= self._last:
-            LOGGER.warning("%s: the time of frame %d is not after the one before", self._path, self._frames)
+            if not self._late:
+                LOGGER.warning("%s: the time of frame %d is not after the one before", self._path, self._frames)
+            self._late += 1
             stamp = self._last + 1
-        self._last, self._end = stamp, stamp + max(1, duration)
-        self._durations[stamp] = max(1, duration)
+        self._ended = time
+        self._last, self._end = stamp, stamp + ticks
+        self._durations[stamp] = ticks
         return stamp
 
     def _picture(self, pixels: Picture) -> Any:
@@ -265,7 +300,7 @@ def _is_playable(path: Path) -> bool:
 
 
 def _cannot_write(path: Path, error: Exception) -> OutputError:
-    return OutputError(f"cannot write {path}: {reason(error)}; make room on the disk, or choose another place")
+    return OutputError(f"cannot write {path}: {reason(error)}; {remedy(error)}")
 
 
 def _even(picture: Picture) -> Picture:

@@ -35,6 +35,7 @@ class VideoFormat:
 
     rate: Fraction  # nominal frames a second
     time_base: Fraction | None = None  # what time stamps are multiples of, in seconds
+    base_rate: Fraction | None = None  # the lowest constant rate at which every frame of a variable one has its place
     colour: Colour = Colour()
     pixel_aspect: Fraction = Fraction(1)  # width to height of one pixel
     origin: str | None = None  # the file or address whose sound and subtitles are copied

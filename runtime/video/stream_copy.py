@@ -1,26 +1,49 @@
-"""Sound and subtitles, copied from one video to another packet by packet, without decoding them."""
+"""Sound and subtitles on their way from one video into another: copied packet by packet, converted where they must be.
+
+A container that does not hold a codec is given another one that it holds: AAC sound becomes Opus in WebM, SubRip
+becomes mov_text in MP4. What cannot be converted, such as subtitles that are pictures, is told and left out.
+"""
 
 import logging
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol
 
 import av
 
-from .decode import exact, open_input, reason
+from ..errors import StreamError
+from .clock import Clock, exact
+from .decode import open_input, reason
 from .decode_limits import DecodeLimits
 
 LOGGER = logging.getLogger(__name__)
 
+# What a stream becomes where its own codec does not go into the container: codec → FFmpeg's encoder, the best first.
+_SOUND = {"aac": "aac", "opus": "libopus", "mp3": "libmp3lame", "pcm_s16le": "pcm_s16le"}
+_TEXT = {"mov_text": "mov_text", "webvtt": "webvtt", "subrip": "subrip"}
+_OPUS_RATE = 48_000
+
+
+class _Route(Protocol):
+    """How the packets of one stream get into the container."""
+
+    output: Any  # the stream there
+
+    def packets(self, packet: Any | None) -> Iterator[Any]:
+        """Turn a packet, or None at the end, into those that are muxed."""
+        ...
+
 
 class StreamCopy:
-    """The sound and subtitle streams of a video file, on their way into a container that is being written."""
+    """The sound and subtitle streams of a video, on their way into a container that is being written."""
 
     def __init__(self, origin: str, limits: DecodeLimits, container: Any) -> None:
         """Add a stream to `container` for each; those that its format cannot hold are told and left out."""
-        self._container = container
+        self._container, self._timeout = container, limits.timeout
         self._input = open_input(origin, limits)
-        self._copies: dict[int, Any] = {}
+        self._clock = Clock(self._input)
+        self._routes: dict[int, _Route] = {}
+        self._last: dict[int, int] = {}  # the last time stamp that was muxed, by the stream there
         for stream in self._input.streams:
             if stream.type in ("audio", "subtitle"):
                 self._add(stream)
@@ -31,13 +54,15 @@ class StreamCopy:
         """Copy what starts before `time`, in seconds; everything that is left where it is None.
 
         Raises:
+            StreamError: the source does not answer.
             av.FFmpegError, OSError: the container cannot be written.
         """
         while self._next is not None and (time is None or self._next.dts * exact(self._next.time_base) < time):
-            packet = self._next
-            packet.stream = self._copies[packet.stream.index]
-            self._container.mux(packet)
+            self._mux(self._routes[self._next.stream_index], self._next)
             self._next = next(self._packets, None)
+        if time is None:
+            for route in self._routes.values():
+                self._mux(route, None)
 
     def close(self) -> None:
         """Close the file that they come from."""
@@ -45,24 +70,133 @@ class StreamCopy:
 
     def _add(self, stream: Any) -> None:
         name = stream.codec_context.name if stream.codec_context else "unknown"
+        holder = self._container.format.name
         try:
-            if name not in self._container.supported_codecs:
-                raise ValueError
-            self._copies[stream.index] = self._container.add_stream_from_template(stream)
-        except (av.FFmpegError, ValueError):
-            holder = self._container.format.name
+            route = self._route(stream, name)
+        except (av.FFmpegError, ValueError) as error:
+            LOGGER.debug("%s: %s", name, error)
             LOGGER.warning("%s %s does not go into %s and is left out; name the output .mkv", name, stream.type, holder)
             return
+        self._routes[stream.index] = route
         for key in ("language", "title"):
             if key in stream.metadata:
-                self._copies[stream.index].metadata[key] = stream.metadata[key]
-        self._copies[stream.index].disposition = stream.disposition
+                route.output.metadata[key] = stream.metadata[key]
+        route.output.disposition = stream.disposition
+
+    def _route(self, stream: Any, name: str) -> _Route:
+        """Choose how a stream goes over.
+
+        Raises:
+            ValueError, av.FFmpegError: it cannot.
+        """
+        held = self._container.supported_codecs
+        if name in held:
+            return _Copied(self._container.add_stream_from_template(stream))
+        choices = _SOUND if stream.type == "audio" else _TEXT
+        if stream.codec_context is not None and name not in ("dvd_subtitle", "hdmv_pgs_subtitle", "dvb_subtitle"):
+            for codec, encoder in choices.items():
+                if codec in held and _can_encode(encoder):
+                    LOGGER.warning("%s %s becomes %s in %s", name, stream.type, codec, self._container.format.name)
+                    make = _Sound if stream.type == "audio" else _Text
+                    return make(stream, self._container, encoder)
+        raise ValueError("no codec of its kind goes into the container")
+
+    def _mux(self, route: _Route, packet: Any | None) -> None:
+        for converted in route.packets(packet):
+            converted.stream = route.output
+            # Where parts were joined the end of one may reach into the next; muxers want time to go on.
+            if converted.dts is not None:
+                last = self._last.get(route.output.index)
+                if last is not None and converted.dts <= last:
+                    converted.dts = last + 1
+                    converted.pts = max(converted.pts or 0, converted.dts)
+                self._last[route.output.index] = converted.dts
+            self._container.mux(converted)
 
     def _demux(self) -> Iterator[Any]:
-        streams = [self._input.streams[index] for index in self._copies]
-        if not streams:
+        if not self._routes:
             return
         try:
-            yield from (packet for packet in self._input.demux(*streams) if packet.dts is not None)
+            for packet in self._input.demux():
+                self._clock.set(packet)  # the pictures' packets too: they decide where a part begins
+                if packet.stream_index in self._routes and packet.dts is not None:
+                    yield packet
         except av.FFmpegError as error:  # where a file is cut short, its sound is too
+            if self._timeout is not None and isinstance(error, av.error.ExitError | av.error.TimeoutError):
+                raise StreamError(f"the source gave no sound for {self._timeout:g} s", "timeout") from None
             LOGGER.warning("the sound ends early: %s", reason(error))
+
+
+class _Copied:
+    """A stream that goes over as it is."""
+
+    def __init__(self, output: Any) -> None:
+        self.output = output
+
+    def packets(self, packet: Any | None) -> Iterator[Any]:
+        """Give the packet itself."""
+        if packet is not None:
+            yield packet
+
+
+class _Sound:
+    """Sound that is decoded and encoded again."""
+
+    def __init__(self, stream: Any, container: Any, encoder: str) -> None:
+        source = stream.codec_context
+        rate = _OPUS_RATE if encoder == "libopus" else source.sample_rate
+        self.output = container.add_stream(encoder, rate=rate)
+        context = self.output.codec_context
+        context.layout = source.layout
+        context.open()
+        self._resampler = av.AudioResampler(context.format, context.layout, rate, context.frame_size or None)
+
+    def packets(self, packet: Any | None) -> Iterator[Any]:
+        """Give what the encoder makes of a packet; None: what it still holds."""
+        frames = [None] if packet is None else self._decode(packet)
+        for frame in frames:
+            for part in self._resampler.resample(frame):
+                yield from self.output.encode(part)
+        if packet is None:
+            yield from self.output.encode(None)
+
+    def _decode(self, packet: Any) -> list[Any]:
+        try:
+            return list(packet.decode())
+        except av.FFmpegError as error:
+            LOGGER.warning("a packet of sound cannot be decoded and is silent: %s", reason(error))
+            return []
+
+
+class _Text:
+    """Subtitles that are text, written in another form."""
+
+    def __init__(self, stream: Any, container: Any, encoder: str) -> None:
+        self._source = stream
+        source = stream.codec_context
+        source.open()
+        self.output = container.add_stream(encoder)
+        context = self.output.codec_context
+        context.subtitle_header = source.subtitle_header
+        context.time_base = stream.time_base
+        context.open()
+
+    def packets(self, packet: Any | None) -> Iterator[Any]:
+        """Give one packet for each that holds text."""
+        if packet is None or not packet.size:
+            return
+        subtitles = self._source.codec_context.decode2(packet)
+        if subtitles is None:
+            return
+        converted = self.output.codec_context.encode_subtitle(subtitles)
+        converted.time_base = packet.time_base
+        converted.pts, converted.dts, converted.duration = packet.pts, packet.dts, packet.duration
+        yield converted
+
+
+def _can_encode(name: str) -> bool:
+    try:
+        av.codec.Codec(name, "w")
+    except av.FFmpegError:
+        return False
+    return True

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cyclegan_edge.runtime.sources import live
+from cyclegan_edge.runtime.sources import live, network
 from cyclegan_edge.runtime.sources.bars import Barcode, write_barcode
 
 SHAPE = 80, 128, 3
@@ -97,6 +97,47 @@ def test_a_camera_that_drops_and_returns_is_one_recording(translate, numbers, tm
     assert seen == sorted(set(seen))
     assert len(seen) == done.summary["frames"] > 60
     assert (done.summary["failed"], done.summary["dropped"]) == (0, {})
+
+
+class Stalling:
+    """Answers every call with the first half of a file, and then says nothing more."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.released = Event()
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        first, last = 0, len(self.data) - 1
+        if wanted := handler.headers.get("Range"):
+            first = int(wanted.removeprefix("bytes=").split("-")[0])
+        handler.send_response(206 if wanted else 200)
+        handler.send_header("Accept-Ranges", "bytes")
+        handler.send_header("Content-Range", f"bytes {first}-{last}/{len(self.data)}")
+        handler.send_header("Content-Length", str(last + 1 - first))
+        handler.end_headers()
+        handler.wfile.write(self.data[first : max(first, len(self.data) // 2)])
+        handler.wfile.flush()
+        self.released.wait(30)
+
+
+@pytest.mark.parametrize("sound", ["", "--no-audio"])
+def test_a_video_that_stalls_half_way_ends_as_a_camera_that_hangs_does(
+    sound, translate, numbers, tmp_path, monkeypatch, partial_of
+):
+    monkeypatch.setattr(network, "READ_TIMEOUT", 0.5)
+    assert translate("test:bars?size=64x48&frames=400", tmp_path / "film.mkv").code == 0
+    stalling = Stalling((tmp_path / "film.mkv").read_bytes())
+    (tmp_path / "film.mkv").unlink()
+    with serving(stalling) as address:
+        try:
+            done = translate(address, tmp_path / "a.mkv", options=(sound,) if sound else ())
+        finally:
+            stalling.released.set()
+    assert (done.code, done.summary) == (3, {})
+    assert "gave no frame for 0.5 s" in done.said
+    assert "S3CRET" not in done.said
+    assert list(tmp_path.iterdir()) == [partial_of(tmp_path / "a.mkv")]
+    assert len(numbers(partial_of(tmp_path / "a.mkv"))) > 20
 
 
 def test_one_that_stays_away_ends_the_run_and_what_came_is_kept(translate, numbers, tmp_path, monkeypatch, partial_of):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cyclegan_edge.runtime.control import Control
-from cyclegan_edge.runtime.errors import BackendError, InputError, OutputError
+from cyclegan_edge.runtime.errors import BackendError, InputError, OutputError, StreamError
 from cyclegan_edge.runtime.frame import Frame
 from cyclegan_edge.runtime.pipeline import run as pipeline
 from cyclegan_edge.runtime.pipeline.run import Output, run
@@ -169,4 +169,24 @@ def test_a_source_that_hangs_in_a_read_is_left_behind_when_told_to_stop(caplog, 
     stats = run(Hanging(), translator, Output(translator.sink()), control=control)
     released.set()
     assert (stats.read, stats.frames, stats.interrupted) == (1, 1, True)
+    assert "the source does not answer and is left behind" in caplog.text
+
+
+def test_a_file_that_gives_no_frame_in_time_ends_the_run_with_what_came(caplog, monkeypatch):
+    monkeypatch.setattr(pipeline, "GRACE", 0.2)
+    released = Event()
+
+    class Hanging:
+        total, live = None, False
+
+        def __iter__(self):
+            yield Frame(np.zeros((8, 8, 3), np.uint8), Path("f"))
+            released.wait(60)
+
+    control, translator = Control(), Failing("none", 0)
+    with pytest.raises(StreamError, match=r"the source gave no frame for 0\.3 s") as error:
+        run(Hanging(), translator, Output(translator.sink()), control=control, patience=0.3)
+    released.set()
+    assert error.value.exit_code == 3
+    assert control.stats.frames == 1
     assert "the source does not answer and is left behind" in caplog.text
