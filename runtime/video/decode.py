@@ -35,9 +35,7 @@ class PyAvVideo:
 
     live = False
 
-    def __init__(
-        self, address: str, name: Path, limits: DecodeLimits = OF_FILES, *, deinterlace: bool = False
-    ) -> None:
+    def __init__(self, address: str, name: Path, limits: DecodeLimits = OF_FILES, *, deinterlace: bool = False) -> None:
         """Open it, read its header and decode its first frame.
 
         Args:
