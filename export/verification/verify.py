@@ -15,8 +15,9 @@ from ... import __version__
 from ...runtime.backends import available_backends, open_backend
 from ...runtime.backends.base import Backend, Precision
 from ...runtime.backends.engine_file import ENGINE_SUFFIX, read_description, write_engine
+from ...runtime.backends.probe import gpus
 from ...runtime.errors import BackendError, UsageError
-from ...runtime.machine.doctor import gpus, machine
+from ...runtime.machine.doctor import machine
 from ...runtime.metadata import ArtefactMetadata, parse_metadata
 from ...trainer.checkpoints.checkpoint import LoadedGenerator
 from ...trainer.data.pictures import Pixels

@@ -13,6 +13,7 @@ from typing import get_args
 from ..errors import ArtefactError, BackendError, UsageError
 from .base import Backend, Precision
 from .engine_file import ENGINE_SUFFIX, LIBRARY_NAMES, read_description
+from .probe import has_gpu
 
 LOGGER = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Engine:
         return find_spec(self.library) is not None
 
 
-# `auto` takes the first that reads the file, runs on the device and is installed.
+# `auto` takes an NVIDIA GPU where one answers, else the first that reads the file, runs on the device and is installed.
 _ONNX = frozenset({".onnx"})
 _ENGINE = frozenset({ENGINE_SUFFIX})
 ENGINES = (
@@ -72,7 +73,8 @@ def open_backend(
     Args:
         path: an artefact, such as an ONNX file.
         backend: "auto" or a name of the table.
-        device: "auto", "cpu", "cuda" or "cuda:1"; a device that is named is never replaced by another.
+        device: "auto", "cpu", "cuda" or "cuda:1"; a device that is named is never replaced by another. "auto" takes an
+            NVIDIA GPU where there is one, and says why if it cannot be used.
         precision: "auto" leaves the engine its choice, "fp32" forbids bf16 and TF32, "bf16" asks for bfloat16.
         live: the engine's threads leave the processor to others, such as the one that captures, while they wait.
 
@@ -84,8 +86,29 @@ def open_backend(
     path = Path(path)
     if precision not in get_args(Precision):
         raise UsageError(f"no precision is called {precision!r}; use {', '.join(get_args(Precision))}")
+    if device == "auto" and precision != "bf16" and (on_gpu := _engine_on_gpu(path, backend)):
+        try:
+            return _open(on_gpu, path, "cuda", precision, live)
+        except BackendError as error:
+            LOGGER.warning("there is an NVIDIA GPU, but %s; running on the CPU", error)
     engine = _choose(path, backend, device)
     place = next(iter(engine.extras)) if device == "auto" else device
+    return _open(engine, path, place, precision, live)
+
+
+def _engine_on_gpu(path: Path, backend: str) -> Engine | None:
+    """Return the engine that `auto` tries first where there is an NVIDIA GPU: one that reads the file and runs there.
+
+    An engine that runs on nothing else needs no trial, and is found without it.
+    """
+    engines = [
+        engine for engine in ENGINES if {"cpu", "cuda"} <= engine.extras.keys() and backend in ("auto", engine.name)
+    ]
+    readers = [engine for engine in engines if engine.installed and path.is_file() and engine.reads(path)]
+    return readers[0] if readers and has_gpu() else None
+
+
+def _open(engine: Engine, path: Path, place: str, precision: Precision, live: bool) -> Backend:
     module, _, attribute = engine.entry.partition(":")
     try:
         load = getattr(import_module(f".{module}", __name__), attribute)

@@ -19,6 +19,7 @@ LOGGER = logging.getLogger(__name__)
 
 _DTYPES = {"float": "float32", "double": "float64"}  # where ONNX's name is not NumPy's
 _FATAL = 4
+_CUDA = "CUDAExecutionProvider"
 
 
 class OnnxRuntimeBackend:
@@ -31,11 +32,13 @@ class OnnxRuntimeBackend:
             raise BackendError("onnxruntime computes in the types of the file; for bf16 use the backend openvino")
         ort.set_default_logger_severity(_FATAL)  # what it has to say also comes as an exception
         options = _options(live)
+        captures = False
         if device == "cpu":
             self._session = _session(path, options, ["CPUExecutionProvider"])
         else:
-            self._session = _session_on_cuda(path, options, device, precision)
-        self._graphs: GraphRuns | None = None
+            # CUDA computes INT8 convolutions in float, and rounding their biases would only cost accuracy.
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
+            self._session, captures = _open_on_cuda(path, options, device, precision)
         self.device = device if device != "cuda" else "cuda:0"
         self.input = only_one(_specs(self._session.get_inputs()), path, "input")
         self.output = only_one(_specs(self._session.get_outputs()), path, "output")
@@ -43,8 +46,14 @@ class OnnxRuntimeBackend:
         metadata = parse_metadata(self.properties, path)
         # ONNX Runtime does not tell its types; only an artefact of ours says what it holds.
         self.precision: str = metadata.precision if metadata else "as stored"
-        if device != "cpu" and all(self.input.shape[1:]):
-            self._capture_graphs(path, options, precision)
+        if device != "cpu" and self.precision == "int8":
+            LOGGER.warning(
+                "%s: onnxruntime computes INT8 convolutions in float on CUDA; for INT8 there: "
+                "cyclegan export SOURCE --to tensorrt --precision int8",
+                path.name,
+            )
+        fixed = all(self.input.shape[1:])
+        self._graphs = GraphRuns(self._session, "cuda", int(self.device[5:]), fixed=fixed) if captures else None
 
     def infer(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Run the session on [N, …]."""
@@ -62,15 +71,6 @@ class OnnxRuntimeBackend:
         """Free the session."""
         self._session = self._graphs = None
 
-    def _capture_graphs(self, path: Path, options: ort.SessionOptions, precision: Precision) -> None:
-        """Take a session that captures CUDA graphs instead, if all of the model runs on the GPU."""
-        try:
-            session = _session_on_cuda(path, options, self.device, precision, enable_cuda_graph="1")
-        except ArtefactError as error:
-            LOGGER.debug("%s without CUDA graphs: %s", path.name, error)
-            return
-        self._session, self._graphs = session, GraphRuns(session, "cuda", int(self.device.partition(":")[2]))
-
 
 def _options(live: bool) -> ort.SessionOptions:
     options = ort.SessionOptions()
@@ -81,18 +81,29 @@ def _options(live: bool) -> ort.SessionOptions:
     return options
 
 
+def _open_on_cuda(path: Path, options: ort.SessionOptions, device: str, precision: Precision) -> tuple[Any, bool]:
+    """Return a session, and whether it may capture CUDA graphs: it may if all of the model runs on the GPU."""
+    try:
+        return _session_on_cuda(path, options, device, precision, enable_cuda_graph="1"), True
+    except ArtefactError as error:
+        LOGGER.debug("%s without CUDA graphs: %s", path.name, error)
+        return _session_on_cuda(path, options, device, precision), False
+
+
 def _session_on_cuda(path: Path, options: ort.SessionOptions, device: str, precision: Precision, **more: str) -> Any:
-    provider = "CUDAExecutionProvider"
-    if provider in ort.get_available_providers():
+    if _CUDA in ort.get_available_providers():
         if hasattr(ort, "preload_dlls"):  # from 1.21 on: the CUDA libraries that pip installed
             with redirect_stdout(io.StringIO()) as complaints:
                 ort.preload_dlls()
             LOGGER.debug(complaints.getvalue())
-        index = device.partition(":")[2] or "0"
-        settings = {"device_id": index, "use_tf32": str(int(precision != "fp32"))} | more
-        session = _session(path, options, [(provider, settings), "CPUExecutionProvider"])
+        settings = {
+            "device_id": device.partition(":")[2] or "0",
+            "use_tf32": str(int(precision != "fp32")),
+            "cudnn_conv_algo_search": "HEURISTIC",  # the default tries every algorithm at every new size, for seconds
+        }
+        session = _session(path, options, [(_CUDA, settings | more), "CPUExecutionProvider"])
         # Where CUDA cannot start, ONNX Runtime goes on with the CPU and only logs it.
-        if session.get_providers()[0] == provider:
+        if session.get_providers()[0] == _CUDA:
             return session
     raise BackendError(
         f"onnxruntime cannot use {device} here; it needs an NVIDIA driver and, in place of onnxruntime: "

@@ -6,6 +6,7 @@ https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html.
 """
 
 import logging
+import threading
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 LOGGER = logging.getLogger(__name__)
 
 _NO_GRAPH = "-1"
+MOST_GRAPHS = 16  # each holds memory of its own on the GPU; threads and shapes beyond them run without
 
 
 class BoundRun:
@@ -40,11 +42,16 @@ class BoundRun:
 
 
 class GraphRuns:
-    """A session that may capture graphs; a shape's graph is used once it has given what the plain run gives."""
+    """A session that may capture graphs; a graph is used once it has given what the plain run gives.
 
-    def __init__(self, session: Any, device: str, index: int) -> None:
-        self._session, self._device, self._index = session, device, index
-        self._runs: dict[tuple[int, ...], BoundRun | None] = {}  # by the batch's shape; None: without a graph
+    ONNX Runtime keeps what it captured for the thread that ran it, so each thread proves graphs of its own.
+    """
+
+    def __init__(self, session: Any, device: str, index: int, *, fixed: bool = True) -> None:
+        """Capture graphs if the sizes of pictures are fixed; where every batch may differ, none would be used twice."""
+        self._session, self._device, self._index, self._fixed = session, device, index, fixed
+        self._of_thread = threading.local()
+        self._count = 0
 
     def infer(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Run the session on [N, …]; raises what ONNX Runtime raises."""
@@ -53,13 +60,20 @@ class GraphRuns:
             return bound(batch)
         name = self._session.get_inputs()[0].name
         result: NDArray[Any] = self._session.run(None, {name: batch}, _options(_NO_GRAPH))[0]
-        if batch.shape not in self._runs:
+        if self._fixed and batch.shape not in self._runs and self._count < MOST_GRAPHS:
             self._runs[batch.shape] = self._proven(batch, result)
         return result
 
+    @property
+    def _runs(self) -> dict[tuple[int, ...], BoundRun | None]:
+        """The calling thread's runs by the batch's shape; None: without a graph."""
+        runs: dict[tuple[int, ...], BoundRun | None] = vars(self._of_thread).setdefault("runs", {})
+        return runs
+
     def _proven(self, batch: NDArray[Any], result: NDArray[Any]) -> BoundRun | None:
         """Capture a graph, and return it if its replays tell pictures apart and give what they gave without it."""
-        number = str(len(self._runs) + 1)
+        self._count += 1
+        number = str(self._count)
         try:
             bound = BoundRun(self._session, batch, result, self._device, self._index, number)
             bound(np.zeros_like(batch))

@@ -1,4 +1,4 @@
-"""What the engines' libraries say of themselves, without a model: for `cyclegan doctor`.
+"""What the engines' libraries and NVIDIA's driver say of themselves, without a model.
 
 Every function raises what its library raises: an ImportError where it is missing, anything where it is broken.
 """
@@ -21,7 +21,7 @@ def describe(library: str) -> str:
 
 
 def load_cuda_provider() -> None:
-    """Load the shared library with which ONNX Runtime uses CUDA.
+    """Load the shared library with which ONNX Runtime uses CUDA, and cuDNN, which it loads only when it starts.
 
     Raises:
         OSError: this build of ONNX Runtime has none, or the message names the library that it lacks.
@@ -38,6 +38,32 @@ def load_cuda_provider() -> None:
         raise OSError("this onnxruntime was built without CUDA")
     ctypes.CDLL(str(folder / pattern.format("shared")), mode=ctypes.RTLD_GLOBAL)
     ctypes.CDLL(str(provider))
+    ctypes.CDLL("cudnn64_9.dll" if sys.platform == "win32" else "libcudnn.so.9")
+
+
+def gpus() -> str:
+    """Return the devices as NVIDIA's driver names them, such as "cuda:0 NVIDIA H100".
+
+    Raises:
+        OSError: there is no driver, or it does not answer.
+    """
+    driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    count, name = ctypes.c_int(), ctypes.create_string_buffer(100)
+    if (code := driver.cuInit(0)) or (code := driver.cuDeviceGetCount(ctypes.byref(count))):
+        raise OSError(f"the NVIDIA driver answers with error {code}")
+    names = []
+    for device in range(count.value):
+        driver.cuDeviceGetName(name, len(name), device)
+        names.append(f"cuda:{device} {name.value.decode(errors='replace')}")
+    return ", ".join(names) or "no device"
+
+
+def has_gpu() -> bool:
+    """Whether NVIDIA's driver is there and names a device."""
+    try:
+        return "cuda:" in gpus()
+    except OSError:
+        return False
 
 
 def _openvino() -> str:

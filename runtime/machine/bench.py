@@ -13,10 +13,10 @@ import numpy as np
 
 from ..backends import ENGINES, open_backend
 from ..backends.interface import read_interface
+from ..backends.probe import has_gpu
 from ..contract import Picture, Size
 from ..errors import ArtefactError, CycleganError
 from ..translator import Translator, load
-from .doctor import has_gpu
 
 LOGGER = logging.getLogger(__name__)
 

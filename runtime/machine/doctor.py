@@ -1,6 +1,5 @@
 """What this machine can run, show, read and write, and the one line that mends what it cannot."""
 
-import ctypes
 import os
 import platform
 import re
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..backends import ENGINES
-from ..backends.probe import describe, load_cuda_provider
+from ..backends.probe import describe, gpus, has_gpu, load_cuda_provider
 
 # The shared libraries that the CUDA engines load, by the name that the linker knows.
 CUDA_LIBRARIES = ("cudart", "cublas", "cublasLt", "cufft", "curand", "cudnn", "nvinfer")
@@ -90,31 +89,6 @@ def _cuda() -> Iterator[Finding]:
             yield Finding("cuda", "onnxruntime", "ok", "loads its CUDA provider")
         except Exception as error:  # OSError names the library that is lacking; a broken onnxruntime raises anything
             yield Finding("cuda", "onnxruntime", "missing", _line(error), 'pip install "cyclegan-edge[cuda]"')
-
-
-def gpus() -> str:
-    """Return the devices as NVIDIA's driver names them, such as "cuda:0 NVIDIA H100".
-
-    Raises:
-        OSError: there is no driver, or it does not answer.
-    """
-    driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    count, name = ctypes.c_int(), ctypes.create_string_buffer(100)
-    if (code := driver.cuInit(0)) or (code := driver.cuDeviceGetCount(ctypes.byref(count))):
-        raise OSError(f"the NVIDIA driver answers with error {code}")
-    names = []
-    for device in range(count.value):
-        driver.cuDeviceGetName(name, len(name), device)
-        names.append(f"cuda:{device} {name.value.decode(errors='replace')}")
-    return ", ".join(names) or "no device"
-
-
-def has_gpu() -> bool:
-    """Whether NVIDIA's driver is there and names a device."""
-    try:
-        return "cuda:" in gpus()
-    except OSError:
-        return False
 
 
 def _shared_library(name: str) -> str:

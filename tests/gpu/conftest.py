@@ -22,8 +22,10 @@ LIBRARIES = Path(sysconfig.get_path("purelib"))
 HEADERS = [LIBRARIES / "nvidia" / "cu13" / "include", LIBRARIES / "triton" / "backends" / "nvidia" / "include"]
 # Kernels are registered by CUDA itself, which is there; the version of cuBLAS is read before anything is computed.
 TRUE = re.compile(r"__cuda(Un)?(Register|Push|Pop)|cublasLtGetVersion")
-# ONNX Runtime's provider needs it, and torch does not bring it.
-CURAND = "libcurand.so.10"
+PROVIDER = LIBRARIES / "onnxruntime" / "capi" / "libonnxruntime_providers_cuda.so"
+# ONNX Runtime's provider links to the first, which torch does not bring, and loads the second; torch would notice that
+# the second is pretended.
+CURAND, CUDNN = "libcurand.so.10", "libcudnn.so.9"
 
 
 @dataclass(frozen=True)
@@ -63,30 +65,59 @@ def build(folder: Path) -> Path:
     include = [f"-I{headers}" for headers in HEADERS]
     gcc(["gcc", "-w", "-O1", "-fPIC", "-c", *include, "-o", "written.o", HERE / "pretended_gpu.c"])
     users = [LIBRARIES / "torch" / "lib" / f"lib{name}.so" for name in ("c10_cuda", "torch_cuda", "torch_python")]
-    users += (LIBRARIES / "onnxruntime" / "capi").glob("libonnxruntime_providers_cuda.so")
+    users += [PROVIDER] if PROVIDER.is_file() else []
     wanted = set[str]().union(*map(imported, users))
     listed = subprocess.run(["nm", "--defined-only", folder / "written.o"], capture_output=True, text=True, check=True)
     written = {line.split()[-1] for line in listed.stdout.splitlines()}
-    rest = "".join(f"int {name}(void) {{ return 0; }}\n" for name in sorted(wanted - written))
-    (folder / "rest.c").write_text(rest)
+    write_nothings(folder / "rest.c", wanted - written)
     library = folder / "libcuda.so.1"
     gcc(["gcc", "-w", "-shared", "-fPIC", f"-Wl,-soname,{library.name}", "-o", library, "written.o", "rest.c"])
-    (folder / "empty.c").write_text("")
-    gcc(["gcc", "-shared", "-fPIC", f"-Wl,-soname,{CURAND}", "-o", folder / CURAND, "empty.c"])
+    for name, functions in ((CURAND, set()), (CUDNN, called_of_cudnn())):
+        write_nothings(folder / f"{name}.c", functions)
+        gcc(
+            [
+                "gcc",
+                "-w",
+                "-shared",
+                "-fPIC",
+                f"-Wl,-soname,{name}",
+                "-o",
+                name,
+                f"{name}.c",
+                "-Wl,--no-as-needed",
+                library,
+            ]
+        )
     return library
+
+
+def write_nothings(path: Path, names: set[str]) -> None:
+    """Write functions that give 0."""
+    path.write_text("".join(f"int {name}(void) {{ return 0; }}\n" for name in sorted(names)))
+
+
+def called_of_cudnn() -> set[str]:
+    """Return the functions that ONNX Runtime looks for in cuDNN when it starts, but for what pretended_gpu.c has."""
+    text = PROVIDER.read_bytes() if PROVIDER.is_file() else b""
+    return {name.decode() for name in re.findall(rb"(?<=\0)(cudnn[A-Z]\w+)(?=\0)", text)} - {"cudnnCreate"}
 
 
 @pytest.fixture(scope="session")
 def pretended(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
-    """Return a function that runs one of `programs/` on a pretended GPU and tells how it ended."""
+    """Return a function that runs one of `programs/` on a pretended GPU and tells how it ended.
+
+    With `cudnn` that is pretended too, which ONNX Runtime can be started with, and torch cannot.
+    """
     if reason := missing():
         pytest.skip(reason)
     library = build(tmp_path_factory.mktemp("pretended"))
     cache = tmp_path_factory.mktemp("compiled")
 
-    def run(program: str, *arguments: object, seconds: float = 120, given: Any = None, **settings: str) -> Ended:
+    def run(
+        program: str, *arguments: object, seconds: float = 120, given: Any = None, cudnn: bool = False, **settings: str
+    ) -> Ended:
         environment = os.environ | {
-            "LD_PRELOAD": str(library),
+            "LD_PRELOAD": f"{library}:{library.parent / CUDNN}" if cudnn else str(library),
             "LD_LIBRARY_PATH": str(library.parent),
             "TORCHINDUCTOR_CACHE_DIR": str(cache),
             "TRITON_CACHE_DIR": str(cache),

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,14 @@ def test_constraints_are_names_and_versions(root: Path) -> None:
     pins = [line for line in lines if not line.startswith("#")]
     assert pins
     assert [line for line in pins if not re.fullmatch(r"[\w.-]+==[\w.+]+", line)] == []
+
+
+def test_onnx_runtime_for_cuda_brings_the_libraries_that_it_loads(root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    requirements = [line for lines in project["optional-dependencies"].values() for line in lines]
+    for_cuda = [line for line in requirements if line.startswith("onnxruntime-gpu")]
+    assert for_cuda
+    assert [line for line in for_cuda if not line.startswith("onnxruntime-gpu[cuda,cudnn]")] == []
 
 
 @pytest.fixture

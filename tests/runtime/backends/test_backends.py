@@ -10,8 +10,8 @@ import onnx
 import pytest
 from onnxruntime import SessionOptions
 
-from cyclegan_edge.runtime import translator
-from cyclegan_edge.runtime.backends import ENGINES, available_backends, open_backend
+from cyclegan_edge.runtime import backends, translator
+from cyclegan_edge.runtime.backends import ENGINES, available_backends, open_backend, ort
 from cyclegan_edge.runtime.backends.base import TensorSpec
 from cyclegan_edge.runtime.errors import ArtefactError, BackendError, UsageError
 from cyclegan_edge.runtime.metadata import parse_metadata
@@ -205,6 +205,35 @@ class TestChoice:
         assert caplog.text == ""
         load(model("invert"))
         assert "invert.onnx runs in openvino on cpu, precision " in caplog.text
+
+    @pytest.mark.parametrize("backend", ["auto", "onnxruntime"])
+    def test_auto_takes_an_nvidia_gpu_where_one_answers(self, model, monkeypatch, backend):
+        opened = []
+        monkeypatch.setattr(backends, "has_gpu", lambda: True)
+        monkeypatch.setattr(ort.OnnxRuntimeBackend, "__init__", lambda *given, live: opened.append((given[2], live)))
+        monkeypatch.setattr(ort.OnnxRuntimeBackend, "device", "cuda:0", raising=False)
+        monkeypatch.setattr(ort.OnnxRuntimeBackend, "precision", "fp32", raising=False)
+        assert open_backend(model("invert"), backend=backend, live=True).name == "onnxruntime"
+        assert opened == [("cuda", True)]
+
+    @pytest.mark.parametrize(("backend", "taken"), [("auto", "openvino"), ("onnxruntime", "onnxruntime")])
+    def test_auto_says_why_a_gpu_that_answers_is_not_taken(self, model, monkeypatch, caplog, backend, taken):
+        import onnxruntime
+
+        monkeypatch.setattr(backends, "has_gpu", lambda: True)
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+        opened = open_backend(model("invert"), backend=backend)
+        assert (opened.name, opened.device) == (taken, "cpu")
+        assert "there is an NVIDIA GPU, but onnxruntime cannot use cuda here" in caplog.text
+        assert 'pip install "cyclegan-edge[cuda]"; running on the CPU' in caplog.text
+
+    @pytest.mark.parametrize(
+        "asked", [{"device": "cpu"}, {"backend": "openvino"}, {"precision": "bf16", "backend": "openvino"}]
+    )
+    def test_a_gpu_is_not_tried_where_something_else_was_asked_for(self, model, monkeypatch, caplog, asked):
+        monkeypatch.setattr(backends, "has_gpu", lambda: True)
+        assert open_backend(model("invert"), **asked).device == "cpu"
+        assert caplog.text == ""
 
     def test_onnxruntime_is_taken_where_openvino_is_missing(self, model, monkeypatch):
         monkeypatch.setitem(sys.modules, "openvino", None)

@@ -1,10 +1,13 @@
 """ONNX Runtime on bound memory: on the CPU what a GPU's graphs rest on, on a GPU the graphs themselves."""
 
+import threading
+from collections import Counter
+
 import numpy as np
 import onnxruntime
 import pytest
 
-from cyclegan_edge.runtime.backends import open_backend
+from cyclegan_edge.runtime.backends import open_backend, ort_graph
 from cyclegan_edge.runtime.backends import ort as ort_backend
 from cyclegan_edge.runtime.backends.ort_graph import BoundRun, GraphRuns
 
@@ -40,20 +43,54 @@ def test_a_graph_that_is_not_right_is_never_used(fault, session, noise, monkeypa
     runs = GraphRuns(session, "cpu", 0)
     for batch in (noise(1, 8, 8, 3), 255 - noise(1, 8, 8, 3)):
         assert np.array_equal(runs.infer(batch), 255 - batch)
-    assert runs._runs == {(1, 8, 8, 3): None}
+    assert list(runs._runs.values()) == [None]
 
 
-@pytest.mark.parametrize(("name", "wanted"), [("pinned", [{}, {"enable_cuda_graph": "1"}]), ("invert", [{}])])
-def test_graphs_are_asked_for_where_the_size_is_pinned(name, wanted, model, monkeypatch):
+def test_a_size_that_is_not_fixed_is_never_captured(session, noise, monkeypatch):
+    monkeypatch.setattr(BoundRun, "__call__", None)
+    runs = GraphRuns(session, "cpu", 0, fixed=False)
+    for shape in ((1, 8, 8, 3), (1, 8, 8, 3), (1, 8, 12, 3)):
+        assert np.array_equal(runs.infer(noise(*shape)), 255 - noise(*shape))
+    assert runs._runs == {}
+
+
+def test_each_thread_proves_its_own_graphs_and_there_are_not_too_many(session, noise, monkeypatch):
+    """ONNX Runtime keeps a graph for the thread that captured it: replayed by another, it would be captured there."""
+    batch = noise(1, 8, 8, 3)
+    callers = []
+    replay = BoundRun.__call__
+
+    def called(bound, batch):
+        callers.append(bound)
+        return replay(bound, batch)
+
+    monkeypatch.setattr(BoundRun, "__call__", called)
+    monkeypatch.setattr(ort_graph, "MOST_GRAPHS", 2)
+    runs = GraphRuns(session, "cpu", 0)
+    results = []
+    for _ in range(3):
+        thread = threading.Thread(target=lambda: results.extend((runs.infer(batch), runs.infer(batch))))
+        thread.start()
+        thread.join()
+    assert len(results) == 6
+    assert all(np.array_equal(result, 255 - batch) for result in results)
+    proofs_and_a_replay = 4
+    assert list(Counter(callers).values()) == [proofs_and_a_replay] * 2
+
+
+@pytest.mark.parametrize("name", ["pinned", "invert"])
+def test_one_session_is_opened_that_may_capture_graphs(name, model, monkeypatch):
     asked = []
 
     def open_session(path, options, device, precision, **more):
         asked.append(more)
+        assert options.get_session_config_entry("session.disable_quant_qdq") == "1"
         return ort_backend._session(path, options, ["CPUExecutionProvider"])
 
     monkeypatch.setattr(ort_backend, "_session_on_cuda", open_session)
-    open_backend(model(name), backend="onnxruntime", device="cuda")
-    assert asked == wanted
+    backend = open_backend(model(name), backend="onnxruntime", device="cuda")
+    assert asked == [{"enable_cuda_graph": "1"}]
+    assert backend._graphs._fixed == (name == "pinned")
 
 
 def test_a_model_of_which_a_part_stays_on_the_cpu_runs_without_graphs(model, noise, monkeypatch):

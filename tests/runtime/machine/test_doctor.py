@@ -1,14 +1,15 @@
 """What `cyclegan doctor` finds, with the machine's parts taken away or broken one by one."""
 
 import sys
+from pathlib import Path
 
 import cv2
 import pytest
 
-from cyclegan_edge.runtime.backends import Engine
-from cyclegan_edge.runtime.backends.probe import describe
+from cyclegan_edge.runtime.backends import Engine, probe
+from cyclegan_edge.runtime.backends.probe import describe, gpus
 from cyclegan_edge.runtime.machine import doctor
-from cyclegan_edge.runtime.machine.doctor import Finding, build_section, can_run, examine, gpus
+from cyclegan_edge.runtime.machine.doctor import Finding, build_section, can_run, examine
 from cyclegan_edge.runtime.sources import camera
 from cyclegan_edge.runtime.sources.camera import Camera
 
@@ -86,6 +87,21 @@ def test_the_library_that_onnxruntime_lacks_is_named(monkeypatch):
     assert "libcurand.so.10" in finding.detail
 
 
+def test_the_cuda_provider_is_loaded_with_cudnn(monkeypatch, tmp_path):
+    """ONNX Runtime loads cuDNN no earlier than it opens a session."""
+    import onnxruntime
+
+    loaded = []
+    (tmp_path / "capi").mkdir()
+    (tmp_path / "capi" / "libonnxruntime_providers_cuda.so").touch()
+    monkeypatch.setattr(onnxruntime, "__file__", str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
+    monkeypatch.setattr(probe.sys, "platform", "linux")
+    monkeypatch.setattr(probe.ctypes, "CDLL", lambda name, **mode: loaded.append(Path(name).name))
+    probe.load_cuda_provider()
+    assert loaded == ["libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so", "libcudnn.so.9"]
+
+
 class Driver:
     """NVIDIA's driver with two devices, or with an error."""
 
@@ -105,9 +121,9 @@ class Driver:
 
 
 def test_gpus_are_named_by_the_driver(monkeypatch):
-    monkeypatch.setattr(doctor.ctypes, "CDLL", lambda name: Driver())
+    monkeypatch.setattr(probe.ctypes, "CDLL", lambda name: Driver())
     assert gpus() == "cuda:0 NVIDIA 0, cuda:1 NVIDIA 1"
-    monkeypatch.setattr(doctor.ctypes, "CDLL", lambda name: Driver(error=100))
+    monkeypatch.setattr(probe.ctypes, "CDLL", lambda name: Driver(error=100))
     with pytest.raises(OSError, match="error 100"):
         gpus()
 
