@@ -17,19 +17,19 @@ LOGGER = logging.getLogger("cyclegan_edge")
 COMMANDS = {
     "train": ("trainer", "Train a translator on two folders of unpaired pictures."),
     "distill": ("export", "Train a small translator to do what a large one does."),
-    "export": ("export", "Turn a checkpoint into verified ONNX files."),
-    "verify": ("export", "Compare an artefact with the checkpoint it came from."),
-    "export-weights": ("trainer", "Write weights that the official implementation loads."),
-    "dataset": ("trainer", "Look at a dataset before training on it: dataset check."),
-    "evaluate": ("export", "Measure translations: against the truth, and as sets."),
+    "export": ("export", "Turn a checkpoint into a verified ONNX file or engine."),
+    "verify": ("export", "Compare an exported model with its checkpoint."),
+    "export-weights": ("trainer", "Write a run's weights for the official implementation."),
+    "dataset": ("trainer", "Check a dataset before training: cyclegan dataset check."),
+    "evaluate": ("export", "Measure how good translations are."),
     "translate": ("runtime", "Translate pictures, folders, videos, cameras and streams."),
-    "cameras": ("runtime", "List the cameras that can be translated."),
-    "serve": ("runtime", "Show translators in a browser: camera, pictures and videos."),
-    "info": ("export", "Say what a checkpoint or an artefact is."),
-    "bench": ("runtime", "Measure artefacts in every engine that is installed here."),
-    "profile": ("export", "Say in which layers an artefact's time goes."),
-    "doctor": ("runtime", "Say what this machine can run, and how to mend what it cannot."),
-    "demo": ("export", "Train, export, verify and translate the embedded emoji; write a report."),
+    "cameras": ("runtime", "List the cameras of this machine."),
+    "serve": ("runtime", "Offer a translator in the browser and over HTTP."),
+    "info": ("export", "Describe an exported model or a checkpoint."),
+    "bench": ("runtime", "Measure the speed of exported models in each engine."),
+    "profile": ("export", "Show which layers of an exported model take the time."),
+    "doctor": ("runtime", "Show what works on this machine, and what is missing."),
+    "demo": ("export", "Do all of it on the embedded emoji, and write a report."),
 }
 
 
@@ -55,12 +55,16 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="The usual order is train, export, translate. cyclegan COMMAND --help lists the options of a command.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log details, and show the traceback of an error.")
 @click.option("-q", "--quiet", is_flag=True, help="Log warnings and errors only.")
 @click.version_option(__version__, prog_name="cyclegan")
 def cyclegan(verbose: bool, quiet: bool) -> None:
-    """Two folders of unpaired pictures become a translator that runs in real time on the edge."""
+    """Train a translator on two folders of unpaired pictures, and run it in real time on the edge."""
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     LOGGER.setLevel(level)
