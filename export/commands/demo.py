@@ -14,15 +14,21 @@ LOGGER = logging.getLogger(__name__)
 
 
 @click.command()
-@click.option("--minutes", type=click.FloatRange(0.2), default=5.0, show_default=True, help="About how long it takes.")
 @click.option(
-    "--output", type=click.Path(path_type=Path), default="demo", show_default=True, help="Folder for all it makes."
+    "--minutes",
+    type=click.FloatRange(0.2),
+    default=5.0,
+    show_default=True,
+    help="About how long it takes; longer gives better pictures.",
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path), default="demo", show_default=True, help="Folder to write to."
 )
 def demo(minutes: float, output: Path) -> None:
     """Train on the embedded emoji, export, verify, translate, and write one report to look at.
 
-    Flat emoji become three-dimensional ones: a small generator learns it from unpaired pictures at 64x64, and stands
-    beside a smaller one that was distilled beforehand. The last line printed is the path of the report.
+    A small generator learns from unpaired pictures of 64x64 to turn flat emoji into three-dimensional ones. The report
+    compares it with a smaller one that was distilled beforehand; its path is the last line printed.
     """
     started = time.monotonic()
     files = Demo(output.resolve())

@@ -31,16 +31,23 @@ budget_options = together(
     click.option(
         "--budget-ms",
         type=click.FloatRange(0, min_open=True),
-        help="Take the largest student that translates a picture in so many ms here, as measured before it trains.",
+        help="Train the largest student that translates a picture in this many milliseconds on this machine.",
     ),
-    click.option("--engine", type=click.Choice(["openvino", "onnxruntime"]), help="Where the budget is to be kept."),
+    click.option(
+        "--engine",
+        type=click.Choice(["openvino", "onnxruntime"]),
+        help="Engine in which the budget holds; needed with --budget-ms.",
+    ),
     click.option(
         "--engine-precision",
         type=click.Choice(["auto", "fp16", "int8"]),
-        help="What is to run there: an FP32 file in what the engine makes of it, an FP16 or INT8 one.  [default: auto]",
+        help="File that runs there: FP16, INT8, or auto: FP32, which the engine may compute in bf16.  [default: auto]",
     ),
     click.option(
-        "--size", metavar="HxW", callback=parse_size, help="Of the budget's pictures.  [default: as trained on]"
+        "--size",
+        metavar="HxW",
+        callback=parse_size,
+        help="Height and width of the pictures that the budget is for.  [default: as trained on]",
     ),
 )
 
@@ -48,7 +55,7 @@ budget_options = together(
 @click.command()
 @click.argument("teacher", type=click.Path(path_type=Path))
 @click.argument("dataroot", type=click.Path(path_type=Path))
-@click.option("--direction", type=click.Choice(list(DIRECTIONS)), help="Which generators learn.  [default: AtoB]")
+@click.option("--direction", type=click.Choice(list(DIRECTIONS)), help="Directions to learn.  [default: AtoB]")
 @click.option("--generator", metavar="NAME", help="The student's architecture.  [default: the teacher's]")
 @click.option("--ngf", type=click.IntRange(1), help="The student's width.  [default: the teacher's]")
 @budget_options
@@ -68,11 +75,11 @@ def distill(
     """Train a small generator to do what TEACHER does, on the pictures of DATAROOT/trainA and DATAROOT/trainB.
 
     TEACHER is a run folder, a checkpoint, or official weights (a folder of latest_net_G_A.pth files, or one of them).
-    What is not said of data and discriminators is as the teacher had it; [distill] of the configuration weighs what is
-    learnt. RUNS/NAME becomes a run like any other, which export, evaluate and train --init-from take.
+    Data and discriminators are as the teacher had them unless you set them. RUNS/NAME becomes a run like any other, for
+    export, evaluate and train --init-from.
 
-    With --budget-ms candidates of several architectures and widths, or those of --generator or --ngf, are exported
-    untrained and measured in the engine, and the one with most parameters that keeps the budget is trained.
+    With --budget-ms, untrained candidates of several architectures and widths (or those of --generator and --ngf) are
+    exported and measured in the engine. The one with the most parameters within the budget is trained.
     """
     layers = configuration_layers(dataroot, **options)
     layers.append(_given(distill={"teacher": str(teacher.resolve()), "direction": direction}))

@@ -46,9 +46,11 @@ OTHERS = {
 @click.option(
     "--video",
     type=click.Path(path_type=Path),
-    help="Measure instead how steady the translation of a video is, with each --smooth of translate and without.",
+    help="Measure how steady the translation of this video is instead, without smoothing and with each way of it.",
 )
-@click.option("--size", type=click.IntRange(8), help="Side of the squares that are compared.  [default: as trained]")
+@click.option(
+    "--size", type=click.IntRange(8), help="Side of the squares that are compared, in pixels.  [default: as trained]"
+)
 @click.option("--limit", type=click.IntRange(1), help="Take only the first N pictures of each folder, or frames.")
 @click.option(
     "--features",
@@ -60,7 +62,7 @@ OTHERS = {
     type=click.Choice(["ema", "raw"]),
     default="ema",
     show_default=True,
-    help="Of a checkpoint: averaged weights where it keeps any, or those of the last step.",
+    help="Checkpoint: ema: averaged weights if it keeps any; raw: those of the last step.",
 )
 @backend_option
 @device_option
@@ -77,14 +79,14 @@ def evaluate(
     device: str,
     as_json: bool,
 ) -> None:
-    """Measure how good the translations of DATAROOT/testA and testB are, beside not translating at all.
+    """Measure how good the translations of DATAROOT/testA and testB are, compared with not translating at all.
 
-    ARTEFACT_OR_SOURCE is an exported model, a run folder, a checkpoint, or the official code's weights. Where both
-    folders hold pictures of the same names, each is the other's truth. Without --features no figure can be compared
+    ARTEFACT_OR_SOURCE is an exported model, a run folder, a checkpoint, or weights of the official code. If both
+    folders use the same names, each picture is the truth for the other. Without --features no figure can be compared
     with a published FID.
 
-    With --video an exported model translates a video: the warping error tells how much flickers that should not (lower
-    is steadier), PSNR and SSIM how far smoothing leads away from the translation of each frame by itself.
+    With --video an exported model translates a video. The warping error measures flicker (lower is steadier); PSNR and
+    SSIM measure how much smoothing changes the translation of each frame.
     """
     if video is not None:
         _evaluate_video(source, video, limit, backend, device, as_json)

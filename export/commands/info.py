@@ -19,7 +19,7 @@ ENGINE_SUFFIX = ".engine"
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def info(file: Path, as_json: bool) -> None:
-    """Say what FILE is: an exported model, a checkpoint, or the latest checkpoint of a run folder."""
+    """Describe FILE: an exported model, a checkpoint, or a run folder (its latest checkpoint)."""
     describe = {".onnx": _artefact_facts, ENGINE_SUFFIX: _engine_facts}.get(file.suffix.lower(), _checkpoint_facts)
     facts = describe(file)
     if as_json:

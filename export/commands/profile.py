@@ -23,24 +23,30 @@ SHOWN = 0.005  # share of the time below which a layer is not listed by itself
 @click.command()
 @click.argument("artefact", type=click.Path(path_type=Path))
 @click.option(
-    "--backend", default="auto", show_default=True, help="openvino or onnxruntime; auto: the one that would translate."
+    "--backend",
+    default="auto",
+    show_default=True,
+    help="Engine: openvino or onnxruntime; auto: the one that cyclegan translate takes.",
 )
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16"]),
     default="auto",
     show_default=True,
-    help="What openvino computes in; auto leaves it the choice.",
+    help="Number format that openvino computes in; auto: its own choice.",
 )
 @click.option(
-    "--size", metavar="HxW", callback=parse_size, help="Size of the picture; by default the artefact's, else 256x256."
+    "--size",
+    metavar="HxW",
+    callback=parse_size,
+    help="Height and width of the picture.  [default: the size that the artefact is pinned to, else 256x256]",
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0),
     default=3.0,
     show_default=True,
-    help="How long it runs; at least five pictures.",
+    help="Length of the measurement; at least five pictures run.",
 )
 @click.option(
     "-o",
@@ -58,10 +64,10 @@ def profile(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Say where the time of ARTEFACT goes: every layer as an engine executes it on this CPU.
+    """Show how long each layer of ARTEFACT takes in an engine on this CPU.
 
-    MACs are multiplications with their additions, of convolutions and matrix products alone. Memory traffic is what the
-    layers read and write, weights included, by the shapes in the graph.
+    MACs are multiplications with their additions, of convolutions and matrix products only. Memory traffic is what a
+    layer reads and writes, weights included, by the shapes in the graph.
     """
     with training_side():
         from ..profiling.chart import save_chart

@@ -18,19 +18,19 @@ MARKS = {"problem": "!", "warning": "-", "note": "+"}
 
 @click.group()
 def dataset() -> None:
-    """Look at datasets before training on them."""
+    """Check datasets before training on them."""
 
 
 @dataset.command()
 @click.argument("dataroot", type=click.Path(path_type=Path))
-@click.option("--sheet", type=click.Path(path_type=Path), help="PNG to draw some pictures of every folder into.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything that was found as one JSON object.")
+@click.option("--sheet", type=click.Path(path_type=Path), help="Draw some pictures of every folder into this PNG.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object, for programs.")
 def check(dataroot: Path, sheet: Path | None, as_json: bool) -> None:
-    """Say what is in DATAROOT/trainA, trainB, testA and testB, and what is wrong with it.
+    """Report what is in DATAROOT/trainA, trainB, testA and testB, and what is wrong with it.
 
-    A finding marked ! is a problem and makes the exit code 1: files that cannot be decoded, or more than one in a
-    hundred test pictures that is trained on too. Those marked - deserve a look (duplicates, flat pictures, imbalance),
-    those marked + are good to know.
+    A line marked ! is a problem and makes the exit code 1: a file that cannot be decoded, or more than one in a hundred
+    test pictures that are also in training. Lines marked - deserve a look (duplicates, flat pictures, imbalance); lines
+    marked + are for information.
     """
     from ..data.contact_sheet import save_contact_sheet
     from ..data.inspection import inspect_dataset

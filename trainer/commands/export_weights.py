@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     type=click.Choice(["ema", "raw"]),
     default="ema",
     show_default=True,
-    help="Averaged weights where the run keeps any, or those of the last step.",
+    help="ema: averaged weights if the run keeps any; raw: those of the last step.",
 )
 def export_weights(source: Path, output: Path, weights: "Weights") -> None:
     """Write the networks of SOURCE, a run folder or a checkpoint, as files that the official implementation loads.
 
-    OUTPUT becomes what its checkpoints/NAME folder is: latest_net_G_A.pth, latest_net_G_B.pth and both discriminators.
+    OUTPUT gets the files of its checkpoints/NAME: latest_net_G_A.pth, latest_net_G_B.pth and both discriminators.
     """
     from ..checkpoints.export_official import export_weights
 

@@ -27,23 +27,33 @@ RUN_OPTIONS = (
     click.option(
         "--runs", type=click.Path(path_type=Path), default="runs", show_default=True, help="Folder of all runs."
     ),
-    click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file laid over the defaults."),
-    click.option("--set", "assignments", multiple=True, metavar="PART.KEY=VALUE", help="Set any key; may be repeated."),
-    click.option("--resume", is_flag=True, help="Go on exactly where the run's latest checkpoint stands."),
-    click.option("--device", metavar="auto|cpu|cuda[:i]|mps", help="Where to train.  [default: auto]"),
+    click.option(
+        "--config", "config_file", type=click.Path(path_type=Path), help="TOML file whose keys replace the defaults."
+    ),
+    click.option(
+        "--set",
+        "assignments",
+        multiple=True,
+        metavar="PART.KEY=VALUE",
+        help="Set a key of the configuration, such as networks.ngf=32; repeatable. A run's config.toml lists all.",
+    ),
+    click.option("--resume", is_flag=True, help="Continue the run exactly from its latest checkpoint."),
+    click.option("--device", metavar="auto|cpu|cuda[:i]|mps", help="Device to train on.  [default: auto]"),
     click.option(
         "--precision",
         type=click.Choice(get_args(Precision)),
-        help="What to train in.  [default: auto: bf16 where the hardware computes in it, else fp16 on CUDA]",
+        help="Number format to train in.  [default: auto: bf16 where the hardware computes in it, else fp16 on CUDA]",
     ),
     click.option("--epochs", type=int, help="Epochs at the initial learning rate.  [default: 100]"),
-    click.option("--epochs-decay", type=int, help="Epochs of decay after them.  [default: 100]"),
+    click.option(
+        "--epochs-decay", type=int, help="Epochs after them, in which the learning rate falls to 0.  [default: 100]"
+    ),
     click.option("--max-steps", type=int, help="Stop after this many steps in all."),
     click.option("--batch-size", type=int, help="Pictures of each domain in a step.  [default: 1]"),
     click.option(
-        "--cache", metavar="DIR|off", help="Where prepared pictures are kept.  [default: the user's cache folder]"
+        "--cache", metavar="DIR|off", help="Folder that keeps prepared pictures.  [default: the user's cache folder]"
     ),
-    click.option("--seed", type=int, help="A run with the same seed is repeated exactly on the CPU.  [default: 0]"),
+    click.option("--seed", type=int, help="Random seed; on the CPU the same seed gives the same run.  [default: 0]"),
     click.option(
         "--compile/--no-compile", default=None, help="Compile the step: slow to start, then faster.  [default: no]"
     ),

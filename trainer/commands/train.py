@@ -16,7 +16,11 @@ LOGGER = logging.getLogger(__name__)
 @click.command()
 @click.argument("dataroot", type=click.Path(path_type=Path))
 @run_options
-@click.option("--size", type=int, help="Train on crops of this side, from pictures resized to 286/256 of it.")
+@click.option(
+    "--size",
+    type=int,
+    help="Side of the square crops to train on; pictures are resized to 286/256 of it first.  [default: 256]",
+)
 @click.option(
     "--init-from",
     type=click.Path(path_type=Path),
@@ -34,7 +38,7 @@ def train(
     """Train a translator between the pictures of DATAROOT/trainA and DATAROOT/trainB.
 
     Everything is written into RUNS/NAME: config.toml, checkpoints/, metrics.jsonl, tensorboard/ and previews/. Ctrl-C
-    saves a checkpoint before it ends; --resume goes on from it exactly.
+    saves a checkpoint and stops; --resume continues from it exactly. Then: cyclegan export RUNS/NAME.
     """
     layers = configuration_layers(dataroot, **options)
     if size is not None:
