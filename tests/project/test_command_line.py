@@ -15,16 +15,16 @@ HEAVY = ("cv2", "jinja2", "matplotlib", "numpy", "onnx", "onnxruntime", "openvin
 PROMISED = {
     "train": (
         "--name --runs --config --set --resume --device --precision --epochs --epochs-decay --max-steps --batch-size "
-        "--size --seed --init-from"
+        "--cache --size --seed --init-from"
     ),
     "distill": (
         "--direction --generator --ngf --budget-ms --engine --engine-precision --size --name --runs --config --set "
-        "--resume --device --precision --epochs --epochs-decay --max-steps --batch-size --seed"
+        "--resume --device --precision --epochs --epochs-decay --max-steps --batch-size --cache --seed"
     ),
     "export": (
         "--direction --to --precision --size --io --weights --calibration --freeze-norm --images --output --no-verify"
     ),
-    "dataset": "check",
+    "dataset": "check cache",
     "evaluate": "--size --limit --features --weights --backend --device",
     "export-weights": "--output --weights",
     "verify": "--reference --images --calibration --backend --report",

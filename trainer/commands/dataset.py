@@ -1,24 +1,28 @@
-"""`cyclegan dataset check`."""
+"""`cyclegan dataset check` and `cyclegan dataset cache`."""
 
 import json
+import re
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ...runtime.errors import CycleganError, OutputError
+from ...runtime.errors import CycleganError, OutputError, UsageError
 
 if TYPE_CHECKING:
+    from ..data.cache_contents import StoreFacts
     from ..data.inspection import Inspection
 
 
+UNITS = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 MARKS = {"problem": "!", "warning": "-", "note": "+"}
 
 
 @click.group()
 def dataset() -> None:
-    """Check datasets before training on them."""
+    """Check datasets before training on them; see and bound the cache of prepared pictures."""
 
 
 @dataset.command()
@@ -55,3 +59,65 @@ def _lines(inspection: "Inspection") -> list[str]:
         kinds = ", ".join(f"{count} {kind}" for kind, count in facts.kinds.items())
         lines.append(f"{name:<7} {facts.count:>6} pictures · from {sizes[0]} over {sizes[1]} to {sizes[2]} · {kinds}")
     return lines + [f"{MARKS[finding.level]} {finding.text}" for finding in inspection.findings]
+
+
+@dataset.command()
+@click.argument("dataroot", type=click.Path(path_type=Path), required=False)
+@click.option("--cache", "place", metavar="DIR", help="The cache, as `cyclegan train --cache` names it.")
+@click.option("--limit", metavar="SIZE|none", help="Bound the cache, such as 50GB, now and for runs to come.")
+@click.option("--clear", is_flag=True, help="Remove what is in it, of DATAROOT alone where that is given.")
+@click.option("--json", "as_json", is_flag=True, help="Print what is in the cache as one JSON object.")
+def cache(dataroot: Path | None, place: str | None, limit: str | None, clear: bool, as_json: bool) -> None:
+    """Show, bound or clear the cache of prepared pictures that training reads from.
+
+    Removing is always safe: a run that is training reads on, and the next one prepares its pictures again.
+    """
+    from ..data.cache_contents import cache_place, list_stores, read_limit, remove_stores, set_limit
+
+    folder = cache_place(place or "")
+    if folder is None:
+        raise UsageError("--cache off is no folder; name the one that was trained with, or leave it out")
+    bound = None if limit in (None, "none") else _bytes(str(limit))
+    try:
+        if limit is not None:
+            for store in set_limit(folder, bound):
+                click.echo(f"removed {store.folder}", err=True)
+        stores = [store for store in list_stores(folder) if dataroot is None or store.holds(dataroot)]
+        if clear:
+            kept = remove_stores(stores)
+            stores = [store for store in list_stores(folder) if dataroot is None or store.holds(dataroot)]
+    except OSError as error:
+        raise OutputError(f"cannot change the cache {folder}: {error.strerror}; make it writable") from error
+    if as_json:
+        facts = [asdict(store) | {"folder": str(store.folder)} for store in stores]
+        click.echo(json.dumps({"folder": str(folder), "limit": read_limit(folder), "stores": facts}))
+    else:
+        click.echo("\n".join(_cache_lines(folder, stores, read_limit(folder))))
+    if clear and kept:
+        raise CycleganError("a process is preparing the pictures in what is left; wait for it, then clear again")
+
+
+def _cache_lines(folder: Path, stores: "list[StoreFacts]", limit: int | None) -> list[str]:
+    lines = []
+    for store in stores:
+        source = f"{store.source} · {store.preparation}" if store.source else "cannot be read, and will be made anew"
+        state = "" if store.usable or not store.source else " · of another version, and will be made anew"
+        days = int(time.time() - store.used) // 86400
+        used = f"{days} days ago" if days else "today"
+        held = f"{store.num_pictures} pictures · {_size(store.num_bytes)} · used {used}"
+        lines.append(f"{store.folder.name}: {held} · {source}{state}")
+    total = _size(sum(store.num_bytes for store in stores))
+    bound = f", limit {_size(limit)}" if limit is not None else ""
+    return [*lines, f"{folder}: {total} in {len(stores)} stores{bound}"]
+
+
+def _size(number: int) -> str:
+    unit = next(name for name in ("TB", "GB", "MB", "kB", "B") if number >= UNITS[name] or name == "B")
+    return f"{number / UNITS[unit]:.3g} {unit}"
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?) ?(TB|GB|MB|kB|KB|B|)", text)
+    if match is None:
+        raise UsageError(f"--limit {text} is no size; write one such as 50GB, or none")
+    return int(float(match[1]) * UNITS[match[2]])

@@ -9,7 +9,6 @@ import hashlib
 import logging
 import os
 import sqlite3
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,35 +19,15 @@ from numpy.typing import NDArray
 
 from ...runtime.files import locked
 from .cache_build import build
+from .cache_contents import LOCK, remove_content
 from .picture_files import PictureFiles
 from .pictures import Preparation
-from .store import BITS, COLUMNS, INDEX, MTIME, PIECE, SIZE, DamagedStoreError, Index, StoreReader, forget, read_index
+from .store import BITS, COLUMNS, MTIME, PIECE, SIZE, DamagedStoreError, Index, StoreReader, forget, read_index
 from .training_pictures import WARNINGS, Stored, TrainingPictures
 
 LOGGER = logging.getLogger(__name__)
 
-LOCK = "lock"
 POLL_SECONDS = 0.2
-
-
-def default_place() -> Path:
-    """Return the folder that CYCLEGAN_CACHE names, or one among the caches of this user."""
-    if named := os.environ.get("CYCLEGAN_CACHE"):
-        return Path(named)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path.home() / ".cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or base) / "cyclegan-edge"
-
-
-def cache_place(setting: str) -> Path | None:
-    """Return the place that `data.cache` names: a folder, empty for the user's own; None for "off"."""
-    if setting == "off":
-        return None
-    return Path(setting).expanduser() if setting else default_place()
 
 
 def store_folder(place: Path, folder: Path, prepare: Preparation) -> Path:
@@ -138,12 +117,6 @@ def held(folder: Path) -> Iterator[None]:
                 waited = True
                 time.sleep(POLL_SECONDS)
         yield
-
-
-def remove_content(folder: Path) -> None:
-    """Remove the index and the pixels of a store, the index first."""
-    for path in [*folder.glob(f"{INDEX}*"), *folder.glob("*.pixels")]:
-        path.unlink(missing_ok=True)
 
 
 def _with_store(folder: Path, index: Index, used: PictureFiles, prepare: Preparation) -> TrainingPictures:

@@ -1,9 +1,7 @@
 """Preparing the pictures that a store lacks: by several threads, in an order that a kill can interrupt anywhere."""
 
-import errno
 import logging
 import os
-import shutil
 import sqlite3
 import time
 from collections import deque
@@ -17,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .cache_contents import make_room
 from .picture_files import PictureFiles
 from .pictures import Pixels, Preparation
 from .progress import counted
@@ -27,7 +26,6 @@ LOGGER = logging.getLogger(__name__)
 
 COMMIT_SECONDS = 2.0  # of work that a kill may cost
 FIRST = 16  # pictures after which the room that all will take is estimated
-RESERVE = 0.02  # share of the disk that is left to others
 ATTEMPTS = 3  # at a file that changes while it is read
 
 Item = TypeVar("Item")
@@ -83,7 +81,7 @@ def _add(writer: StoreWriter, folder: Path, files: PictureFiles, missing: list[i
             if prepared is not None:
                 taken += _store(writer, files.names[place], prepared)
             if number == FIRST:
-                _check_room(folder, taken // FIRST * len(missing))
+                make_room(folder, taken // FIRST * (len(missing) - FIRST))
             if time.monotonic() - committed > COMMIT_SECONDS:
                 writer.commit()
                 committed = time.monotonic()
@@ -97,13 +95,6 @@ def _store(writer: StoreWriter, name: str, prepared: Prepared) -> int:
     writer.add(name, prepared.size, prepared.mtime, prepared.pixels)
     height, width, channels = prepared.pixels.shape
     return stored_bytes(height, width, channels, 8 * prepared.pixels.itemsize)
-
-
-def _check_room(folder: Path, needed: int) -> None:
-    disk = shutil.disk_usage(folder)
-    if needed > disk.free - RESERVE * disk.total:
-        text = f"about {needed / 1e9:.1f} GB are needed, and {disk.free / 1e9:.1f} GB of the disk are free"
-        raise OSError(errno.ENOSPC, text)
 
 
 def prepare_file(path: Path, prepare: Preparation) -> Prepared | None:

@@ -14,7 +14,8 @@ from ...runtime.errors import DatasetError
 from ...runtime.listing import list_files
 from ..config import DataConfig, TrainConfig
 from ..distributed import World
-from .cache import cache_place, open_pictures
+from .cache import open_pictures
+from .cache_contents import cache_place
 from .picture_files import PictureFiles
 from .pictures import TRAINING_SUFFIXES, Pixels, Preparation
 from .training_pictures import UNREADABLE, TrainingPictures

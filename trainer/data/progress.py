@@ -15,8 +15,9 @@ SECONDS_BETWEEN_LINES = 30.0
 
 @contextmanager
 def counted(description: str, total: int, unit: str = "pictures") -> Iterator[Callable[[], None]]:
-    """Give a function to call after each of `total` pieces of work; shows the rate and the time that is left."""
+    """Give a function to call after each of `total` pieces of work; show the rate and the time that is left."""
     console = Console(stderr=True)
+    hidden = not console.is_terminal or not LOGGER.isEnabledFor(logging.INFO)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -25,7 +26,7 @@ def counted(description: str, total: int, unit: str = "pictures") -> Iterator[Ca
         TimeRemainingColumn(),
     )
     done, started, said = 0, time.monotonic(), time.monotonic()
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+    with Progress(*columns, console=console, disable=hidden, transient=True) as progress:
         bar = progress.add_task(description, total=total, rate=0.0)
 
         def advance() -> None:

@@ -9,7 +9,8 @@ from PIL import Image
 
 from cyclegan_edge.runtime.errors import DatasetError
 from cyclegan_edge.trainer.data import cache, store, training_pictures
-from cyclegan_edge.trainer.data.cache import cache_place, default_place, held
+from cyclegan_edge.trainer.data.cache import held
+from cyclegan_edge.trainer.data.cache_contents import cache_place, default_place
 from cyclegan_edge.trainer.data.training_pictures import whole
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -140,9 +141,7 @@ def test_a_place_that_is_no_folder_is_told_and_gone_without(dataroot, tmp_path, 
 
 def test_a_disk_that_is_too_small_is_told_before_it_is_full(dataroot, place, monkeypatch, caplog, drawn, pixel_files):
     monkeypatch.setattr(cache_build, "FIRST", 2)
-    monkeypatch.setattr(
-        cache_build.shutil, "disk_usage", lambda folder: cache_build.shutil._ntuple_diskusage(10**9, 10**9, 9_000)
-    )
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(total=10**9, free=9_000))
     expected = drawn(dataroot, "off")
     assert torch.equal(drawn(dataroot, place), expected)
     assert "GB are needed, and 0.0 GB of the disk are free; training goes on" in caplog.text

@@ -1,0 +1,174 @@
+"""Where the cache of prepared pictures is, what is in it, and how it is kept within bounds. Reads no picture."""
+
+import errno
+import os
+import re
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterable
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...runtime.files import is_locked, locked, replacing
+from .store import INDEX, VERSION
+
+LOCK = "lock"
+LIMIT = "limit"  # file with the bytes that the cache may take; none: as many as the disk has
+RESERVE = 0.02  # share of the disk that is left to others
+NAMED = re.compile(r".+-[0-9a-f]{16}")  # as `store_folder` names it
+
+
+def default_place() -> Path:
+    """Return the folder that CYCLEGAN_CACHE names, or one among the caches of this user."""
+    if named := os.environ.get("CYCLEGAN_CACHE"):
+        return Path(named)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path.home() / ".cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or base) / "cyclegan-edge"
+
+
+def cache_place(setting: str) -> Path | None:
+    """Return the place that `data.cache` names: a folder, empty for the user's own; None for "off"."""
+    if setting == "off":
+        return None
+    return Path(setting).expanduser() if setting else default_place()
+
+
+@dataclass(frozen=True)
+class StoreFacts:
+    """One store: what it was made from, and what it takes."""
+
+    folder: Path
+    source: str  # the folder of the pictures; empty where the index cannot be read
+    preparation: str
+    num_pictures: int
+    num_bytes: int  # of pixels
+    used: float  # seconds since 1970
+    usable: bool  # its version is ours
+
+    def holds(self, dataroot: Path) -> bool:
+        """Tell whether the pictures are of this dataset."""
+        return self.source != "" and Path(self.source).is_relative_to(dataroot.resolve())
+
+
+def list_stores(place: Path) -> list[StoreFacts]:
+    """Return the stores of a cache, the latest used first."""
+    folders = [path for path in place.iterdir() if _is_store(path)] if place.is_dir() else []
+    return sorted((_facts(folder) for folder in folders), key=lambda store: -store.used)
+
+
+def remove_stores(stores: Iterable[StoreFacts]) -> list[StoreFacts]:
+    """Remove stores; returns those that stay, because a process is building them.
+
+    Raises:
+        OSError: the cache cannot be written.
+    """
+    kept = []
+    for store in stores:
+        try:
+            with locked(store.folder / LOCK):
+                remove_content(store.folder)
+                (store.folder / LOCK).unlink(missing_ok=True)
+                with suppress(OSError):  # somebody put a file of his own there
+                    store.folder.rmdir()
+        except BlockingIOError:
+            kept.append(store)
+    return kept
+
+
+def remove_content(folder: Path) -> None:
+    """Remove the index and the pixels of a store, the index first."""
+    for path in [*folder.glob(f"{INDEX}*"), *folder.glob("*.pixels")]:
+        path.unlink(missing_ok=True)
+
+
+def read_limit(place: Path) -> int | None:
+    """Return how many bytes the cache may take; None where that was not said."""
+    try:
+        return int((place / LIMIT).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def set_limit(place: Path, limit: int | None) -> list[StoreFacts]:
+    """Bound a cache, now and for all runs to come; returns the stores that were removed, the longest unused first.
+
+    Raises:
+        OutputError, OSError: the cache cannot be written.
+    """
+    if limit is None:
+        (place / LIMIT).unlink(missing_ok=True)
+        return []
+    with replacing(place / LIMIT) as partial:
+        partial.write_text(str(limit), encoding="ascii")
+    return _shrink(list_stores(place), limit)
+
+
+def make_room(folder: Path, needed: int) -> None:
+    """Make sure that a store can take `needed` bytes more; where the cache is bounded, others are removed for it.
+
+    Raises:
+        OSError: there is not so much room.
+    """
+    place = folder.parent
+    limit = read_limit(place)
+    if limit is not None:
+        own = _pixel_bytes(folder)
+        if own + needed > limit:
+            raise OSError(errno.ENOSPC, f"about {_gigabytes(needed)} are needed, and its limit is {_gigabytes(limit)}")
+        _shrink([store for store in list_stores(place) if store.folder != folder], limit - own - needed)
+    disk = shutil.disk_usage(folder)
+    if needed > disk.free - RESERVE * disk.total:
+        text = f"about {_gigabytes(needed)} are needed, and {_gigabytes(disk.free)} of the disk are free"
+        raise OSError(errno.ENOSPC, text)
+
+
+def _shrink(stores: list[StoreFacts], limit: int) -> list[StoreFacts]:
+    """Remove the longest unused stores until the others take no more than `limit`."""
+    removed = []
+    total = sum(store.num_bytes for store in stores)
+    for store in sorted(stores, key=lambda store: store.used):
+        if total <= limit:
+            break
+        if not remove_stores([store]):
+            removed.append(store)
+            total -= store.num_bytes
+    return removed
+
+
+def _is_store(path: Path) -> bool:
+    return bool(NAMED.fullmatch(path.name)) and path.is_dir() and ((path / INDEX).is_file() or is_locked(path / LOCK))
+
+
+def _facts(folder: Path) -> StoreFacts:
+    about, count, version = {}, 0, 0
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(f"{(folder / INDEX).absolute().as_uri()}?mode=ro", uri=True)) as database,
+    ):
+        about = dict(database.execute("SELECT key, value FROM about").fetchall())
+        (count,) = database.execute("SELECT count(*) FROM pictures WHERE bits > 0").fetchone()
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+    return StoreFacts(
+        folder=folder,
+        source=about.get("source", ""),
+        preparation=about.get("preparation", ""),
+        num_pictures=count,
+        num_bytes=_pixel_bytes(folder),
+        used=folder.stat().st_mtime,
+        usable=version == VERSION,
+    )
+
+
+def _pixel_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.pixels"))
+
+
+def _gigabytes(number: int) -> str:
+    return f"{number / 1e9:.1f} GB"
