@@ -1,4 +1,4 @@
-"""The sizes in `docs/install.md` are those of what pip installs."""
+"""What is said of installing is true: the sizes in `docs/install.md`, and every extra that is named anywhere."""
 
 import platform
 import re
@@ -84,3 +84,15 @@ def test_an_install_is_as_large_as_its_parts(extras: str) -> None:
 
 def test_a_device_without_a_screen_needs_less_than_400_megabytes() -> None:
     assert WHOLE["ort,headless"] < 400
+
+
+def test_every_extra_that_is_named_exists_and_none_excludes_another(root: Path, own_files: list[Path]) -> None:
+    named = re.compile(r"""(?:cyclegan-edge|\.whl|"\.|'\.)\[([a-z][a-z,-]*)\]""")
+    texts = {path: (root / path).read_text() for path in own_files if path.suffix in (".md", ".py", ".toml")}
+    texts |= {path: (root / path).read_text() for path in own_files if path.name.startswith("Dockerfile")}
+    lists = {(path, names) for path, text in texts.items() for names in named.findall(text)}
+    assert len({names for _, names in lists}) > 10
+    known = PROJECT["optional-dependencies"].keys() | {"speed"}  # of a test's own engine
+    assert {(path, names) for path, names in lists if not set(names.split(",")) <= known} == set()
+    alternatives = ({"window", "headless"}, {"ort", "cuda"}, {"cpu", "cuda"})
+    assert {(path, names) for path, names in lists for pair in alternatives if pair <= set(names.split(","))} == set()
