@@ -81,7 +81,7 @@ class Run:
         tune(self.device)
         amp_dtype = pick_amp_dtype(config.run.precision, self.device)
         domains = load_training(config, world)
-        self.held_out = load_held_out(config)
+        self.held_out = load_held_out(config, max(config.validation.max_pictures, COLUMNS))
         self.shown = self.held_out or load_examples(config, COLUMNS)
         self.validation = build_validation(config.validation, self.held_out)
         self.batches = UnpairedBatches(domains, config.data, config.run.seed, self.device, world)

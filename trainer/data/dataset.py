@@ -25,6 +25,7 @@ LOGGER = logging.getLogger(__name__)
 
 DomainName = Literal["A", "B"]
 Phase = Literal["train", "test"]
+_DOMAINS: tuple[DomainName, DomainName] = ("A", "B")
 
 LAYOUT = """
     {root}/
@@ -76,8 +77,7 @@ def load_training(config: TrainConfig, world: World = World()) -> tuple[Training
     """
     place = cache_place(config.data.cache)
     domains: list[TrainingPictures] = []
-    names: tuple[DomainName, DomainName] = ("A", "B")
-    for domain in names:
+    for domain in _DOMAINS:
         limit = config.data.max_dataset_size
         files = _list_or_explain(domain_folder(config.data, "train", domain), limit)
         used = files.named(world.share(files.names[: limit or None]))
@@ -88,17 +88,49 @@ def load_training(config: TrainConfig, world: World = World()) -> tuple[Training
 
 def load_examples(config: TrainConfig, count: int) -> tuple[Domain, Domain]:
     """Prepare the first training pictures of both domains as held-out ones are, for a dataset that has none."""
-    return _load(config, "A", "train", held_out=True, limit=count), _load(
-        config, "B", "train", held_out=True, limit=count
+    domain_A, domain_B = (
+        load_domain(
+            domain_folder(config.data, "train", domain), replace(_preparation(config, domain), held_out=True), count
+        )
+        for domain in _DOMAINS
     )
+    return domain_A, domain_B
 
 
-def load_held_out(config: TrainConfig) -> tuple[Domain, Domain] | None:
-    """Decode testA and testB, crop_size x crop_size from the middle, or return None where the dataset has none."""
+def load_held_out(config: TrainConfig, count: int = 0) -> tuple[Domain, Domain] | None:
+    """Decode testA and testB, crop_size x crop_size from the middle; None where the dataset has none.
+
+    With `count`, only that many of each are decoded, spread evenly over them and always the same: where both folders
+    hold the same names, of the same names.
+    """
     folders = domain_folder(config.data, "test", "A"), domain_folder(config.data, "test", "B")
-    if not all(folder.is_dir() and list_pictures(folder) for folder in folders):
+    names = [_names(folder, config.data.max_dataset_size) for folder in folders]
+    if not all(names):
         return None
-    return _load(config, "A", "test", held_out=True), _load(config, "B", "test", held_out=True)
+    if count:
+        stems = [{Path(name).stem: name for name in domain} for domain in names]
+        if stems[0].keys() == stems[1].keys():
+            shared = _spread(sorted(stems[0]), count)
+            names = [[domain[stem] for stem in shared] for domain in stems]
+        names = [_spread(domain, count) for domain in names]
+    domain_A, domain_B = (
+        decode_files([folder / name for name in chosen], replace(_preparation(config, domain), held_out=True))
+        for folder, chosen, domain in zip(folders, names, _DOMAINS, strict=True)
+    )
+    return domain_A, domain_B
+
+
+def _names(folder: Path, limit: int) -> list[str]:
+    if not folder.is_dir():
+        return []
+    listing = list_files(folder, TRAINING_SUFFIXES)
+    if listing.summary():
+        LOGGER.info("%s", listing.summary())
+    return [name.as_posix() for name in listing.files[: limit or None]]
+
+
+def _spread(names: list[str], count: int) -> list[str]:
+    return [names[place * len(names) // count] for place in range(count)] if len(names) > count else names
 
 
 def load_domain(folder: Path, prepare: Preparation, limit: int = 0) -> Domain:
@@ -107,7 +139,15 @@ def load_domain(folder: Path, prepare: Preparation, limit: int = 0) -> Domain:
     Raises:
         DatasetError: the folder is missing or holds no picture that can be decoded.
     """
-    files = _list_or_explain(folder, limit)[: limit or None]
+    return decode_files(list(_list_or_explain(folder, limit)[: limit or None]), prepare)
+
+
+def decode_files(files: Sequence[Path], prepare: Preparation) -> Domain:
+    """Prepare some pictures in memory; one that cannot be decoded is named, skipped, counted.
+
+    Raises:
+        DatasetError: none can be decoded.
+    """
     with ThreadPoolExecutor() as threads:
         decoded = list(threads.map(lambda path: _prepare_or_explain(path, prepare), files))
     good = [(path, picture) for path, picture in zip(files, decoded, strict=True) if not isinstance(picture, str)]
@@ -115,7 +155,7 @@ def load_domain(folder: Path, prepare: Preparation, limit: int = 0) -> Domain:
         if isinstance(picture, str):
             LOGGER.warning("skipped %s: %s", path, picture)
     if not good:
-        raise DatasetError(f"none of the {len(files)} pictures in {folder} can be decoded; are they whole?")
+        raise DatasetError(f"none of the {len(files)} pictures in {files[0].parent} can be decoded; are they whole?")
     pictures = [torch.from_numpy(pixels.transpose(2, 0, 1).copy()) for _, pixels in good]
     if any(picture.dtype == torch.float32 for picture in pictures):
         pictures = [picture.float() for picture in pictures]
@@ -146,13 +186,6 @@ def _prepare_or_explain(path: Path, prepare: Preparation) -> Pixels | str:
         return prepare(path)
     except UNREADABLE as error:
         return f"it is no readable picture ({error})"
-
-
-def _load(
-    config: TrainConfig, domain: DomainName, phase: Phase, *, held_out: bool = False, limit: int | None = None
-) -> Domain:
-    prepare = replace(_preparation(config, domain), held_out=held_out)
-    return load_domain(domain_folder(config.data, phase, domain), prepare, limit or config.data.max_dataset_size)
 
 
 def _preparation(config: TrainConfig, domain: DomainName) -> Preparation:

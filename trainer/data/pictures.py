@@ -5,6 +5,7 @@ One channel is luma, three are RGB; any other number is taken as it lies in the 
 of uint8 or uint16, or for four channels also a PNG or TIFF. Of an animation the first frame is taken.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from ...runtime.contract import PICTURE_SUFFIXES
 from ..config import Preprocess
@@ -32,6 +33,7 @@ TRAINING_SUFFIXES = PICTURE_SUFFIXES | {".npy"} | (_SOMETIMES_READ & Image.regis
 _OTHER_PICTURES = _SOMETIMES_READ | {".jxl", ".svg", ".exr", ".hdr", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw"}
 
 FULL_WHITE = 65535
+TURNED = (5, 6, 7, 8)  # values of the EXIF orientation that swap width and height
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as PIL's own conversion of 8-bit pictures
 
 
@@ -57,14 +59,18 @@ class Preparation:
         Raises:
             OSError, ValueError, SyntaxError, Image.DecompressionBombError: the file is no picture that can be used.
         """
-        pixels = read_pixels(path, self.channels, self.white)
-        size = self.target_size((pixels.shape[1], pixels.shape[0]))
+        pixels, size = _read(path, self.channels, self.white, self._resized)
+        pixels = resize(pixels, self._resized(size))
         if not self.held_out:
-            return resize(pixels, size)
-        cover = max(1.0, self.crop_size / min(size))
-        pixels = resize(pixels, (round(size[0] * cover), round(size[1] * cover)))
+            return pixels
         top, left = ((side - self.crop_size) // 2 for side in pixels.shape[:2])
         return pixels[top : top + self.crop_size, left : left + self.crop_size]
+
+    def _resized(self, size: WidthHeight) -> WidthHeight:
+        """Return what a picture of `size` is resized to: of held-out ones, so large that the crop fits."""
+        width, height = self.target_size(size)
+        cover = max(1.0, self.crop_size / min(width, height)) if self.held_out else 1.0
+        return round(width * cover), round(height * cover)
 
     @property
     def identity(self) -> str:
@@ -162,21 +168,54 @@ def read_pixels(path: Path, channels: int, white: int = FULL_WHITE) -> Pixels:
     Raises:
         OSError, ValueError, SyntaxError, Image.DecompressionBombError: the file is no picture that can be used.
     """
+    return _read(path, channels, white)[0]
+
+
+def _read(
+    path: Path, channels: int, white: int, resized: Callable[[WidthHeight], WidthHeight] | None = None
+) -> tuple[Pixels, WidthHeight]:
+    """Decode a file as `read_pixels` does; returns the size that it has in full, too.
+
+    A JPEG file that `resized` makes at most a quarter as large is decoded at a half, a quarter or an eighth of its
+    size, which is still twice what it becomes: many times quicker, and nearly the same.
+    """
     if path.suffix.lower() == ".npy":
-        return _take(np.load(path, allow_pickle=False), channels, white)
+        return _with_size(_take(np.load(path, allow_pickle=False), channels, white))
     with Image.open(path) as image:
         if channels not in (1, 3):
-            return _take(_read_as_it_lies(path), channels, white)
+            return _with_size(_take(_read_as_it_lies(path), channels, white))
         if _is_16_bit(image):
-            return _read_16_bit(path, channels, image.has_transparency_data, white)
+            return _with_size(_read_16_bit(path, channels, image.has_transparency_data, white))
         if image.mode in ("I", "F"):
             raise ValueError("it has 32 bits a value; save it with 8 or 16")
-        upright = ImageOps.exif_transpose(image)
+        smaller, size = _reduced(image, resized) if resized else (image, image.size)
+        upright = ImageOps.exif_transpose(smaller)
+        size = size if smaller is not image else upright.size
         if upright.has_transparency_data:
             picture = upright.convert("RGBA")
             upright = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
         pixels = np.asarray(upright.convert("RGB" if channels == 3 else "L"))
-    return pixels if channels == 3 else pixels[..., None]
+    return (pixels if channels == 3 else pixels[..., None]), size
+
+
+def _reduced(image: Image.Image, resized: Callable[[WidthHeight], WidthHeight]) -> tuple[Image.Image, WidthHeight]:
+    """Decode a JPEG file at a reduced scale, if that is enough, and resize it; returns its size upright in full, too.
+
+    Other pictures are returned as they are.
+    """
+    turned = image.format in ("JPEG", "MPO") and image.getexif().get(ExifTags.Base.Orientation, 1) in TURNED
+    size = (image.height, image.width) if turned else image.size
+    width, height = resized(size)[::-1] if turned else resized(size)
+    full = image.size
+    drafted = image.draft(None, (2 * width, 2 * height))
+    if drafted is None or image.size == full:
+        return image, size
+    # The last row and column of a reduced picture may stand for less than a whole one; the box leaves that out.
+    return image.resize((width, height), Image.Resampling.BICUBIC, drafted[1]), size
+
+
+def _with_size(pixels: Pixels) -> tuple[Pixels, WidthHeight]:
+    return pixels, (pixels.shape[1], pixels.shape[0])
 
 
 def resize(pixels: Pixels, size: WidthHeight) -> Pixels:

@@ -1,4 +1,5 @@
 import logging
+import shutil
 
 import cv2
 import numpy as np
@@ -106,3 +107,20 @@ def test_one_16_bit_picture_makes_its_domain_fine_grained(dataroot):
     domain_A, domain_B = load_training(configured(dataroot))
     assert (domain_A.dtype, domain_B.dtype) == (torch.float32, torch.uint8)
     assert torch.allclose(domain_A.read(3, whole), torch.tensor(32768 / 257))
+
+
+def test_few_held_out_pictures_are_read_and_always_the_same(dataroot, decoded):
+    for name in ("testA", "testB"):
+        for number in range(3, 40):
+            shutil.copy(dataroot / name / f"0{number % 3}.png", dataroot / name / f"{number:02}.png")
+    every, few = load_held_out(configured(dataroot)), load_held_out(configured(dataroot), 4)
+    assert every is not None
+    assert few is not None
+    assert len(decoded) == 80 + 8
+    assert [[path.name for path in domain.files] for domain in few] == [["00.png", "10.png", "20.png", "30.png"]] * 2
+    assert torch.equal(few[1].stacked, every[1].stacked[::10])
+    (dataroot / "testB" / "39.png").unlink()  # no longer paired: spread over each
+    few = load_held_out(configured(dataroot), 13)
+    assert few is not None
+    assert [domain.files[-1].name for domain in few] == ["36.png", "36.png"]
+    assert [len(domain) for domain in few] == [13, 13]

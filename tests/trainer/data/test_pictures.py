@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 from torchvision.transforms.v2 import functional as transforms
 
 from cyclegan_edge.trainer.data.pictures import (
@@ -194,3 +194,35 @@ def test_a_file_that_is_not_taken_may_still_look_like_a_picture(tmp_path, name, 
     if name == "picture":
         Image.new("RGB", (4, 4)).save(tmp_path / name, format="JPEG")
     assert looks_like_picture(tmp_path / name) is expected
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize(
+    ("preprocess", "held_out"), [("resize_and_crop", False), ("scale_width_and_crop", False), ("scale_width", True)]
+)
+def test_a_large_jpeg_is_decoded_at_a_reduced_scale_with_nearly_the_same_pixels(
+    tmp_path, monkeypatch, orientation, preprocess, held_out
+):
+    coarse = np.random.default_rng(0).integers(0, 256, (9, 13, 3), dtype=np.uint8)
+    large = Image.fromarray(coarse).resize((1030, 710), Image.Resampling.BICUBIC)
+    exif = large.getexif()
+    exif[0x0112] = orientation
+    large.save(tmp_path / "a.jpg", quality=95, exif=exif)
+    prepare = Preparation(3, preprocess, 100, 64, 4, held_out)
+    sizes = []
+    real = Image.Image.convert
+    monkeypatch.setattr(Image.Image, "convert", lambda self, *mode: sizes.append(self.size) or real(self, *mode))
+    reduced = prepare(tmp_path / "a.jpg")
+    assert max(sizes[0]) <= 1030 / 2
+    monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "draft", lambda self, mode, size: None)
+    whole = prepare(tmp_path / "a.jpg")
+    assert max(sizes[-1]) == 1030
+    assert reduced.shape == whole.shape
+    assert np.abs(reduced.astype(float) - whole).mean() < 1
+
+
+def test_a_jpeg_of_less_than_four_times_its_size_is_decoded_in_full(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (390, 390, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=95)
+    expected = resize(read_pixels(tmp_path / "a.jpg", 3), (100, 100))
+    assert np.array_equal(Preparation(3, "resize_and_crop", 100, 64)(tmp_path / "a.jpg"), expected)
