@@ -88,6 +88,7 @@ class UnpairedBatches:
         self.steps_per_epoch = max(1, self.num_pictures // self.global_batch)
         self._order: dict[tuple[int, int], np.ndarray] = {}
         stored = all(domain.all_stored for domain in domains)
+        self._pins = device.type == "cuda" and not resident  # or the host would wait for their copy to the device
         self._ahead = None if resident else Ahead(self.host_batch, steps_ahead(config, stored))
 
     def epoch_of(self, step: int) -> int:
@@ -125,7 +126,8 @@ class UnpairedBatches:
             )
         if any(crop.dtype == torch.float32 for crop in crops):
             crops = [crop.float() for crop in crops]
-        return torch.stack(crops)
+        stacked = torch.stack(crops)
+        return stacked.pin_memory() if self._pins else stacked
 
     def _crops(self, domain: int, step: int) -> Iterator[Tensor]:
         source = self._sources[domain]

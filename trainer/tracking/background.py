@@ -1,14 +1,16 @@
 """Writing without waiting: one thread that does what it is given, in order, while training goes on."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Self
 
+import torch
 from torch import Tensor
 
 # Writes that may wait at a time: each holds a copy of what it writes, so a slow disk must slow the run down.
 MOST_WAITING = 3
+PIECE = 64 << 20  # bytes that come over from a device at a time
 
 
 class BackgroundWriter:
@@ -42,11 +44,56 @@ class BackgroundWriter:
 
 
 def snapshot(value: Any) -> Any:
-    """Copy a nested state to the CPU, so that it stays as it is while training goes on."""
+    """Copy a nested state to the CPU, so that it stays as it is while training goes on.
+
+    A state has about a thousand tensors, and the host waits for each copy from a device: so they come over many at a
+    time.
+    """
+    on_device = [tensor for tensor in _tensors(value) if tensor.device.type != "cpu"]
+    copies: dict[int, Tensor] = {}
+    for together in _grouped(on_device):
+        copies |= zip(map(id, together), copied_together(together), strict=True)
+    return _with_copies(value, copies)
+
+
+def copied_together(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Copy tensors of one type to the CPU, each into memory of its own, in one transfer."""
+    joined = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+    host = torch.empty(joined.shape, dtype=joined.dtype, pin_memory=joined.is_cuda).copy_(joined)
+    parts = torch.split(host, [tensor.numel() for tensor in tensors])
+    return [part.reshape(tensor.shape).clone() for part, tensor in zip(parts, tensors, strict=True)]
+
+
+def _grouped(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Give tensors of one type and device together, as many as `PIECE` holds, for joining them takes memory there."""
+    kinds: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
+    for tensor in tensors:
+        kinds.setdefault((tensor.dtype, tensor.device), []).append(tensor)
+    for kind in kinds.values():
+        group: list[Tensor] = []
+        for tensor in kind:
+            if group and sum(each.nbytes for each in group) + tensor.nbytes > PIECE:
+                yield group
+                group = []
+            group.append(tensor)
+        yield group
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Give every tensor of a nested state."""
     if isinstance(value, Tensor):
-        return value.detach().to("cpu", copy=True)
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(inner)
+
+
+def _with_copies(value: Any, copies: Mapping[int, Tensor]) -> Any:
+    """Return a nested state with these copies in the place of tensors, by their identity; others are copied now."""
+    if isinstance(value, Tensor):
+        return copies[id(value)] if id(value) in copies else value.detach().clone()
     if isinstance(value, dict):
-        return {key: snapshot(inner) for key, inner in value.items()}
+        return {key: _with_copies(inner, copies) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(snapshot(inner) for inner in value)
+        return type(value)(_with_copies(inner, copies) for inner in value)
     return value

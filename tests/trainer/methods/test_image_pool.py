@@ -79,3 +79,69 @@ def test_a_restored_pool_goes_on_the_same_way():
     second.load_state_dict(first.state_dict(), torch.device("cpu"))
     for value in range(10, 40):
         assert torch.equal(first.query(picture(value)), second.query(picture(value)))
+
+
+class PictureByPicture:
+    """The history as the official code has it: a list, and one picture after the other."""
+
+    def __init__(self, size, generator):
+        self.size, self.generator, self.images = size, generator, []
+
+    def draw(self, count):
+        return int(torch.randint(count, (), generator=self.generator))
+
+    def query(self, fakes):
+        return [self.exchange(fake) for fake in fakes]
+
+    def exchange(self, fake):
+        if len(self.images) < self.size:
+            self.images.append(fake)
+            return fake
+        if self.draw(2) == 0:
+            return fake
+        place = self.draw(self.size)
+        stored, self.images[place] = self.images[place], fake
+        return stored
+
+    def store(self, fakes):
+        for fake in fakes[: self.size]:
+            if len(self.images) < self.size:
+                self.images.append(fake)
+            else:
+                self.images[self.draw(self.size)] = fake
+
+
+@given(
+    st.integers(1, 6),
+    st.lists(st.tuples(st.sampled_from(["query", "store", "restore"]), st.integers(1, 9)), min_size=1, max_size=20),
+    st.booleans(),
+)
+def test_a_batch_is_exchanged_as_if_picture_by_picture(size, calls, sizes_differ):
+    """Sizes of pictures may differ from batch to batch of one picture."""
+    pool, reference = make_pool(size), PictureByPicture(size, torch.Generator().manual_seed(1))
+    number = 0
+    for call, batch in calls:
+        if call == "restore":
+            restored = make_pool(size)
+            restored.load_state_dict(pool.state_dict(), torch.device("cpu"))
+            pool = restored
+            continue
+        batch, width = (1, 1 + number % 2) if sizes_differ else (batch, 1)
+        fakes = torch.arange(number, number + batch).float().view(-1, 1, 1, 1).expand(-1, 1, 1, width)
+        number += batch
+        results = [getattr(one, call)(fakes) for one in (pool, reference)]
+        assert len(pool) == len(reference.images)
+        assert all(torch.equal(*pair) for pair in zip(pool.state_dict()["images"], reference.images, strict=True))
+        if call == "query":
+            assert all(torch.equal(*pair) for pair in zip(*results, strict=True))
+
+
+def test_the_history_of_a_checkpoint_that_kept_a_list_goes_on():
+    pool = make_pool(3)
+    state = {
+        "images": [torch.full((1, 2, 2), float(value)) for value in range(2)],
+        "rng": torch.Generator().get_state(),
+    }
+    pool.load_state_dict(state, torch.device("cpu"))
+    pool.query(torch.full((1, 1, 2, 2), 9.0))
+    assert [image.mean().item() for image in pool.state_dict()["images"]] == [0, 1, 9]
