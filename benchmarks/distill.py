@@ -137,7 +137,7 @@ def train(config: TrainConfig, folder: Path) -> None:
         return
     run = Run(config, folder)
     if content:
-        run.load_state_dict(content["state"], content["progress"]["step"])
+        run.load_state_dict(content["state"], content["progress"])
     if run.train().interrupted:
         raise click.Abort
 

@@ -88,7 +88,7 @@ def resumed_run(folder: Path, layers: list[dict[str, Any]]) -> tuple[TrainConfig
     stored = restored_config(content, path)
     config = resolve_config(content["config"], *layers)
     _check_resumable(stored, config)
-    return config, lambda run: run.load_state_dict(content["state"], content["progress"]["step"])
+    return config, lambda run: run.load_state_dict(content["state"], content["progress"])
 
 
 def _check_resumable(stored: TrainConfig, wanted: TrainConfig) -> None:

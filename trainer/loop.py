@@ -1,22 +1,22 @@
 """The run: batches through the step, and what is written on the way."""
 
 import logging
-import signal
+import os
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from ..runtime.errors import CheckpointError
+from ..runtime.errors import CheckpointError, CycleganError
+from .clock import Clock, describe_change, fingerprint
 from .config import TrainConfig
 from .data.batches import UnpairedBatches
-from .data.dataset import load_examples, load_held_out, load_training
+from .data.dataset import DomainName, domain_folder, load_examples, load_held_out, load_training
 from .device import pick_amp_dtype, pick_device, tune
 from .distributed import World, check_distributable
 from .evaluation.validation import build_validation
@@ -24,42 +24,16 @@ from .methods.cyclegan import CycleGAN
 from .methods.distillation import Distillation
 from .methods.gan import GAN
 from .methods.objective import Losses
-from .methods.schedule import build_scheduler
+from .methods.schedule import Plateau, learning_rate_factor
 from .result import TrainingResult
+from .stop_request import StopRequest
 from .tracking.background import snapshot
-from .tracking.health import HealthMonitor, LastGood, compare
+from .tracking.divergence import LastGood, SkippedUpdates, out_of_bounds
+from .tracking.health import HealthMonitor, compare
 from .tracking.preview import COLUMNS, preview_grid, translate_examples
 from .tracking.recorder import Recorder
 
 LOGGER = logging.getLogger(__name__)
-
-
-class StopRequest:
-    """Becomes true when SIGINT or SIGTERM arrives, so that the running step can be finished and saved."""
-
-    def __init__(self) -> None:
-        self._since: float | None = None
-
-    @property
-    def received(self) -> bool:
-        """Whether a signal has arrived."""
-        return self._since is not None
-
-    def _receive(self, signum: int, frame: object) -> None:
-        # What runs us, such as torchrun, may pass on the Ctrl-C that we have got ourselves: that is the same one.
-        if self._since is not None and time.monotonic() - self._since > 1:
-            raise KeyboardInterrupt
-        self._since = self._since or time.monotonic()
-
-    @contextmanager
-    def listening(self) -> Iterator["StopRequest"]:
-        """Listen within the block; a second signal, a second or more after the first, interrupts at once."""
-        before = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 class Run:
@@ -87,13 +61,16 @@ class Run:
         self.batches = UnpairedBatches(domains, config.data, config.run.seed, self.device, world)
         kind = Distillation if config.distill.teacher else CycleGAN
         self.model: GAN = kind(config, self.device, amp_dtype, world)
-        self.schedulers = [
-            build_scheduler(optimizer, config.schedule)
-            for optimizer in (self.model.optimizer_G, self.model.optimizer_D)
-        ]
-        self.step = 0
+        self.plateau = Plateau() if config.schedule.lr_policy == "plateau" else None
+        self.clock = Clock(self.batches.steps_per_epoch)
+        names: tuple[DomainName, DomainName] = ("A", "B")
+        self._fingerprints = {
+            name: fingerprint(domain_folder(config.data, "train", name), domain.files)
+            for name, domain in zip(names, domains, strict=True)
+        }
         self._interrupted = False
         self._health = HealthMonitor()
+        self._updates = SkippedUpdates()
         self._good = LastGood()
         self._recorder: Recorder | None = None  # of the process that writes, while it trains
         LOGGER.info(
@@ -103,18 +80,34 @@ class Run:
         )  # fmt: skip
 
     @property
+    def step(self) -> int:
+        """Steps done in all."""
+        return self.clock.step
+
+    @property
     def total_steps(self) -> int:
-        """Steps of the whole run."""
-        steps = self.config.schedule.total_epochs * self.batches.steps_per_epoch
+        """Steps of the whole run, those before it was resumed included."""
+        steps = self.clock.step + self.clock.remaining(self.config.schedule.total_epochs)
         return min(steps, self.config.run.max_steps or steps)
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the step to come: a function of the configuration and the epoch alone.
+
+        With the plateau policy it is one of the validations so far.
+        """
+        schedule = self.config.schedule
+        factor = self.plateau.factor if self.plateau else learning_rate_factor(schedule, self.clock.epoch)
+        return self.config.optim.lr * factor
 
     def train(self) -> TrainingResult:
         """Train until the end of the schedule, `max_steps` or a signal; every end leaves a checkpoint.
 
         Raises:
-            CycleganError: gradients stopped being finite again and again.
+            CycleganError: the run diverged again and again, or every update of a network was skipped.
             OutputError: something could not be written; the checkpoint before it is whole.
         """
+        first_step = self.step
         with ExitStack() as stack:
             stop = stack.enter_context(StopRequest().listening())
             if self.world.writes:
@@ -123,32 +116,43 @@ class Run:
             progress = stack.enter_context(self._progress())
             self._train(stop, progress)
         self._recorder = None
-        return TrainingResult(self.folder, self.step, self._interrupted)
+        if self._updates.untrained and not self._interrupted:
+            raise CycleganError(
+                f"not one update of the {self._updates.untrained} counted in {self._updates.steps} steps, because no "
+                "gradient was finite: nothing was learnt; look at the pictures with dataset check, or train in fp32"
+            )
+        return TrainingResult(
+            self.folder, first_step, self.step, self.total_steps, self._interrupted, self._updates.num_skipped
+        )
 
     def _train(self, stop: StopRequest, progress: Progress) -> None:
-        run = self.config.run
+        run, clock = self.config.run, self.clock
         self._good.replace(snapshot(self.state_dict()))
         bar = progress.add_task("training", total=self.total_steps, completed=self.step, losses="", rate=0.0)
         started, before = time.monotonic(), self.step
         while self.step < self.total_steps and not (self._interrupted or self.stopped_early):
-            epoch = self.batches.epoch_of(self.step)
+            epoch, learning_rate = clock.epoch, self.learning_rate
             self.model.begin(epoch)
-            losses = self.model.step(*self.batches.batch(self.step))
-            self.step += 1
+            self.model.set_learning_rate(learning_rate)
+            losses = self.model.step(*self.batches.batch(clock.place))
+            clock.tick()
             self._interrupted = self.world.any(stop.received)
             rate = (self.step - before) * self.batches.global_batch / (time.monotonic() - started)
             progress.update(bar, completed=self.step, rate=rate)
             ending = self._interrupted or self.step == self.total_steps
-            epoch_ends = self._due(self.batches.steps_per_epoch)
             logged, saved = self._due(run.log_every), self._due(run.save_every)
-            broken = (logged or saved or epoch_ends or ending) and self._go_back_if_broken()
-            if logged and not broken:
-                self._log(losses, epoch, rate, progress, bar)
+            # Here alone the host waits for the device: it asks which updates were skipped, and how large losses are.
+            sound = True
+            if logged or saved or clock.epoch_ends or ending:
+                values = self._averaged(losses) if logged else {}
+                sound = self._check_updates(values)
+                if logged and sound:
+                    self._log(values | {"lr": learning_rate}, epoch, rate, progress, bar)
             if self._due(run.preview_every) and self._recorder:
                 self._preview(epoch, self._recorder)
-            if epoch_ends:
+            if clock.epoch_ends:
                 self._finish_epoch(epoch)
-            if ending or self.stopped_early or (saved and not broken):
+            if ending or self.stopped_early or (saved and sound):
                 self._save("latest")
         if self.stopped_early:
             LOGGER.info("stopped early: the validation has not become better for a while; the best is in best.pt")
@@ -165,13 +169,16 @@ class Run:
             "rng_cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
         }
         return self.model.state_dict() | {
-            "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
+            "plateau": self.plateau.state_dict() if self.plateau else None,
+            "data": self._fingerprints,
             "selection": self.validation.selection.state_dict() if self.validation else None,
             "processes": self.world.gather(snapshot(local)),
         }
 
-    def load_state_dict(self, state: dict[str, Any], step: int) -> None:
-        """Go on exactly where `state_dict` was taken, at `step` steps done.
+    def load_state_dict(self, state: dict[str, Any], progress: Mapping[str, int]) -> None:
+        """Go on exactly where `state_dict` was taken; `progress` is that of the clock then.
+
+        Where pictures came or went since, this is said, and the run goes on in the same epoch.
 
         Raises:
             CheckpointError: it was taken by another number of processes.
@@ -185,43 +192,71 @@ class Run:
         local = state["processes"][self.world.rank]
         self.model.load_state_dict(state)
         self.model.load_local_state_dict(local)
-        for scheduler, saved_scheduler in zip(self.schedulers, state["schedulers"], strict=True):
-            scheduler.load_state_dict(saved_scheduler)
+        if self.plateau and state.get("plateau"):
+            self.plateau.load_state_dict(state["plateau"])
         if self.validation and state["selection"]:
             self.validation.selection.load_state_dict(state["selection"])
         torch.set_rng_state(local["rng"])
         if local["rng_cuda"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(local["rng_cuda"], self.device)
-        self.step = step
+        self._resume_clock(state.get("data", {}), progress)
 
-    @property
-    def learning_rate(self) -> float:
-        """The learning rate of the step to come."""
-        return float(self.model.optimizer_G.param_groups[0]["lr"])
+    def _resume_clock(self, fingerprints: Mapping[str, Any], progress: Mapping[str, int]) -> None:
+        changes = [
+            describe_change(name, fingerprints[name], now)
+            for name, now in self._fingerprints.items()
+            if name in fingerprints
+        ]
+        for change in filter(None, changes):
+            LOGGER.warning("%s", change)
+        if self.clock.resume(progress):
+            LOGGER.warning(
+                "an epoch has %d steps now: the run goes on in epoch %d of %d, with %d steps to go",
+                self.clock.steps_per_epoch, self.clock.epoch, self.config.schedule.total_epochs,
+                self.clock.remaining(self.config.schedule.total_epochs),
+            )  # fmt: skip
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0
 
-    def _go_back_if_broken(self) -> bool:
-        """Restore the last good networks if a gradient was not finite; pictures and learning rate go on from here."""
-        if not self.world.any(bool(self.model.num_broken.item())):
+    def _averaged(self, losses: Losses) -> dict[str, float]:
+        """Return the losses of the last step, averaged over all processes."""
+        return self.world.mean(dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True)))
+
+    def _check_updates(self, losses: dict[str, float]) -> bool:
+        """Account for skipped updates, and go back to the last good state where the run diverges.
+
+        Returns whether the last update was sound, so that its losses can be recorded and its weights be saved.
+        """
+        skips = self.model.take_skips()
+        self._updates.add(self.step, skips, self._name_pictures)
+        last_skipped = bool(skips) and any(skips[-1])
+        unsound = None if last_skipped else out_of_bounds(losses)
+        if self.world.any(self._updates.many or unsound is not None):
+            self._go_back(f"{unsound} is {losses[unsound]:g}" if unsound else "most of its gradients are not finite")
             return False
+        return not last_skipped
+
+    def _name_pictures(self, step: int) -> str:
+        """Return the names of the pictures that step number `step`, counted from 1, was trained on."""
+        root = Path(self.config.data.dataroot)
+        files = self.batches.files(self.clock.place - (self.step - step) - 1)
+        return ", ".join(os.path.relpath(path, root) for path in files)
+
+    def _go_back(self, reason: str) -> None:
+        """Restore the last good networks; pictures and learning rate go on from here."""
         # A copy, for an optimiser keeps the tensors that it loads, and the good state may still be on its way to disk.
-        state, learning_rate = snapshot(self._good.go_back(self.step)), self.learning_rate
+        state = snapshot(self._good.go_back(self.step, reason))
         self.model.load_state_dict(state)
         self.model.load_local_state_dict(state["processes"][0])  # a copy that was not gathered here holds only ours
-        for optimizer in (self.model.optimizer_G, self.model.optimizer_D):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate
-        return True
+        self._updates.forget_recent()
 
-    def _log(self, losses: Losses, epoch: int, rate: float, progress: Progress, bar: TaskID) -> None:
-        waited = torch.stack(list(losses.values())).tolist()  # the one place where the host waits for the device
-        values = self.world.mean(dict(zip(losses, waited, strict=True)))
+    def _log(self, values: dict[str, float], epoch: int, rate: float, progress: Progress, bar: TaskID) -> None:
         if self._recorder is None:
             return
-        self._recorder.record("train", self.step, epoch, values | {"lr": self.learning_rate})
-        shown = _brief({name: value for name, value in values.items() if not name.startswith("D_") or len(name) == 3})
+        self._recorder.record("train", self.step, epoch, values)
+        hidden = ("lr", *(name for name in values if name.startswith("D_") and len(name) > 3))
+        shown = _brief({name: value for name, value in values.items() if name not in hidden})
         progress.update(bar, losses=shown)
         if not progress.console.is_terminal:
             LOGGER.info("step %d of %d, %.1f pictures/s, %s", self.step, self.total_steps, rate, shown)
@@ -238,12 +273,8 @@ class Run:
                 LOGGER.info("epoch %d: %s", epoch, _brief(values))
             values = self.world.share(values)
             best = self.validation.selection.update(values)
-        for scheduler in self.schedulers:
-            if not isinstance(scheduler, ReduceLROnPlateau):
-                scheduler.step()
-            elif values is not None:
-                watched = "cycle_l1" if "cycle_l1" in values else f"swd_{self.model.directions[0]}"
-                scheduler.step(values[watched])
+        if self.plateau and values is not None:
+            self.plateau.update(values["cycle_l1" if "cycle_l1" in values else f"swd_{self.model.directions[0]}"])
         if best:
             self._save("best")
         if epoch % run.keep_every_epochs == 0:
@@ -260,10 +291,9 @@ class Run:
             recorder.record("health", self.step, epoch, named)
 
     def _save(self, name: str) -> None:
-        progress = {"step": self.step, "epoch": self.batches.epoch_of(max(self.step - 1, 0))}
         self._good.replace(snapshot(self.state_dict()))
         if self._recorder:
-            self._recorder.checkpoint(name, progress, self._good.state)
+            self._recorder.checkpoint(name, self.clock.progress(), self._good.state)
 
     def _progress(self) -> Progress:
         console = Console(stderr=True)

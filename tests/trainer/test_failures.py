@@ -16,9 +16,9 @@ from cyclegan_edge.trainer.checkpoints.checkpoint import load_checkpoint, save_c
 from cyclegan_edge.trainer.loop import Run
 from cyclegan_edge.trainer.methods.cyclegan import CycleGAN
 from cyclegan_edge.trainer.methods.gan import MOST_OVERFLOWS
-from cyclegan_edge.trainer.tracking import recorder
+from cyclegan_edge.trainer.tracking import divergence, recorder
 from cyclegan_edge.trainer.tracking.background import snapshot
-from cyclegan_edge.trainer.tracking.health import MOST_RETURNS, LastGood
+from cyclegan_edge.trainer.tracking.divergence import MOST_RETURNS, LastGood
 from cyclegan_edge.trainer.tracking.metrics_log import MetricsLog, read_records
 
 
@@ -50,7 +50,80 @@ def every_number_is_finite(value) -> bool:
     return not isinstance(value, torch.Tensor) or not value.is_floating_point() or bool(value.isfinite().all())
 
 
+@pytest.fixture
+def impatient(monkeypatch):
+    """Let a single skipped update count as a divergence."""
+    monkeypatch.setattr(divergence, "MOST_SKIPPED", 1)
+
+
 @pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_one_bad_picture_skips_one_update_and_is_named(configure, tmp_path, monkeypatch, caplog, norm):
+    networks = {"norm": norm, "generator": "resnet_1blocks", "ngf": 4, "ndf": 4}
+    settings = {"device": "cpu", "precision": "fp32", "log_every": 4, "max_steps": 6}
+    run = Run(configure(run=settings, networks=networks), tmp_path)
+    poison(run, monkeypatch, 3)
+    taken = []
+    step = run.model.step
+    monkeypatch.setattr(
+        run.model, "step", lambda *batch: (step(*batch), taken.append(snapshot(run.model.state_dict())))[0]
+    )
+    monkeypatch.setattr(LastGood, "go_back", lambda *_: pytest.fail("one skipped update is no divergence"))
+    result = run.train()
+    assert (result.step, result.num_skipped, result.interrupted) == (6, 1, False)
+    for name in ("G_A", "G_B", "D_A", "D_B"):
+        for key, parameter in run.model.networks[name].named_parameters():
+            before, after = (state["networks"][name][key] for state in taken[1:3])
+            assert torch.equal(before, after), (name, key)  # the third step
+            assert not torch.equal(after, parameter), (name, key)  # and later ones
+    (message,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    names = ", ".join(path.relative_to(run.config.data.dataroot).as_posix() for path in run.batches.files(2))
+    assert message == f"a gradient of step 3 was not finite, so its update was skipped; its pictures: {names}"
+    assert [record["step"] for record in read_records(tmp_path / "metrics.jsonl", "train")] == [4]
+    assert every_number_is_finite(load_checkpoint(tmp_path / "checkpoints" / "latest.pt")["state"])
+
+
+def test_the_losses_of_a_skipped_update_are_not_recorded(configure, tmp_path, monkeypatch):
+    run = Run(configure(run={"device": "cpu", "precision": "fp32", "log_every": 1, "max_steps": 4}), tmp_path)
+    poison(run, monkeypatch, 3)
+    run.train()
+    assert [record["step"] for record in read_records(tmp_path / "metrics.jsonl", "train")] == [1, 2, 4]
+
+
+def test_many_skipped_updates_are_named_a_few_times_and_counted(configure, tmp_path, monkeypatch, caplog):
+    schedule = {"n_epochs": 20, "n_epochs_decay": 0}
+    run = Run(configure(schedule=schedule, run={"device": "cpu", "precision": "fp32", "max_steps": 40}), tmp_path)
+    bad = range(3, 40, 4)
+    poison(run, monkeypatch, *bad)
+    assert run.train().num_skipped == len(bad)
+    named = [record.getMessage() for record in caplog.records if "its pictures" in record.getMessage()]
+    assert len(named) == divergence.MOST_NAMED
+    assert named[-1].endswith("further ones are counted only")
+
+
+def test_a_loss_out_of_bounds_is_a_divergence(configure, tmp_path, monkeypatch, caplog):
+    run = Run(configure(run={"device": "cpu", "precision": "fp32", "log_every": 1, "max_steps": 4}), tmp_path)
+    step = run.model.step
+    monkeypatch.setattr(
+        run.model, "step", lambda *batch: step(*batch) | ({"G_A": torch.tensor(1e7)} if run.step == 2 else {})
+    )
+    run.train()
+    assert "the run diverges before step 3 (G_A is 1e+07)" in caplog.text
+    assert [record["step"] for record in read_records(tmp_path / "metrics.jsonl", "train")] == [1, 2, 4]
+
+
+@pytest.mark.parametrize("network", ["generators", "discriminators"])
+def test_a_run_of_which_no_update_counted_is_no_success(configure, tmp_path, monkeypatch, network):
+    run = Run(configure(run={"device": "cpu", "precision": "fp32", "log_every": 1, "max_steps": 4}), tmp_path)
+    objective = run.model.objective
+    original = getattr(objective, network)
+    monkeypatch.setattr(objective, network, lambda *given: (original(*given)[0] * float("nan"), *original(*given)[1:]))
+    with pytest.raises(CycleganError, match=f"not one update of the {network} counted in 4 steps"):
+        run.train()
+    assert load_checkpoint(tmp_path / "checkpoints" / "latest.pt")["progress"]["step"] == 4
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+@pytest.mark.usefixtures("impatient")
 def test_a_run_goes_back_to_the_last_good_state_and_on(configure, tmp_path, monkeypatch, caplog, norm):
     schedule = {"n_epochs": 1, "n_epochs_decay": 3}
     config = configure(networks={"norm": norm, "generator": "resnet_1blocks", "ngf": 4, "ndf": 4}, schedule=schedule)
@@ -59,9 +132,9 @@ def test_a_run_goes_back_to_the_last_good_state_and_on(configure, tmp_path, monk
     with caplog.at_level(logging.WARNING):
         outcome = run.train()
     assert (outcome.step, outcome.interrupted) == (12, False)
-    assert [record.getMessage()[:24] for record in caplog.records] == [
-        "a gradient before step 3",
-        "a gradient before step 7",
+    assert [record.getMessage()[:31] for record in caplog.records if "diverges" in record.getMessage()] == [
+        "the run diverges before step 3 ",
+        "the run diverges before step 7 ",
     ]
     content = load_checkpoint(tmp_path / "checkpoints" / "latest.pt")
     assert every_number_is_finite(content["state"])
@@ -72,6 +145,7 @@ def test_a_run_goes_back_to_the_last_good_state_and_on(configure, tmp_path, monk
     assert records[-1]["lr"] == pytest.approx(2e-4 / 4)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_going_back_restores_exactly_what_was_saved(configure, tmp_path, monkeypatch):
     run = Run(configure(run={"device": "cpu", "precision": "fp32", "save_every": 2, "max_steps": 3}), tmp_path / "a")
     poison(run, monkeypatch, 3)
@@ -83,14 +157,15 @@ def test_going_back_restores_exactly_what_was_saved(configure, tmp_path, monkeyp
             assert torch.equal(found, expected), name
 
 
+@pytest.mark.usefixtures("impatient")
 def test_the_good_state_stays_good_while_training_goes_on_from_it(configure, tmp_path, monkeypatch):
     run = Run(configure(run={"device": "cpu", "precision": "fp32", "save_every": 4, "max_steps": 8}), tmp_path)
     poison(run, monkeypatch, 5, 7)  # a good step between them, which moves the weights and their moments
     taken, go_back = [], LastGood.go_back
 
-    def watched(good, step):
+    def watched(good, step, reason):
         taken.append(snapshot(good.state))
-        return go_back(good, step)
+        return go_back(good, step, reason)
 
     monkeypatch.setattr(LastGood, "go_back", watched)
     run.train()
@@ -107,19 +182,20 @@ def test_a_loss_scaler_that_never_finds_a_scale_counts_as_broken(configure):
     for parameter in model.G_A.parameters():
         parameter.grad = torch.full_like(parameter, float("nan"))
     for update in range(1, MOST_OVERFLOWS + 2):
-        assert model.num_broken.item() == 0, update  # as overflows are, now and then
+        assert model._skipped[model.optimizer_G].item() == 0, update  # as overflows are, now and then
         model._apply(model.optimizer_G)
         model.scaler.update()
-    assert model.num_broken.item() == 1
+    assert model._skipped[model.optimizer_G].item() == 1
     model.load_state_dict(model.state_dict())
     model._apply(model.optimizer_G)
-    assert model.num_broken.item() == 0
+    assert model._skipped[model.optimizer_G].item() == 0
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_run_whose_every_step_breaks_is_given_up_with_its_checkpoint_whole(configure, tmp_path, monkeypatch):
     run = Run(configure(), tmp_path)
     poison(run, monkeypatch, *range(5, 13))
-    with pytest.raises(CycleganError, match=f"stopped being finite {MOST_RETURNS + 1} times since the last good"):
+    with pytest.raises(CycleganError, match=f"diverged {MOST_RETURNS + 1} times since its last good"):
         run.train()
     content = load_checkpoint(tmp_path / "checkpoints" / "latest.pt")
     assert content["progress"]["step"] == 4
@@ -190,7 +266,7 @@ for _ in range(20):
     if child == 0:
         content = load_checkpoint(latest)
         run = Run(restored_config(content, latest), folder)
-        run.load_state_dict(content["state"], content["progress"]["step"])
+        run.load_state_dict(content["state"], content["progress"])
         begun.touch()
         run.train()
     while not begun.exists():

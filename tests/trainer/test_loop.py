@@ -15,6 +15,7 @@ from cyclegan_edge.runtime.errors import ConfigError
 from cyclegan_edge.trainer.checkpoints.checkpoint import load_checkpoint, load_generator
 from cyclegan_edge.trainer.config import resolve_config
 from cyclegan_edge.trainer.loop import Run
+from cyclegan_edge.trainer.methods.schedule import learning_rate_factor
 from cyclegan_edge.trainer.tracking.metrics_log import MetricsLog, read_records
 
 
@@ -49,7 +50,7 @@ def assert_same_state(first, second):
 def resumed(config, folder):
     content = load_checkpoint(folder / "checkpoints" / "latest.pt")
     run = Run(config, folder)
-    run.load_state_dict(content["state"], content["progress"]["step"])
+    run.load_state_dict(content["state"], content["progress"])
     return run
 
 
@@ -100,6 +101,16 @@ def test_the_metrics_log_holds_losses_learning_rates_and_the_paired_truth(config
     measured = read_records(tmp_path / "run" / "metrics.jsonl", "validation")
     assert [record["epoch"] for record in measured] == [2, 4]
     assert {"cycle_psnr_A", "cycle_l1", "psnr_AtoB", "ssim_BtoA"} <= measured[0].keys()
+
+
+@pytest.mark.parametrize("policy", ["linear", "step", "cosine"])
+def test_every_epoch_has_the_learning_rate_of_its_policy(configure, tmp_path, policy):
+    schedule = {"lr_policy": policy, "n_epochs": 2, "n_epochs_decay": 3, "lr_decay_iters": 2}
+    run = {"device": "cpu", "precision": "fp32", "log_every": 1, "preview_every": 1000}
+    config = configure(schedule=schedule, run=run, validation={"max_pictures": 1})
+    Run(config, tmp_path / "run").train()
+    for record in read_records(tmp_path / "run" / "metrics.jsonl", "train"):
+        assert record["lr"] == pytest.approx(2e-4 * learning_rate_factor(config.schedule, record["epoch"]))
 
 
 def test_a_record_cut_short_by_a_kill_is_dropped(tmp_path):

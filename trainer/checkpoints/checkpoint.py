@@ -20,7 +20,7 @@ from .official import NETWORK_NAMES as OFFICIAL_NAMES
 from .official import clean, find_files, generator_shape, network_name
 
 FORMAT = "cyclegan-edge checkpoint"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had no fingerprint of the data, and the counts of schedulers
 
 Weights = Literal["ema", "raw"]
 

@@ -116,6 +116,16 @@ class UnpairedBatches:
         if self._ahead:
             self._ahead.close()
 
+    def files(self, step: int) -> list[Path]:
+        """Return the files of the whole batch of step `step`, of A and B, in every process."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        places = range(position * self.global_batch, (position + 1) * self.global_batch)
+        return [
+            source.files[self._shuffled(domain, epoch)[place % self.num_pictures] % len(source.files)]
+            for domain, source in enumerate(self._sources)
+            for place in places
+        ]
+
     def _stacked(self, domain: int, step: int) -> Tensor:
         crops = list(self._crops(domain, step))
         if len({crop.shape for crop in crops}) > 1:

@@ -58,7 +58,7 @@ class GAN:
         self._amp_dtype = amp_dtype
         self._world = world
         self.num_seen = 0
-        self.num_broken = torch.zeros((), device=device)  # updates left out because a gradient was not finite
+        self._skips: list[Tensor] = []  # of each step since `take_skips`, whether the updates of G and D were skipped
         networks = {name: network.to(device) for name, network in networks.items()}
         averages = {
             f"ema_{name[-1]}": copy.deepcopy(network).requires_grad_(False)
@@ -70,9 +70,9 @@ class GAN:
         self.optimizer_G = self._adam(network for name, network in networks.items() if name not in JUDGED)
         self.optimizer_D = self._adam(self._discriminators.values())
         self.scaler = torch.amp.GradScaler(device.type, enabled=amp_dtype == torch.float16)
-        self._overflows = {
-            optimizer: torch.zeros((), device=device) for optimizer in (self.optimizer_G, self.optimizer_D)
-        }
+        optimizers = (self.optimizer_G, self.optimizer_D)
+        self._overflows = {optimizer: torch.zeros((), device=device) for optimizer in optimizers}
+        self._skipped = {optimizer: torch.zeros((), device=device) for optimizer in optimizers}
         self._rng = torch.Generator().manual_seed(config.run.seed + world.rank)
         domains = sorted(JUDGED[name] for name in self._discriminators)
         self.pools = {domain: ImagePool(config.optim.pool_size, self._rng) for domain in domains}
@@ -125,8 +125,26 @@ class GAN:
                 pool.store(fakes[domain])
             losses |= generator_losses
         self.scaler.update()
+        self._skips.append(torch.stack((self._skipped[self.optimizer_G], self._skipped[self.optimizer_D])))
         self._average(len(real_A))
         return losses
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Set the learning rate of both optimisers."""
+        for optimizer in (self.optimizer_G, self.optimizer_D):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
+
+    def take_skips(self) -> list[tuple[bool, bool]]:
+        """Return of each step since the last call whether the updates of generators and discriminators were skipped.
+
+        Waits for the device.
+        """
+        if not self._skips:
+            return []
+        skips = torch.stack(self._skips).tolist()
+        self._skips.clear()
+        return [(bool(generators), bool(discriminators)) for generators, discriminators in skips]
 
     def _history(self, real: Pictures) -> Pictures:
         """Return past fakes of every domain that is judged; new ones while nothing is stored."""
@@ -147,7 +165,8 @@ class GAN:
                 total, terms, made = self.objective.generators(part, self._draws(1, part))
                 self._backward(total)
             losses.append(terms)
-            fakes.append({domain: fake.detach() for domain, fake in made.items()})
+            # A fake that is no number would come back from the history and break later updates too.
+            fakes.append({domain: fake.detach().nan_to_num() for domain, fake in made.items()})
         for discriminator in self._discriminators.values():
             discriminator.requires_grad_(True)
         self._apply(self.optimizer_G)
@@ -201,10 +220,10 @@ class GAN:
         broken = (~norm.isfinite()).float()
         if self.scaler.is_enabled():  # it looks for itself, and meets gradients that overflow every so often
             in_a_row = self._overflows[optimizer].add_(1).mul_(broken)
-            self.num_broken += (in_a_row > MOST_OVERFLOWS).float()
+            self._skipped[optimizer] = (in_a_row > MOST_OVERFLOWS).float()
         else:
             optimizer.found_inf = broken  # type: ignore[attr-defined]
-            self.num_broken += broken
+            self._skipped[optimizer] = broken
         self.scaler.step(optimizer)
 
     def _average(self, batch: int) -> None:
@@ -242,9 +261,11 @@ class GAN:
             network.load_state_dict(state["networks"][name])
         self.optimizer_G.load_state_dict(state["optimizer_G"])
         self.optimizer_D.load_state_dict(state["optimizer_D"])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty where the run was trained in another precision
+            self.scaler.load_state_dict(state["scaler"])
         self.num_seen = state["num_seen"]
-        for count in (self.num_broken, *self._overflows.values()):
+        self._skips.clear()
+        for count in self._overflows.values():
             count.zero_()
 
     def local_state_dict(self) -> dict[str, Any]:

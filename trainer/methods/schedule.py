@@ -1,17 +1,18 @@
-"""How the learning rate falls, epoch by epoch, and the averaging of the generators."""
+"""The learning rate and the weight of the cycle by epoch, and the averaging of the generators."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
+from torch.optim import SGD
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ..config import ScheduleConfig
 
 
 def learning_rate_factor(config: ScheduleConfig, epoch: int) -> float:
-    """Share of the initial learning rate in `epoch` (counted from 1), for every policy but plateau.
+    """Return the share of the initial learning rate in `epoch`, counted from 1, for every policy but plateau.
 
     linear: 1 - max(0, epoch - n_epochs) / (n_epochs_decay + 1), the newest official formula, never quite 0 while it
     trains. step: a tenth after every `lr_decay_iters` epochs. cosine: constant for `n_epochs`, then half a cosine over
@@ -27,7 +28,7 @@ def learning_rate_factor(config: ScheduleConfig, epoch: int) -> float:
 
 
 def cycle_weight_factor(config: ScheduleConfig, epoch: int) -> float:
-    """Share of lambda_A and lambda_B in `epoch` (counted from 1): 1 in the first, `cycle_weight_end` in the last.
+    """Return the share of lambda_A and lambda_B in `epoch`: 1 in epoch 1, `cycle_weight_end` in the last.
 
     Linear between; a cycle that may be broken in the end lets a translation drop what only its way back needs (Wang
     and Lin, "CycleGAN with Better Cycles").
@@ -36,15 +37,30 @@ def cycle_weight_factor(config: ScheduleConfig, epoch: int) -> float:
     return 1 + (config.cycle_weight_end - 1) * min(1.0, progress)
 
 
-def build_scheduler(optimizer: Optimizer, config: ScheduleConfig) -> LRScheduler | ReduceLROnPlateau:
-    """Return the scheduler of `config.lr_policy`; it is stepped once at the end of every epoch.
+class Plateau:
+    """The learning rate of the plateau policy: cut to a fifth when the validation stalls for five times in a row."""
 
-    Plateau is stepped with the validation metric after each validation instead, and cuts to a fifth when that stalls
-    for five of them.
-    """
-    if config.lr_policy == "plateau":
-        return ReduceLROnPlateau(optimizer, mode="min", factor=0.2, threshold=0.01, patience=5)
-    return LambdaLR(optimizer, lambda finished: learning_rate_factor(config, finished + 1))
+    def __init__(self) -> None:
+        self._optimizer = SGD([torch.zeros(1)], lr=1.0)  # carries the factor for torch's scheduler
+        self._scheduler = ReduceLROnPlateau(self._optimizer, mode="min", factor=0.2, threshold=0.01, patience=5)
+
+    @property
+    def factor(self) -> float:
+        """Share of the initial learning rate."""
+        return float(self._optimizer.param_groups[0]["lr"])
+
+    def update(self, value: float) -> None:
+        """Take in a validation; lower is better."""
+        self._scheduler.step(value)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint must keep."""
+        return {"factor": self.factor, "scheduler": self._scheduler.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        self._scheduler.load_state_dict(state["scheduler"])
+        self._optimizer.param_groups[0]["lr"] = state["factor"]
 
 
 @torch.no_grad()

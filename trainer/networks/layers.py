@@ -13,6 +13,22 @@ from torch.nn import functional as F
 NormLayer = Callable[[int], nn.Module]
 
 
+# A plane is flat where its deviation is this share of sqrt(eps), or of its mean: all that it varies by is rounding.
+FLAT = 1e-3
+FLAT_RELATIVE = 1e-6
+
+
+def is_flat(mean: Tensor, variance: Tensor, eps: float) -> Tensor:
+    """Tell which planes are constant up to rounding, from their mean and variance.
+
+    A normalisation divides such a plane by sqrt(eps) and so magnifies rounding errors, and gradients, 316 times; one
+    picture of a single colour passes some thirty of them, and its gradient overflows. While training, flat planes are
+    therefore normalised to zeros that pass no gradient. Trained on pictures, no plane is ever near: all numbers of
+    other planes stay what they are.
+    """
+    return variance <= FLAT**2 * eps + (FLAT_RELATIVE * mean).square()
+
+
 class InstanceNorm(nn.Module):
     """Instance normalisation without parameters or running statistics, always computed in FP32.
 
@@ -24,7 +40,38 @@ class InstanceNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise every plane of [B, C, H, W]; the result has the input's type."""
         with torch.autocast(x.device.type, enabled=False):
-            return F.instance_norm(x.float(), eps=self.eps).to(x.dtype)
+            if not self.training:
+                return F.instance_norm(x.float(), eps=self.eps).to(x.dtype)
+            # What `F.instance_norm` does: every plane is a channel of a batch norm, which tells its statistics too.
+            planes = x.float().contiguous().view(1, -1, *x.shape[2:])
+            normal, mean, inverse = torch.native_batch_norm(planes, None, None, None, None, True, 0.0, self.eps)
+            flat = is_flat(mean, inverse.pow(-2) - self.eps, self.eps)
+            return normal.masked_fill_(flat[:, None, None], 0.0).view(x.shape).to(x.dtype)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """The batch normalisation of torch, safe against pictures that break an update.
+
+    While training, a channel that is flat in the whole batch becomes its bias, and running statistics take in finite
+    values only.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise every channel of [B, C, H, W]."""
+        if not self.training:
+            return super().forward(x)
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        # Copies, because the backward pass of torch refuses statistics that were changed after the forward pass.
+        mean, variance = self.running_mean.clone(), self.running_var.clone()
+        normal = F.batch_norm(x, mean, variance, self.weight, self.bias, True, self.momentum or 0.0, self.eps)
+        self.running_mean.copy_(torch.where(mean.isfinite(), mean, self.running_mean))
+        self.running_var.copy_(torch.where(variance.isfinite(), variance, self.running_var))
+        self.num_batches_tracked.add_(1)
+        variance, mean = torch.var_mean(x.detach().float(), dim=(0, 2, 3), correction=0)
+        flat = is_flat(mean, variance, self.eps)[:, None, None]
+        return torch.where(flat, self.bias[:, None, None].to(normal.dtype), normal)
 
 
 class Tanh(nn.Module):
@@ -39,7 +86,7 @@ def norm_layer(norm: str) -> NormLayer:
     """Return what makes the normalisation layer for a number of channels."""
     makers: dict[str, NormLayer] = {
         "instance": lambda channels: InstanceNorm(),
-        "batch": nn.BatchNorm2d,
+        "batch": BatchNorm,
         "none": lambda channels: nn.Identity(),
     }
     return makers[norm]

@@ -1,22 +1,15 @@
-"""What is done about gradients that are not finite, and what tells a user in words that a run goes wrong.
+"""Advice in words for a run that goes wrong.
 
 Two kinds of signs are read: how the discriminators judge (from the losses that are logged) and what the translations
-look like (from the preview's pictures). Each sign has a threshold below; each trouble is told once until it has passed.
+look like (from the preview's pictures). Each sign has a threshold below; each trouble is reported once until it has
+passed.
 """
 
-import logging
 from collections import deque
 from statistics import fmean
-from typing import Any
 
 import torch
 from torch import Tensor
-
-from ...runtime.errors import CycleganError
-
-LOGGER = logging.getLogger(__name__)
-
-MOST_RETURNS = 3  # to one good state, before a run is given up
 
 WARM_UP_STEPS = 1000  # before this, every run looks troubled
 WINDOW = 10  # logged steps over which the discriminators are judged
@@ -31,58 +24,26 @@ INVERTED = -0.3
 FLAT = 0.1
 
 ADVICE = {
-    "won": "{which} tells {accuracy:.0%} of the patches rightly, so {generator} has little to learn from: try "
+    "won": "{which} judges {accuracy:.0%} of the patches rightly, so {generator} has little to learn from: try "
     "optim.diffaugment=true, a smaller networks.ndf, or more pictures",
     "unchanged": "{which} changes its pictures by only {change:.1%}: lower losses.lambda_identity (0 turns it off) or "
     "losses.lambda_A and lambda_B",
     "inverted": "{which} inverts colours (correlation {correlation:.2f} with its pictures): raise "
     "losses.lambda_identity, or start again with another run.seed",
-    "flat": "{which} makes flat pictures, with {contrast:.0%} of the contrast they came with: start again with another "
+    "flat": "{which} makes flat pictures, with {contrast:.0%} of the contrast of its input: start again with another "
     "run.seed or a lower optim.lr, and look for flat pictures in the dataset",
 }
 
 
-class LastGood:
-    """The last state of a run that was found good, to go back to when a gradient is not finite."""
-
-    def __init__(self) -> None:
-        self.state: dict[str, Any] = {}  # none before training begins
-        self._returns = 0
-
-    def replace(self, state: dict[str, Any]) -> None:
-        """Keep a newer good state: a copy on the CPU, see `background.snapshot`."""
-        self.state = state
-        self._returns = 0
-
-    def go_back(self, step: int) -> dict[str, Any]:
-        """Return the state, and say that the run goes back to it.
-
-        Raises:
-            CycleganError: the run never got from there to another good state.
-        """
-        self._returns += 1
-        remedy = "a lower optim.lr, optim.clip_norm=1 or --precision fp32"
-        if self._returns > MOST_RETURNS:
-            raise CycleganError(
-                f"gradients stopped being finite {self._returns} times since the last good checkpoint, the last time "
-                f"before step {step}; go on from it, or start again, with {remedy}"
-            )
-        LOGGER.warning(
-            "a gradient before step %d was not finite: the weights did not take it and go back to the last good state; "
-            "if this comes again, try %s", step, remedy,
-        )  # fmt: skip
-        return self.state
-
-
 class HealthMonitor:
-    """Collects the signs of a run and says what is new about them."""
+    """Collects the signs of a run and returns advice on each new trouble."""
 
     def __init__(self) -> None:
         self._accuracy: dict[str, deque[float]] = {name: deque(maxlen=WINDOW) for name in ("D_A", "D_B")}
-        self._told: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
 
     def judge_losses(self, step: int, losses: dict[str, float]) -> list[str]:
-        """Return the advice that `D_A_accuracy` and `D_B_accuracy`, as far as there are any, give rise to at `step`."""
+        """Return advice on the logged `D_A_accuracy` and `D_B_accuracy`, where they are there, at `step`."""
         advice = []
         for which, generator in (("D_A", "G_A"), ("D_B", "G_B")):
             if f"{which}_accuracy" not in losses:  # one direction alone is learnt
@@ -91,25 +52,25 @@ class HealthMonitor:
             recent.append(losses[f"{which}_accuracy"])
             accuracy = fmean(recent)
             won = len(recent) == WINDOW and accuracy >= WON_ACCURACY
-            advice += self._tell("won", which, step, won, generator=generator, accuracy=accuracy)
+            advice += self._report("won", which, step, won, generator=generator, accuracy=accuracy)
         return advice
 
     def judge_pictures(self, step: int, direction: str, signs: dict[str, float]) -> list[str]:
-        """Return the advice that the signs of `compare` give rise to at `step`; `direction` is AtoB or BtoA."""
+        """Return advice on the signs of `compare` at `step`; `direction` is AtoB or BtoA."""
         flat = signs["contrast"] < FLAT
         return [
-            *self._tell("unchanged", direction, step, signs["change"] < UNCHANGED, **signs),
-            *self._tell("flat", direction, step, flat, **signs),
-            *self._tell("inverted", direction, step, not flat and signs["correlation"] < INVERTED, **signs),
+            *self._report("unchanged", direction, step, signs["change"] < UNCHANGED, **signs),
+            *self._report("flat", direction, step, flat, **signs),
+            *self._report("inverted", direction, step, not flat and signs["correlation"] < INVERTED, **signs),
         ]
 
-    def _tell(self, trouble: str, which: str, step: int, found: bool, **values: float | str) -> list[str]:
-        if not found or step < WARM_UP_STEPS:
-            self._told.discard((trouble, which))
+    def _report(self, trouble: str, which: str, step: int, present: bool, **values: float | str) -> list[str]:
+        if not present or step < WARM_UP_STEPS:
+            self._reported.discard((trouble, which))
             return []
-        if (trouble, which) in self._told:
+        if (trouble, which) in self._reported:
             return []
-        self._told.add((trouble, which))
+        self._reported.add((trouble, which))
         return [ADVICE[trouble].format(which=which, **values)]
 
 

@@ -3,7 +3,7 @@
 import json
 from contextlib import closing
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from torch import Tensor
 
@@ -72,10 +72,10 @@ class MetricsLog:
             raise self._refused(error) from error
 
 
-def read_records(path: Path, kind: str) -> list[dict[str, float]]:
-    """Return the records of one kind in the order they were written."""
+def read_records(path: Path, kind: str | None = None) -> list[dict[str, Any]]:
+    """Return the records of one kind, or all, in the order they were written."""
     records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [record for record in records if record["kind"] == kind]
+    return [record for record in records if kind in (None, record["kind"])]
 
 
 def _step_of(line: str) -> float:

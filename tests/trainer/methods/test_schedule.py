@@ -1,12 +1,11 @@
 import math
 
 import pytest
-import torch
 from torch import nn
 
 from cyclegan_edge.trainer.config import ScheduleConfig
 from cyclegan_edge.trainer.methods.schedule import (
-    build_scheduler,
+    Plateau,
     cycle_weight_factor,
     learning_rate_factor,
     update_ema,
@@ -35,26 +34,25 @@ def test_cosine_falls_once_and_never_rises_again():
     assert factors[-1] == pytest.approx(0.0)
 
 
-@pytest.mark.parametrize("policy", ["linear", "step", "cosine"])
-def test_the_scheduler_gives_each_epoch_its_factor(policy):
-    config = ScheduleConfig(lr_policy=policy, n_epochs=3, n_epochs_decay=4, lr_decay_iters=2)
-    optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=2e-4)
-    scheduler = build_scheduler(optimizer, config)
-    for epoch in range(1, 8):
-        assert optimizer.param_groups[0]["lr"] == pytest.approx(2e-4 * learning_rate_factor(config, epoch))
-        optimizer.step()
-        scheduler.step()
-
-
 def test_plateau_is_fed_by_the_metric():
-    optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=1.0)
-    scheduler = build_scheduler(optimizer, ScheduleConfig(lr_policy="plateau"))
+    plateau = Plateau()
     for metric in (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4):
-        scheduler.step(metric)
-    assert optimizer.param_groups[0]["lr"] == 1.0
+        plateau.update(metric)
+    assert plateau.factor == 1.0
     for _ in range(6):
-        scheduler.step(0.4)
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.2)
+        plateau.update(0.4)
+    assert plateau.factor == pytest.approx(0.2)
+
+
+def test_a_plateau_goes_on_where_it_was():
+    plateau, other = Plateau(), Plateau()
+    for _ in range(10):
+        plateau.update(0.4)
+    other.load_state_dict(plateau.state_dict())
+    for _ in range(4):
+        plateau.update(0.4)
+        other.update(0.4)
+    assert plateau.factor == other.factor == pytest.approx(0.04)
 
 
 def test_ema_counts_a_past_weight_half_after_its_half_life():

@@ -1,11 +1,12 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from cyclegan_edge.runtime.errors import ConfigError
 from cyclegan_edge.trainer.config import NetworksConfig
 from cyclegan_edge.trainer.networks.build import build_discriminator, build_generator, init_weights
-from cyclegan_edge.trainer.networks.layers import InstanceNorm, upsampling
+from cyclegan_edge.trainer.networks.layers import BatchNorm, InstanceNorm, upsampling
 
 
 def count(network: nn.Module) -> int:
@@ -185,3 +186,74 @@ def test_the_resizing_layers_take_the_place_of_the_transposed_ones():
     assert state["model.11.weight"].shape == (8, 16, 3, 3)
     official = build_generator(NetworksConfig(generator="resnet_1blocks", ngf=4), 3, 3).state_dict()
     assert list(state) == list(official)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("value", [0.0, 0.3, -1.0, 1000.0])
+def test_a_flat_plane_becomes_zeros_that_pass_no_gradient_while_training(dtype, value):
+    x = torch.randn(2, 3, 64, 48).to(dtype)
+    x[0, 1] = value
+    found, expected = x.clone().requires_grad_(), x.clone().requires_grad_()
+    upstream = torch.randn(x.shape)
+    normal, reference = InstanceNorm()(found), F.instance_norm(expected.float()).to(dtype)
+    (normal.float() * upstream).sum().backward()
+    (reference.float() * upstream).sum().backward()
+    assert not normal[0, 1].any()
+    assert not found.grad[0, 1].any()
+    others = [(0, 0), (0, 2), (1, 0), (1, 1), (1, 2)]
+    for plane in others:  # bit for bit
+        assert torch.equal(normal[plane], reference[plane])
+        assert torch.equal(found.grad[plane], expected.grad[plane])
+
+
+@pytest.mark.parametrize("deviation", [1e-5, 1e-4, 1e-2])
+def test_a_faint_plane_is_not_flat(deviation):
+    x = 0.3 + deviation * torch.randn(1, 1, 64, 64)
+    assert torch.equal(InstanceNorm()(x), F.instance_norm(x))
+
+
+def test_in_evaluation_a_flat_plane_is_what_the_exported_graph_makes_of_it():
+    x = torch.full((1, 1, 33, 47), 0.3)
+    assert torch.equal(InstanceNorm().eval()(x), F.instance_norm(x))
+
+
+def test_a_flat_channel_of_a_batch_norm_becomes_its_bias_and_breaks_no_statistics():
+    x = torch.randn(2, 3, 16, 16)
+    x[:, 1] = 0.3
+    norm, reference = BatchNorm(3), nn.BatchNorm2d(3)
+    for each in (norm, reference):
+        nn.init.constant_(each.bias, 0.7)
+    found = x.clone().requires_grad_()
+    normal, expected = norm(found), reference(x)
+    (normal * torch.randn(x.shape)).sum().backward()
+    assert torch.equal(normal[:, 1], torch.full((2, 16, 16), 0.7))
+    assert not found.grad[:, 1].any()
+    assert torch.equal(normal[:, ::2], expected[:, ::2])
+    assert torch.equal(norm.running_var, reference.running_var)
+    norm(x * float("nan"))
+    assert norm.running_mean.isfinite().all()
+    assert norm.running_var.isfinite().all()
+    assert torch.equal(norm.eval()(x), F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias))
+
+
+@pytest.mark.parametrize("generator", ["resnet_6blocks", "edge_resnet_6blocks", "mobile_resnet_6blocks", "unet_128"])
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_picture_of_one_colour_gives_a_gradient_like_any_other(generator, norm, dtype):
+    torch.manual_seed(0)
+    network = build_generator(NetworksConfig(generator=generator, ngf=8, norm=norm), 3, 3)
+    init_weights(network, "normal", 0.02)
+    side = network.size_minimum if generator == "unet_128" else 64
+
+    def largest_gradient(picture):
+        network.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+            made = network(picture)
+        (made.float() * torch.linspace(-1, 1, side)).mean().backward()
+        return max(
+            parameter.grad.abs().max().item() for parameter in network.parameters() if parameter.grad is not None
+        )
+
+    usual = largest_gradient(torch.rand(1, 3, side, side) * 2 - 1)
+    for colour in (1.0, -1.0, 0.0, 0.3):
+        assert largest_gradient(torch.full((1, 3, side, side), colour)) < 100 * usual
