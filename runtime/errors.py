@@ -16,6 +16,8 @@ A message is one sentence that says what is wrong with the user's input, and wha
 a failing disk becomes an `OutputError`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 StreamFailure = Literal["unreachable", "unauthorised", "not found", "unsupported", "timeout", "ended", "failed"]
@@ -101,3 +103,20 @@ class OutputError(CycleganError):
     """A file or folder that cannot be written."""
 
     exit_code = 5
+
+
+@contextmanager
+def training_side() -> Iterator[None]:
+    """Turn a library that the edge install leaves out into a sentence that says how to get it.
+
+    Raises:
+        BackendError: a library is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in (__package__.partition(".")[0], "cv2"):
+            raise  # a fault of ours, which no installation mends; or OpenCV, which is not of the training side
+        raise BackendError(
+            f'this needs {error.name}, which is not installed; install it with: pip install "cyclegan-edge[train]"'
+        ) from error

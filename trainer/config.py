@@ -5,6 +5,7 @@ Names follow the options of the official PyTorch implementation. Every unknown k
 
 import re
 import tomllib
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -276,20 +277,29 @@ def parse_assignment(text: str) -> dict[str, Any]:
     return {part: {key: parsed}}
 
 
-def resolve_config(*layers: dict[str, Any]) -> TrainConfig:
+def merge_layers(*layers: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Lay parts of configurations over each other, the later over the earlier.
+
+    Raises:
+        ConfigError: a value stands outside a part.
+    """
+    merged: dict[str, dict[str, Any]] = {}
+    for layer in layers:
+        for part, values in layer.items():
+            if not isinstance(values, Mapping):
+                raise ConfigError(f"{part!r} stands outside a part; write it as [part] {part} = …; {_known_parts()}")
+            merged[part] = merged.get(part, {}) | dict(values)
+    return merged
+
+
+def resolve_config(*layers: Mapping[str, Any]) -> TrainConfig:
     """Lay configurations over the defaults, the later over the earlier.
 
     Raises:
         ConfigError: a key is unknown (the nearest name is suggested) or a value is out of its range.
     """
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        for part, values in layer.items():
-            if not isinstance(values, dict):
-                raise ConfigError(f"{part!r} stands outside a part; write it as [part] {part} = …; {_known_parts()}")
-            merged[part] = merged.get(part, {}) | values
     try:
-        return TrainConfig.model_validate(merged)
+        return TrainConfig.model_validate(merge_layers(*layers))
     except ValidationError as error:
         raise ConfigError(_explain(error)) from error
 

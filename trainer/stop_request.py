@@ -1,6 +1,7 @@
 """The request to stop a run, which a signal makes."""
 
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,13 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator["StopRequest"]:
-        """Listen within the block; a second signal, a second or more after the first, interrupts at once."""
+        """Listen within the block; a second signal, a second or more after the first, interrupts at once.
+
+        Python lets the main thread alone listen: a run in another thread is stopped by nothing.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
         before = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield self

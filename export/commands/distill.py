@@ -1,23 +1,21 @@
 """`cyclegan distill`."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...runtime.commands.console import print_wide, training_side
+from ...runtime.commands.console import print_wide
 from ...runtime.commands.options import parse_size, together
-from ...runtime.errors import ConfigError, UsageError
-from ...trainer.commands.options import configuration_layers, run_options
+from ...runtime.errors import ConfigError, UsageError, training_side
+from ...trainer.commands.options import RunCommand, configuration_layers, report, run_options
 from ...trainer.config import TrainConfig, resolve_config
 from ...trainer.launch import complete, refuse_existing, resumed_run
 from .options import DIRECTIONS
 
 if TYPE_CHECKING:
     from ...trainer.checkpoints.official import Layer
-    from ...trainer.loop import Run
     from ..profiling.latency_budget import BudgetPrecision
 
 LOGGER = logging.getLogger(__name__)
@@ -52,7 +50,7 @@ budget_options = together(
 )
 
 
-@click.command()
+@click.command(cls=RunCommand)
 @click.argument("teacher", type=click.Path(path_type=Path))
 @click.argument("dataroot", type=click.Path(path_type=Path))
 @click.option("--direction", type=click.Choice(list(DIRECTIONS)), help="Directions to learn.  [default: AtoB]")
@@ -69,7 +67,7 @@ def distill(
     limits: dict[str, Any],
     name: str,
     runs: Path,
-    resume: bool,
+    resume: str | None,
     **options: Any,
 ) -> None:
     """Train a small generator to do what TEACHER does, on the pictures of DATAROOT/trainA and DATAROOT/trainB.
@@ -90,8 +88,8 @@ def distill(
     with training_side():
         from ...trainer.methods.teacher import as_taught
     if resume:
-        config, prepare = resumed_run(folder, layers)
-        _complete(config, folder, prepare)
+        config, prepare = resumed_run(folder, list(layers), resume)
+        report(complete(config, folder, prepare))
         return
     refuse_existing(folder)
     taught = as_taught(teacher, DIRECTIONS.get(_said(layers, "distill", "direction"), ("AtoB",))[0])
@@ -104,15 +102,10 @@ def distill(
             f"the student would be as large as its teacher ({config.networks.generator}, ngf {config.networks.ngf}); "
             "give a smaller --generator or --ngf, or --budget-ms"
         )
-    _complete(config, folder, lambda run: None)
+    report(complete(config, folder, lambda run: None))
 
 
-def _complete(config: TrainConfig, folder: Path, prepare: "Callable[[Run], None]") -> None:
-    if complete(config, folder, prepare).interrupted:
-        raise click.Abort
-
-
-def _check_limits(limits: dict[str, Any], resume: bool) -> None:
+def _check_limits(limits: dict[str, Any], resume: str | None) -> None:
     """Find out whether the options of a budget go together.
 
     Raises:

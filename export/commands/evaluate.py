@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...runtime.commands.console import print_wide, spinner, training_side
+from ...runtime.commands.console import print_wide, spinner
 from ...runtime.commands.options import backend_option, device_option, json_option
-from ...runtime.errors import CycleganError, UsageError
+from ...runtime.errors import CycleganError, UsageError, training_side
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...runtime.commands.console import print_wide, spinner, training_side
+from ...runtime.commands.console import print_wide, spinner
 from ...runtime.commands.options import json_option
-from ...runtime.errors import BackendError, UsageError
+from ...runtime.errors import BackendError, UsageError, training_side
 from .options import DIRECTIONS, images_option, request_options
 
 if TYPE_CHECKING:

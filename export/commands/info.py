@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from ...runtime.commands.console import training_side
 from ...runtime.commands.options import json_option
+from ...runtime.errors import training_side
 
 ENGINE_SUFFIX = ".engine"
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...runtime.commands.console import print_wide, spinner, training_side
+from ...runtime.commands.console import print_wide, spinner
 from ...runtime.commands.options import json_option, parse_size
+from ...runtime.errors import training_side
 from ...runtime.files import replacing
 
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from ...runtime.commands.console import print_wide, spinner, training_side
+from ...runtime.commands.console import print_wide, spinner
 from ...runtime.commands.options import json_option
+from ...runtime.errors import training_side
 from .options import images_option
 
 

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..errors import BackendError
-
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
     from rich.table import Table
@@ -80,19 +78,6 @@ def print_wide(table: "Table") -> None:
     from rich.console import Console
 
     Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
-
-
-@contextmanager
-def training_side() -> Iterator[None]:
-    """Turn a library that the edge install leaves out into a sentence that says how to get it."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in (__package__.partition(".")[0], "cv2"):
-            raise  # a fault of ours, which no installation mends; or OpenCV, which is not of the training side
-        raise BackendError(
-            f'this needs {error.name}, which is not installed; install it with: pip install "cyclegan-edge[train]"'
-        ) from error
 
 
 @contextmanager

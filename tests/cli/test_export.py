@@ -14,8 +14,7 @@ import torch
 
 from cyclegan_edge.export.graph import onnx_export
 from cyclegan_edge.export.graph.inference import InferenceGenerator
-from cyclegan_edge.runtime.commands.console import training_side
-from cyclegan_edge.runtime.errors import BackendError
+from cyclegan_edge.runtime.errors import BackendError, training_side
 from cyclegan_edge.runtime.metadata import METADATA_KEY, parse_metadata
 
 

@@ -21,13 +21,13 @@ def test_train_then_resume(train, tmp_path, capsys):
     assert train("--max-steps", 2, "--size", 32, *TINY) == 0
     assert train("--max-steps", 4, "--resume") == 0
     content = load_checkpoint(tmp_path / "t" / "checkpoints" / "latest.pt")
-    assert content["progress"] == {"step": 4, "epoch": 1}
+    assert content["progress"].items() >= {"step": 4, "epoch": 1}.items()
     assert content["config"]["data"]["crop_size"] == 32
     assert content["config"]["data"]["load_size"] == 36
     captured = capsys.readouterr()
     assert captured.out == ""
     assert train("--max-steps", 4, *TINY) == 5
-    assert "already holds a run; give --resume" in capsys.readouterr().err
+    assert "already holds a run; resume it" in capsys.readouterr().err
     assert train("--resume", "--set", "networks.ngf=8") == 2
     assert "started with networks.ngf=4, so it cannot go on with 8" in capsys.readouterr().err
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...runtime.errors import CycleganError, OutputError, UsageError
+from ...runtime.errors import CycleganError, OutputError, UsageError, training_side
+from .options import PATH
 
 if TYPE_CHECKING:
     from ..data.cache_contents import StoreFacts
@@ -26,8 +27,8 @@ def dataset() -> None:
 
 
 @dataset.command()
-@click.argument("dataroot", type=click.Path(path_type=Path))
-@click.option("--sheet", type=click.Path(path_type=Path), help="Draw some pictures of every folder into this PNG.")
+@click.argument("dataroot", type=PATH)
+@click.option("--sheet", type=PATH, help="Draw some pictures of every folder into this PNG.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object, for programs.")
 def check(dataroot: Path, sheet: Path | None, as_json: bool) -> None:
     """Report what is in DATAROOT/trainA, trainB, testA and testB, and what is wrong with it.
@@ -36,8 +37,9 @@ def check(dataroot: Path, sheet: Path | None, as_json: bool) -> None:
     test pictures that are also in training. Lines marked - deserve a look (duplicates, flat pictures, imbalance); lines
     marked + are for information.
     """
-    from ..data.contact_sheet import save_contact_sheet
-    from ..data.inspection import inspect_dataset
+    with training_side():
+        from ..data.contact_sheet import save_contact_sheet
+        from ..data.inspection import inspect_dataset
 
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise OutputError(f"the contact sheet becomes a PNG; name it {sheet.with_suffix('.png')}")
@@ -62,7 +64,7 @@ def _lines(inspection: "Inspection") -> list[str]:
 
 
 @dataset.command()
-@click.argument("dataroot", type=click.Path(path_type=Path), required=False)
+@click.argument("dataroot", type=PATH, required=False)
 @click.option("--cache", "place", metavar="DIR", help="The cache, as `cyclegan train --cache` names it.")
 @click.option("--limit", metavar="SIZE|none", help="Bound the cache, such as 50GB, now and for runs to come.")
 @click.option("--clear", is_flag=True, help="Remove what is in it, of DATAROOT alone where that is given.")
@@ -72,7 +74,8 @@ def cache(dataroot: Path | None, place: str | None, limit: str | None, clear: bo
 
     Removing is always safe: a run that is training reads on, and the next one prepares its pictures again.
     """
-    from ..data.cache_contents import cache_place, list_stores, read_limit, remove_stores, set_limit
+    with training_side():
+        from ..data.cache_contents import cache_place, list_stores, read_limit, remove_stores, set_limit
 
     folder = cache_place(place or "")
     if folder is None:

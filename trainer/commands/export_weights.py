@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ...runtime.errors import training_side
+from .options import PATH
+
 if TYPE_CHECKING:
     from ..checkpoints.checkpoint import Weights
 
 
 @click.command("export-weights")
-@click.argument("source", type=click.Path(path_type=Path))
-@click.option(
-    "--output", type=click.Path(path_type=Path), required=True, help="Folder to write to, such as checkpoints/NAME."
-)
+@click.argument("source", type=PATH)
+@click.option("--output", type=PATH, required=True, help="Folder to write to, such as checkpoints/NAME.")
 @click.option(
     "--weights",
     type=click.Choice(["ema", "raw"]),
@@ -26,7 +27,8 @@ def export_weights(source: Path, output: Path, weights: "Weights") -> None:
 
     OUTPUT gets the files of its checkpoints/NAME: latest_net_G_A.pth, latest_net_G_B.pth and both discriminators.
     """
-    from ..checkpoints.export_official import export_weights
+    with training_side():
+        from ..checkpoints.export_official import export_weights
 
     for path in export_weights(source, output, weights):
         click.echo(str(path))

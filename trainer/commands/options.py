@@ -1,12 +1,21 @@
-"""The options of every command that trains, and the configuration that they describe."""
+"""The options of every command that trains, the configuration that they describe, and the words at the end."""
 
+import logging
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from ...runtime import files
 from ..config import Precision, parse_assignment, read_toml
+
+if TYPE_CHECKING:
+    from ..result import TrainingResult
+
+LOGGER = logging.getLogger(__name__)
 
 # The option of each flag that is only a short way to say `--set PART.KEY=VALUE`.
 FLAGS = {
@@ -22,14 +31,61 @@ FLAGS = {
 }
 
 
+MAX_NAME = 200  # bytes of a run's name: file systems take 255
+MAX_PATH = 4000  # bytes of a path: Linux takes 4095
+CHECKPOINT = re.compile(r"(latest|best|epoch-\d+)(\.pt)?")
+
+
+class PathType(click.Path):
+    """A path that the file system can take."""
+
+    name = "path"
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse what no file can be called."""
+        encoded = os.fsencode(value)
+        if not encoded or b"\0" in encoded:
+            self.fail("an empty text, or one with a NUL, is no path", param, ctx)
+        if len(encoded) > MAX_PATH:
+            self.fail(f"a path has at most {MAX_PATH} bytes, not {len(encoded)}", param, ctx)
+        longest = max(len(part) for part in encoded.split(b"/"))
+        if longest > files.MAX_NAME:
+            self.fail(f"a name in a path has at most {files.MAX_NAME} bytes, not {longest}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = PathType()
+
+
+def parse_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Take the name of a run: of one folder, neither hidden nor outside of the folder of all runs."""
+    if not value or value.startswith(".") or any(sign in value for sign in "/\\\0"):
+        raise click.BadParameter(f"{value!r} is no name of a folder; it must not be empty, begin with a dot or hold /")
+    if len(os.fsencode(value)) > MAX_NAME:
+        raise click.BadParameter(f"a name has at most {MAX_NAME} bytes, not {len(os.fsencode(value))}")
+    return value
+
+
+class RunCommand(click.Command):
+    """A command with the options of a run; `--resume` takes the name of a checkpoint where one follows."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Let `--resume DATAROOT` mean the latest checkpoint, not one that is called DATAROOT."""
+        followed = zip(args, [*args[1:], ""], strict=True)
+        latest = "--resume=latest"
+        args = [latest if word == "--resume" and not CHECKPOINT.fullmatch(after) else word for word, after in followed]
+        return super().parse_args(ctx, args)
+
+
 RUN_OPTIONS = (
-    click.option("--name", default="cyclegan", show_default=True, help="Name of the run and of its folder."),
     click.option(
-        "--runs", type=click.Path(path_type=Path), default="runs", show_default=True, help="Folder of all runs."
+        "--name", default="cyclegan", show_default=True, callback=parse_name, help="Name of the run and of its folder."
     ),
-    click.option(
-        "--config", "config_file", type=click.Path(path_type=Path), help="TOML file whose keys replace the defaults."
-    ),
+    click.option("--runs", type=PATH, default="runs", show_default=True, help="Folder of all runs."),
+    click.option("--config", "config_file", type=PATH, help="TOML file whose keys replace the defaults."),
     click.option(
         "--set",
         "assignments",
@@ -37,7 +93,11 @@ RUN_OPTIONS = (
         metavar="PART.KEY=VALUE",
         help="Set a key of the configuration, such as networks.ngf=32; repeatable. A run's config.toml lists all.",
     ),
-    click.option("--resume", is_flag=True, help="Continue the run exactly from its latest checkpoint."),
+    click.option(
+        "--resume",
+        metavar="[CHECKPOINT]",
+        help="Continue the run exactly from its latest checkpoint, or from another one, such as epoch-0010.",
+    ),
     click.option("--device", metavar="auto|cpu|cuda[:i]|mps", help="Device to train on.  [default: auto]"),
     click.option(
         "--precision",
@@ -82,3 +142,23 @@ def configuration_layers(
             part, key = FLAGS[flag]
             layers.append({part: {key: value}})
     return [*layers, {"data": {"dataroot": str(dataroot.resolve())}}]
+
+
+def report(result: "TrainingResult") -> None:
+    """Say how a run ended and where it is.
+
+    Raises:
+        click.Abort: a signal ended it.
+    """
+    step, total, folder = result.step, result.total_steps, result.folder
+    if result.interrupted:
+        LOGGER.info("interrupted after step %d of %d; go on with --resume; the run is in %s", step, total, folder)
+        raise click.Abort
+    if step == result.first_step:
+        more = "more with --epochs, --epochs-decay or --max-steps"
+        if step < total:
+            more = "it stopped early; more with --set validation.patience=0"
+        LOGGER.warning("nothing to do: step %d of %d; %s; the run is in %s", step, total, more, folder)
+        return
+    skipped = f", of which {result.num_skipped} skipped an update" if result.num_skipped else ""
+    LOGGER.info("done: step %d%s; the run is in %s", step, skipped, folder)

@@ -1,20 +1,18 @@
 """`cyclegan train`. What brings torch is imported when it is needed."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ...runtime.errors import UsageError
-from ..launch import complete, new_run, resumed_run
-from .options import configuration_layers, run_options
+from .. import launch
+from ..config import merge_layers
+from .options import PATH, RunCommand, configuration_layers, report, run_options
 
-LOGGER = logging.getLogger(__name__)
 
-
-@click.command()
-@click.argument("dataroot", type=click.Path(path_type=Path))
+@click.command(cls=RunCommand)
+@click.argument("dataroot", type=PATH)
 @run_options
 @click.option(
     "--size",
@@ -23,14 +21,14 @@ LOGGER = logging.getLogger(__name__)
 )
 @click.option(
     "--init-from",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Start from the weights of a run, a checkpoint, or an official checkpoints/NAME folder or *_net_G_A.pth file.",
 )
 def train(
     dataroot: Path,
     name: str,
     runs: Path,
-    resume: bool,
+    resume: str | None,
     init_from: Path | None,
     size: int | None,
     **options: Any,
@@ -43,9 +41,6 @@ def train(
     layers = configuration_layers(dataroot, **options)
     if size is not None:
         layers.append({"data": {"crop_size": size, "load_size": round(size * 286 / 256)}})
-    folder = runs / name
     if resume and init_from:
         raise UsageError("--resume goes on with the run's own weights; leave out --init-from")
-    config, prepare = resumed_run(folder, layers) if resume else new_run(folder, layers, init_from)
-    if complete(config, folder, prepare).interrupted:
-        raise click.Abort
+    report(launch.train(merge_layers(*layers), runs / name, resume=resume, init_from=init_from))
