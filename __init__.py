@@ -23,12 +23,14 @@ if TYPE_CHECKING:
         UsageError,
     )
     from .runtime.translator import Translator, load
+    from .trainer.launch import train
 
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "load": "translator",
-    "Translator": "translator",
+    "load": "runtime.translator",
+    "Translator": "runtime.translator",
+    "train": "trainer.launch",
     **dict.fromkeys(
         (
             "ArtefactError",
@@ -43,7 +45,7 @@ _EXPORTS = {
             "StreamError",
             "UsageError",
         ),
-        "errors",
+        "runtime.errors",
     ),
 }
 
@@ -62,6 +64,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "load",
+    "train",
 ]
 
 
@@ -70,7 +73,7 @@ def __getattr__(name: str) -> Any:
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        module = import_module(f".runtime.{_EXPORTS[name]}", __name__)
+        module = import_module(f".{_EXPORTS[name]}", __name__)
     except ImportError as error:
         from .runtime.errors import without_opencv
 

@@ -61,6 +61,16 @@ def test_video(run, artefact, tmp_path, capsys):
     ]
 
 
+def test_train(root, emoji, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["train.py", str(emoji), str(tmp_path / "run"), "20"])
+    runpy.run_path(str(root / "examples" / "train.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("step 20 of 20, cycle loss 0.")
+    assert (
+        lines[1] == f"resume it from {tmp_path / 'run' / 'checkpoints' / 'latest.pt'}; the best validation so far: None"
+    )
+
+
 def test_pictures(run, emoji, capsys):
     names = sorted(emoji.glob("testA/*.webp"))[:3]
     run("pictures.py", *names)
