@@ -95,6 +95,8 @@ RUN_OPTIONS = (
     ),
     click.option(
         "--resume",
+        is_flag=False,
+        flag_value="latest",
         metavar="[CHECKPOINT]",
         help="Continue the run exactly from its latest checkpoint, or from another one, such as epoch-0010.",
     ),
