@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -82,6 +83,8 @@ def _run(arguments: list[str] | None) -> Any:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line and exit with the code of what happened (see `runtime/errors.py`; 130: interrupted)."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # a file's name that is no UTF-8 is printed as it is
     try:
         code = _run(arguments)
     except CycleganError as error:

@@ -11,6 +11,7 @@
     │   ├── ArtefactError           an exported model
     │   └── BackendError            an engine that is missing or failed
     └── OutputError             5   a place that cannot be written
+        └── FileOutputError         one file that cannot be written, where others can
 
 A message is one sentence that says what is wrong with the user's input, and what to do. `replacing` is the border where
 a failing disk becomes an `OutputError`.
@@ -103,6 +104,10 @@ class OutputError(CycleganError):
     """A file or folder that cannot be written."""
 
     exit_code = 5
+
+
+class FileOutputError(OutputError):
+    """A file that its format, its name or its folder does not allow; the next file may well be written."""
 
 
 @contextmanager

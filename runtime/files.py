@@ -19,12 +19,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from .errors import OutputError
+from .errors import FileOutputError, OutputError
 
 if sys.platform != "win32":
     import fcntl
 
 LOGGER = logging.getLogger(__name__)
+
+# Errors of the disk, after which no other file can be written either.
+_OF_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE}
 
 MAX_NAME = 255  # bytes, of every usual file system
 HIDDEN = re.compile(r"\.cyclegan-(?P<process>\d+)-[0-9a-f]{16}\.partial(\.\w+)?")
@@ -102,6 +105,39 @@ def growing(path: Path, is_playable: Callable[[Path], bool]) -> Iterator[Path]:
         raise _cannot_write(path, error) from error
 
 
+@contextmanager
+def spelled(path: Path) -> Iterator[str]:
+    """Give an absolute name of an existing file that libraries in C take, which want UTF-8.
+
+    What is none is replaced by the name of an open descriptor, of the folder or of the file; only Linux has such names.
+    """
+    if _is_utf8(str(path.absolute())):
+        yield str(path.absolute())
+        return
+    place = path.parent if _is_utf8(path.name) else path
+    descriptor = os.open(place, os.O_RDONLY)
+    try:
+        yield f"/proc/self/fd/{descriptor}" + (f"/{path.name}" if place != path else "")
+    finally:
+        os.close(descriptor)
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two paths are one file, by whatever links, hard ones too, or letters of another case."""
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there
+        return one.resolve() == other.resolve()
+
+
 def lock(file: BinaryIO) -> None:
     """Lock an open file until `unlock`, or the end of the process; where the file system has no locks, do nothing.
 
@@ -167,8 +203,8 @@ def _create(path: Path, make_name: Callable[[], str]) -> Path:
 
 
 def _stem(path: Path) -> str:
-    """Return the stem of a name, cut where the random part would make the name too long for the file system."""
-    stem = path.stem
+    """Return the stem of a name in UTF-8, cut where the random part would make it too long for the file system."""
+    stem = path.stem.encode(errors="replace").decode()
     while len(os.fsencode(f"{stem}.partial-01234567{path.suffix}")) > MAX_NAME:
         stem = stem[:-1]
     return stem
@@ -221,4 +257,5 @@ def remedy(error: Exception) -> str:
 
 
 def _cannot_write(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"cannot write {path}: {error.strerror or error}; {remedy(error)}")
+    kind = OutputError if error.errno in _OF_DISK else FileOutputError
+    return kind(f"cannot write {path}: {error.strerror or error}; {remedy(error)}")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ..errors import ArtefactError, BackendError
 from ..files import replacing
 from ..metadata import ArtefactMetadata
+from .onnx_file import read_graph
 
 SCHEMA_VERSION = 1
 ENGINE_SUFFIX = ".engine"
@@ -80,6 +81,14 @@ class EngineFile(BaseModel):
 def sidecar_path(engine: Path) -> Path:
     """Return where an engine's description lies: `NAME.engine.json`."""
     return engine.with_name(f"{engine.name}.json")
+
+
+def files_beside(artefact: Path) -> list[Path]:
+    """Return the files that an artefact does not run without: an engine's description, an ONNX file's own weights."""
+    if artefact.suffix.lower() == ENGINE_SUFFIX:
+        return [sidecar_path(artefact)]
+    graph = read_graph(artefact)
+    return sorted(artefact.parent / name for name in graph.external) if graph else []
 
 
 def this_system() -> str:

@@ -13,7 +13,7 @@ from .options import backend_option, device_option, json_option, parse_size, tog
 if TYPE_CHECKING:
     from ..jobs.folder import FolderOptions
     from ..jobs.stream import StreamOptions
-    from ..pipeline.endpoints import OutputOptions
+    from ..pipeline.outputs import OutputOptions
     from ..translator import LoadOptions
 
 
@@ -30,7 +30,7 @@ def _stream_options(**values: Any) -> "StreamOptions":
 
 
 def _output_options(view: Any, overlay: bool, overwrite: bool, **encoding: Any) -> "OutputOptions":
-    from ..pipeline.endpoints import OutputOptions
+    from ..pipeline.outputs import OutputOptions
     from ..video import Encoding
 
     return OutputOptions(Encoding(**encoding), view, overlay, overwrite)

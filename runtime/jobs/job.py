@@ -15,7 +15,8 @@ from threading import Event
 from time import perf_counter
 from typing import Literal
 
-from ..errors import ArtefactError, InputError, ModelError
+from ..backends.engine_file import files_beside
+from ..errors import ArtefactError, FileOutputError, InputError, ModelError
 from ..frame import Frame, Sink, Source, Write
 from ..sinks import picture_sink
 from ..sources import PictureSource, find_pictures
@@ -44,10 +45,12 @@ class Recipe:
             ArtefactError: the artefact cannot be read.
         """
         try:
-            with artefact.open("rb") as file:
-                model = hashlib.file_digest(file, "sha256").hexdigest()
+            model = _digest(artefact)
         except OSError as error:
             raise ArtefactError(f"there is no model file {artefact}; make one with: cyclegan export") from error
+        beside = [_digest(path) for path in files_beside(artefact) if path.is_file()]
+        if beside:
+            model = hashlib.sha256("".join([model, *beside]).encode()).hexdigest()
         text = json.dumps(options, sort_keys=True, default=str)
         return cls(model, hashlib.sha256(text.encode()).hexdigest())
 
@@ -62,6 +65,11 @@ class Recipe:
         except OSError as error:
             raise InputError(f"cannot read {root / name}: {error.strerror or error}") from error
         return Work(name.as_posix(), status.st_size, status.st_mtime_ns, self.model, self.options)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass
@@ -89,7 +97,8 @@ class FolderJob:
         Raises:
             ModelError: the engine is broken, or it failed on a file and `on_error` is "stop".
             InputError: a file cannot be read and `on_error` is "stop".
-            OutputError: a result or the manifest cannot be written.
+            OutputError: the disk is full or gone, or the manifest cannot be written; or one file cannot, and `on_error`
+                is "stop".
         """
         stats = Stats()
         rest = list(self.todo)
@@ -139,7 +148,14 @@ class FolderJob:
         with picture_sink(self.output) as write_picture:
 
             def write(frame: Frame) -> None:
-                write_picture(frame)
+                try:
+                    write_picture(frame)
+                except FileOutputError as error:  # the others can be written
+                    LOGGER.error("failed: %s", error)
+                    self.fail(inputs[frame.name], error)
+                    if self.on_error == "stop":
+                        raise
+                    return
                 self.succeed(inputs[frame.name], perf_counter() - frame.captured)
 
             yield write

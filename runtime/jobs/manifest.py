@@ -126,7 +126,13 @@ class Manifest:
 def to_line(record: Record) -> str:
     """Return a record as one line of JSON."""
     fields = asdict(record)
-    return json.dumps(fields.pop("work") | fields, ensure_ascii=False)
+    fields = fields.pop("work") | fields
+    line = json.dumps(fields, ensure_ascii=False)
+    try:
+        line.encode()
+    except UnicodeEncodeError:  # a name that is no UTF-8; escaped, it is read back as it was
+        line = json.dumps(fields)
+    return line
 
 
 def from_line(line: str) -> Record | None:

@@ -19,6 +19,7 @@ def refuse_collisions(root: Path, output: Path, names: Sequence[Path], picture_f
         UsageError: two pictures have one result, a result is an input, or a folder has the name of a result.
     """
     inputs = {(root / name).resolve() for name in names}
+    identities = {identity for name in names if (identity := _identity(root / name))}
     folds = folds_names(output)
     taken: dict[str, Path] = {}
     for name in names:
@@ -30,10 +31,19 @@ def refuse_collisions(root: Path, output: Path, names: Sequence[Path], picture_f
                 + ("" if picture_format is None else ", or leave out --format")
             )
         taken[key] = name
-        if (output / target).resolve() in inputs:
+        if (output / target).resolve() in inputs or _identity(output / target) in identities:
             raise UsageError(f"{output / target} is one of the inputs; name another output folder")
         if (output / target).is_dir():
             raise UsageError(f"{output / target} is a folder and {name} would be written there; move it away")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells files apart, whatever their names; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def folds_names(folder: Path) -> bool:

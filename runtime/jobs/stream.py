@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..control import Control, stop_on_signals
-from ..pipeline.endpoints import OutputOptions, connect
+from ..pipeline.endpoints import connect
+from ..pipeline.outputs import OutputOptions
 from ..pipeline.run import PATIENCE, Policy, run
 from ..stats import Progress, Stats
 from ..temporal.smoothing import STRENGTH, SimilarFrames, Smoother, Smoothing

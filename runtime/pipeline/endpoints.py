@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from glob import has_magic
 from pathlib import Path
@@ -12,27 +11,18 @@ from threading import Event
 from ..contract import PICTURE_SUFFIXES
 from ..control import Control
 from ..errors import InputError, UsageError
+from ..files import is_same
 from ..frame import Frame, Source
-from ..sinks import picture_sink, sequence_sink
-from ..sinks.views import Overlay, View, viewed
+from ..sinks import picture_sink
+from ..sinks.views import viewed
 from ..sources import PictureSource, SinglePicture, read_whole
 from ..sources.network import SCHEMES
 from ..sources.sequence import SequenceSource, is_sequence
-from ..video import CONTAINERS, VIDEO_SUFFIXES, Encoding, VideoFormat, VideoSource, open_video, video_sink
+from ..video import CONTAINERS, VIDEO_SUFFIXES, VideoFormat, VideoSource, open_video
+from .outputs import OutputOptions, is_file, make_outputs, refuse_existing
 from .run import Output
 
 STILL = VideoFormat(Fraction(25))  # how pictures would follow one another in a recording
-VIRTUAL_CAMERA = "virtual-camera"
-
-
-@dataclass(frozen=True)
-class OutputOptions:
-    """How frames go into the sinks."""
-
-    encoding: Encoding = field(default_factory=Encoding)
-    view: View = "translated"
-    overlay: bool = False
-    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +54,8 @@ def connect(
         UsageError: something is misspelt, or an output is the input or of a kind that does not go with it.
         OutputError: there is no display for a window.
     """
-    if len(set(targets)) < len(targets):
+    names = [str(Path(target).resolve()) if is_file(target) else target for target in targets]
+    if len(set(names)) < len(names):
         raise UsageError("an output is named twice; give each its own name")
     if "window" in targets:
         from ..sinks.window import open_window
@@ -77,10 +68,9 @@ def connect(
         return _connect_video(path, targets, control, options, deinterlace)
     source = _open_stream(address, control.stop)
     if source is not None:
-        for target in targets:
-            if _is_file(target) and Path(target).exists() and not options.overwrite:
-                raise UsageError(f"{target} exists; name another file, or replace it with --overwrite")
-        outputs = _make_outputs(targets, source.format, control, options)
+        inputs = source.paths if isinstance(source, SequenceSource) else []
+        refuse_existing(targets, inputs, options)
+        outputs = make_outputs(targets, source.format, control, options)
         return Endpoints(source, outputs, targets, is_video=True)
     if has_magic(address):
         return _connect_pictures(address, targets, control, options)
@@ -125,7 +115,7 @@ def _connect_picture(path: Path, targets: Sequence[str], control: Control, optio
             sink = viewed(picture_sink(target.parent, name=target.name), options.view)
             outputs.append(Output(sink, str(target)))
         else:
-            outputs += _make_outputs([target], STILL, control, options)
+            outputs += make_outputs([target], STILL, control, options)
     pixels, profile = read_whole(path)
     source = SinglePicture(Frame(pixels, path, profile=profile))
     return Endpoints(source, outputs, [str(target) for target in todo], skipped)
@@ -137,8 +127,9 @@ def _connect_video(
     todo, skipped = _unfinished(path, targets, CONTAINERS, options.overwrite)
     if not todo:
         return Endpoints(PictureSource(path.parent, ()), (), targets, skipped)
+    refuse_existing([target for target in targets if is_sequence(target)], [path], options)
     source = open_video(path, deinterlace=deinterlace)
-    outputs = _make_outputs([str(target) for target in todo], source.format, control, options)
+    outputs = make_outputs([str(target) for target in todo], source.format, control, options)
     return Endpoints(source, outputs, [str(target) for target in todo], skipped, is_video=True)
 
 
@@ -153,74 +144,17 @@ def _connect_pictures(pattern: str, targets: Sequence[str], control: Control, op
         raise InputError(f"there is no picture {pattern}")
     outputs = []
     for target in targets:
-        if not _is_file(target):
-            outputs += _make_outputs([target], STILL, control, options)
+        if not is_file(target):
+            outputs += make_outputs([target], STILL, control, options)
             continue
         if Path(target).suffix and not Path(target).is_dir():
             raise UsageError(f"{pattern} stands for several pictures, so the output must be a folder; {target} is none")
         if any((Path(target) / name).exists() for name in names) and not options.overwrite:
             raise UsageError(f"{target} holds some of them; name another folder, or replace them with --overwrite")
-        if Path(target).resolve() == fixed.resolve():
+        if any(is_same(Path(target) / name, fixed / name) for name in names):
             raise UsageError(f"the output is the input, {fixed}; name another folder")
         outputs.append(Output(viewed(picture_sink(Path(target)), options.view), target))
     return Endpoints(PictureSource(fixed, names), outputs, targets)
-
-
-def _make_outputs(
-    targets: Sequence[str],
-    format: VideoFormat,  # noqa: A002 - the word of the source
-    control: Control,
-    options: OutputOptions,
-) -> list[Output]:
-    """Make the sinks of a moving source; a window brings one more, for what its keys ask to keep."""
-    outputs = []
-    for target in targets:
-        if target != "window":
-            outputs.append(_make_output(target, format, control, options))
-            continue
-        from ..sinks.recording import Recording
-        from ..sinks.window import Window
-
-        recording = Recording(Path(), format)
-        window = Window(control, recording, options.view, overlay=options.overlay)
-        outputs.append(Output(window.sink(), target, newest_only=True, in_caller=True, idle=window.serve_keys))
-        outputs.append(Output(recording.sink(), "keepsakes"))
-    return outputs
-
-
-def _make_output(
-    target: str,
-    format: VideoFormat,  # noqa: A002 - the word of the source
-    control: Control,
-    options: OutputOptions,
-) -> Output:
-    """Make the sink of a moving source."""
-    overlay = Overlay(control.stats) if options.overlay else None
-    if target == "null":
-        return Output(nullcontext(lambda frame: None), target)
-    if target.startswith("http://"):
-        from ..sinks.mjpeg import mjpeg_sink, split_address
-
-        split_address(target)
-        return Output(viewed(mjpeg_sink(target, control.stats), options.view, overlay), target, newest_only=True)
-    if target.partition(":")[0] == VIRTUAL_CAMERA:
-        from ..sinks.virtual_camera import virtual_camera_sink
-
-        camera = virtual_camera_sink(target.partition(":")[2] or None, format.rate)
-        return Output(viewed(camera, options.view, overlay), target, newest_only=True)
-    if target == "-":
-        from ..sinks.raw import raw_sink
-
-        return Output(viewed(raw_sink(), options.view, overlay), target)
-    if is_sequence(target):
-        return Output(viewed(sequence_sink(Path(target)), options.view, overlay), target)
-    if Path(target).suffix.lower() not in CONTAINERS:
-        raise UsageError(
-            f"a moving picture cannot be written as {target}; name a file in {', '.join(sorted(CONTAINERS))}, "
-            "or numbered pictures such as frame_%05d.png"
-        )
-    sink = video_sink(Path(target), format.rate, like=format, encoding=options.encoding)
-    return Output(viewed(sink, options.view, overlay), target)
 
 
 def _target(path: Path, target: Path, suffixes: frozenset[str]) -> Path:
@@ -235,15 +169,9 @@ def _target(path: Path, target: Path, suffixes: frozenset[str]) -> Path:
             f"{path.name} cannot be written as {target}; name a file that ends in {', '.join(sorted(suffixes))}, "
             "or a folder that exists"
         )
-    if target.resolve() == path.resolve():
+    if is_same(target, path):
         raise UsageError(f"the output is the input, {path}; name another file")
     return target
-
-
-def _is_file(target: str) -> bool:
-    """Whether an output is a file or folder, rather than something that shows or takes frames."""
-    shows = target in ("null", "window", "-") or target.startswith("http://")
-    return not shows and target.partition(":")[0] != VIRTUAL_CAMERA
 
 
 def _unfinished(
@@ -252,7 +180,7 @@ def _unfinished(
     """Return the targets that are to be made, files as paths, and how many were finished before."""
     todo: list[Path | str] = []
     for target in targets:
-        if not _is_file(target) or is_sequence(target):
+        if not is_file(target) or (suffixes is CONTAINERS and is_sequence(target)):
             todo.append(target)
             continue
         file = _target(path, Path(target), suffixes)

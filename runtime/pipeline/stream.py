@@ -18,7 +18,8 @@ from ..errors import UsageError
 from ..frame import Frame, FrameTranslator, Source, Write
 from ..stats import Stats
 from ..temporal.smoothing import SimilarFrames, Smoother, Smoothing
-from .endpoints import OutputOptions, connect
+from .endpoints import connect
+from .outputs import OutputOptions
 from .run import Output, Policy, run
 
 AHEAD = 2  # frames that are ready before the loop asks for them

@@ -11,7 +11,7 @@ import numpy as np
 from cv2.typing import MatLike
 
 from ..contract import Picture, to_8_bits
-from ..errors import OutputError
+from ..errors import FileOutputError
 from ..files import replacing
 from ..frame import Frame, Write
 from ..sources.sequence import numbered
@@ -63,7 +63,7 @@ def write_picture(path: Path, picture: Picture, profile: bytes | None = None) ->
         profile: the ICC profile to go into it, where the format takes one.
 
     Raises:
-        OutputError: the place cannot be written, or the format does not take such a picture.
+        OutputError: the place cannot be written; a `FileOutputError` where the format does not take such a picture.
     """
     suffix = path.suffix.lower()
     if suffix not in _DEEP:
@@ -75,9 +75,10 @@ def write_picture(path: Path, picture: Picture, profile: bytes | None = None) ->
         pixels = cv2.cvtColor(picture, conversion)
         encoded, data = _encode(suffix, pixels, profile)
     except cv2.error as error:
-        raise OutputError(f"cannot write {path} as {suffix}: {error.err}; name another format") from error
+        raise FileOutputError(f"cannot write {path} as {suffix}: {error.err}; name another format") from error
     if not encoded:
-        raise OutputError(f"OpenCV cannot write a picture of {picture.shape[0]}x{picture.shape[1]} as {suffix}")
+        height, width = picture.shape[:2]
+        raise FileOutputError(f"cannot write {path}: {suffix} holds no {height}x{width} pixels; name another format")
     with replacing(path) as partial:
         partial.write_bytes(np.asarray(data).tobytes())
 

@@ -5,24 +5,42 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
+from ..contract import PICTURE_SUFFIXES
 from ..errors import InputError
 from ..frame import Frame
 from ..video.format import VideoFormat
 from .address import Settings
 from .pictures import read_whole
 
+_SETTINGS = re.compile(r"\?\w+=[^?/]*$")
 _NUMBER = re.compile(r"%(?:0(\d))?d")
 _MOST_TOLD = 5  # missing numbers in a message
 
 
 def is_sequence(text: str) -> bool:
-    """Whether a name holds %d or %05d, once."""
-    return len(_NUMBER.findall(Path(text).name)) == 1
+    """Whether a name is that of a picture, and holds %d or %05d once."""
+    name = Path(_split(text)[0]).name
+    return len(_NUMBER.findall(name)) == 1 and Path(name).suffix.lower() in PICTURE_SUFFIXES
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Split off the settings; a question mark that is none of theirs belongs to the name."""
+    match = _SETTINGS.search(text)
+    return (text[: match.start()], match[0]) if match else (text, "")
 
 
 def numbered(pattern: Path, number: int) -> Path:
     """Return the path of one picture of a sequence."""
     return pattern.with_name(_NUMBER.sub(lambda match: f"{number:0{match[1] or 1}d}", pattern.name))
+
+
+def find_numbered(pattern: Path) -> dict[int, Path]:
+    """Return the files of a sequence by their numbers, in order."""
+    parts = _NUMBER.split(pattern.name)
+    name = re.compile(re.escape(parts[0]) + r"(\d+)" + re.escape(parts[-1]))
+    matches = [match for path in pattern.parent.glob("*") if (match := name.fullmatch(path.name))]
+    paths = {number: numbered(pattern, number) for number in sorted(int(match[1]) for match in matches)}
+    return {number: path for number, path in paths.items() if path.is_file()}
 
 
 class SequenceSource:
@@ -37,26 +55,28 @@ class SequenceSource:
             InputError: there are none, or numbers are missing.
             UsageError: a setting is wrong.
         """
-        settings = Settings(text, ("fps",))
-        self.pattern = Path(settings.place)
-        before, after = _NUMBER.split(self.pattern.name)[0], _NUMBER.split(self.pattern.name)[-1]
-        name = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
-        found = sorted(int(match[1]) for path in self.pattern.parent.glob("*") if (match := name.fullmatch(path.name)))
-        self._numbers = [number for number in found if numbered(self.pattern, number).is_file()]
-        if not self._numbers:
+        place, query = _split(text)
+        settings = Settings(query, ("fps",))
+        self.pattern = Path(place)
+        self._paths = find_numbered(self.pattern)
+        if not self._paths:
             raise InputError(f"there is no picture {self.pattern}; the first would be {numbered(self.pattern, 1)}")
-        missing = sorted(set(range(self._numbers[0], self._numbers[-1])) - set(self._numbers))
+        missing = sorted(set(range(min(self._paths), max(self._paths))) - set(self._paths))
         if missing:
-            told = ", ".join(map(str, missing[:_MOST_TOLD])) + (", …" if len(missing) > _MOST_TOLD else "")
-            raise InputError(f"{self.pattern} has gaps: {told} of it are missing")
+            shown = ", ".join(map(str, missing[:_MOST_TOLD])) + (", …" if len(missing) > _MOST_TOLD else "")
+            raise InputError(f"{self.pattern} has gaps: {shown} of it are missing")
         rate = settings.rate("fps", Fraction(25))
-        self.total = len(self._numbers)
+        self.total = len(self._paths)
         self.format = VideoFormat(rate, time_base=1 / rate)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files, in their order."""
+        return list(self._paths.values())
 
     def __iter__(self) -> Iterator[Frame | InputError]:
         rate = self.format.rate
-        for index, number in enumerate(self._numbers):
-            path = numbered(self.pattern, number)
+        for index, (number, path) in enumerate(self._paths.items()):
             try:
                 pixels, profile = read_whole(path)
             except InputError as error:

@@ -1,10 +1,13 @@
 """Video files: PyAV's path keeps everything; without PyAV there is OpenCV's, which says what it loses."""
 
 import logging
+from contextlib import ExitStack
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
+from weakref import finalize
 
+from ..files import spelled
 from ..frame import Sink
 from .decode_limits import OF_FILES, DecodeLimits
 from .format import Encoding, VideoFormat, VideoSource
@@ -35,7 +38,10 @@ def open_video(path: Path, limits: DecodeLimits = OF_FILES, *, deinterlace: bool
     if has_pyav():
         from .decode import PyAvVideo
 
-        return PyAvVideo(str(path.absolute()), path, limits, deinterlace=deinterlace)
+        with ExitStack() as name:
+            video = PyAvVideo(name.enter_context(spelled(path)), path, limits, deinterlace=deinterlace)
+            finalize(video, name.pop_all().close)  # its sound is read under the same name
+        return video
     from .opencv import OpenCvVideo
 
     LOGGER.warning(

@@ -15,7 +15,7 @@ from av.video.reformatter import VideoReformatter
 
 from ..contract import Picture
 from ..errors import CycleganError, InputError, OutputError, UsageError
-from ..files import growing, remedy
+from ..files import growing, remedy, spelled
 from ..frame import Frame, Write
 from .clock import exact
 from .constant_rate import ConstantRate
@@ -56,9 +56,9 @@ _MUXERS = {
 @contextmanager
 def pyav_sink(path: Path, like: VideoFormat, encoding: Encoding) -> Iterator[Write]:
     """Write frames to a video file; see `video_sink`."""
-    with growing(path, _is_playable) as partial:
+    with growing(path, _is_playable) as partial, spelled(partial) as place:
         encoder = _choose_encoder(encoding, path)
-        writer = _Writer(path, partial, encoder, like, encoding)
+        writer = _Writer(path, place, encoder, like, encoding)
         try:
             yield writer.write
         except BaseException:
@@ -100,8 +100,8 @@ def _can_encode(name: str) -> bool:
 class _Writer:
     """An encoder and muxer that open with the first frame, whose size they take."""
 
-    def __init__(self, path: Path, partial: Path, encoder: str, like: VideoFormat, encoding: Encoding) -> None:
-        self._path, self._partial, self._encoder, self._like, self._encoding = path, partial, encoder, like, encoding
+    def __init__(self, path: Path, place: str, encoder: str, like: VideoFormat, encoding: Encoding) -> None:
+        self._path, self._place, self._encoder, self._like, self._encoding = path, place, encoder, like, encoding
         self._container: Any = None
         self._stream: Any = None
         self._stream_copy: StreamCopy | None = None
@@ -149,7 +149,7 @@ class _Writer:
         except (av.FFmpegError, OSError, OutputError) as error:
             if complete:
                 raise _cannot_write(self._path, error) from error
-            LOGGER.debug("the end of %s could not be written: %s", self._partial, error)
+            LOGGER.debug("the end of %s could not be written: %s", self._path, error)
         finally:
             if self._stream_copy:
                 self._stream_copy.close()
@@ -174,12 +174,12 @@ class _Writer:
         """
         if not self._frames:
             return
-        count, span = _measure(self._partial)
+        count, span = _measure(self._place)
         if count != self._frames:
-            raise CycleganError(f"{self._path} holds {count} of {self._frames} frames; they are in {self._partial}")
+            raise CycleganError(f"{self._path} holds {count} of {self._frames} frames; the working file is kept")
         drift = abs(span - (self._ended - self._began))
         if drift > 1 / self._like.rate + Fraction(1, 100):
-            raise CycleganError(f"{self._path} is {float(drift):.3f} s off its source's length; see {self._partial}")
+            raise CycleganError(f"{self._path} is {float(drift):.3f} s off its source's length; it is kept as it is")
 
     def _open(self, first: Picture) -> None:
         height, width = (side + side % 2 for side in first.shape[:2])
@@ -195,8 +195,7 @@ class _Writer:
             self._tick = 1 / rate
             self._constant = ConstantRate(rate)
         try:
-            place = str(self._partial.absolute())
-            self._container = av.open(place, "w", format=muxer, container_options=options, **TAGS)
+            self._container = av.open(self._place, "w", format=muxer, container_options=options, **TAGS)
             self._stream = self._container.add_stream(self._encoder, rate=self._like.rate, options=self._options())
             self._configure(self._stream.codec_context, width, height, has_b_frames=suffix != ".avi")
             self._stream.codec_context.open()
@@ -275,13 +274,13 @@ class _Writer:
             raise _cannot_write(self._path, error) from error
 
 
-def _measure(path: Path) -> tuple[int, Fraction]:
+def _measure(place: str) -> tuple[int, Fraction]:
     """Return how many frames a video holds, and the seconds from the first one's beginning to the last one's.
 
     When the last one ends an MP4 with reordered frames cannot tell.
     """
     count = first = last = 0
-    with av.open(str(path.absolute()), **TAGS) as container:
+    with av.open(place, **TAGS) as container:
         stream = container.streams.video[0]
         for packet in container.demux(stream):
             if packet.pts is not None:
@@ -293,7 +292,7 @@ def _measure(path: Path) -> tuple[int, Fraction]:
 
 def _is_playable(path: Path) -> bool:
     try:
-        with av.open(str(path.absolute()), **TAGS) as container:
+        with spelled(path) as place, av.open(place, **TAGS) as container:
             return next(container.decode(video=0), None) is not None
     except (av.FFmpegError, OSError, IndexError):
         return False

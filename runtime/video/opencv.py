@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ..contract import Picture
 from ..errors import InputError, OutputError
-from ..files import growing
+from ..files import growing, spelled
 from ..frame import Frame, LostFramesError, Write
 from .format import VideoFormat
 
@@ -38,7 +38,8 @@ class OpenCvVideo:
         if capture is None:
             _refuse_list(path)
         # Absolute, or FFmpeg reads "a:b.mp4" as a protocol.
-        self._capture = capture or cv2.VideoCapture(str(path.absolute()))
+        with spelled(path) if capture is None else nullcontext("") as name:
+            self._capture = capture or cv2.VideoCapture(name)
         if not self._capture.isOpened():
             raise InputError(f"{path} is damaged or no video that OpenCV can read; convert it to .mp4 first")
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
@@ -85,7 +86,7 @@ def _refuse_list(path: Path) -> None:
 def opencv_sink(path: Path, fps: float) -> Iterator[Write]:
     """Write frames to a video file; see `video_sink`."""
     with growing(path, lambda partial: _count_frames(partial) > 0) as partial:
-        with closing(_Writer(path, partial, fps)) as writer:
+        with spelled(partial) as place, closing(_Writer(path, place, fps)) as writer:
             yield writer.write
         # OpenCV reports no failed write, not even on a full disk: only reading back tells.
         if writer.frames and (whole := _count_frames(partial)) != writer.frames:
@@ -98,8 +99,8 @@ def opencv_sink(path: Path, fps: float) -> Iterator[Write]:
 class _Writer:
     """A video encoder that opens with the first frame, whose size it takes."""
 
-    def __init__(self, path: Path, partial: Path, fps: float) -> None:
-        self._path, self._partial, self._fps = path, partial, fps
+    def __init__(self, path: Path, place: str, fps: float) -> None:
+        self._path, self._place, self._fps = path, place, fps
         self._encoder = cv2.VideoWriter()
         self._shape: tuple[int, ...] = ()
         self.frames = 0
@@ -123,7 +124,7 @@ class _Writer:
         if (height, width) != first.shape[:2]:
             LOGGER.warning("OpenCV writes even sides only: %s becomes %dx%d, edges repeated", self._path, height, width)
         fourcc = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])
-        if not self._encoder.open(str(self._partial.absolute()), fourcc, self._fps, (width, height)):
+        if not self._encoder.open(self._place, fourcc, self._fps, (width, height)):
             raise OutputError(f"OpenCV cannot encode {width}x{height} video into {self._path}; name the output .avi")
 
 
@@ -137,9 +138,10 @@ def _even(picture: Picture) -> Picture:
 
 
 def _count_frames(path: Path) -> int:
-    capture = cv2.VideoCapture(str(path.absolute()))
     count = 0
-    while capture.grab():
-        count += 1
-    capture.release()
+    with spelled(path) as place:
+        capture = cv2.VideoCapture(place)
+        while capture.grab():
+            count += 1
+        capture.release()
     return count

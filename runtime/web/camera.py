@@ -10,7 +10,8 @@ from ..contract import Picture
 from ..control import Control
 from ..errors import InputError, UsageError
 from ..frame import Frame, Source
-from ..pipeline.endpoints import OutputOptions, connect
+from ..pipeline.endpoints import connect
+from ..pipeline.outputs import OutputOptions
 
 
 def open_live(address: str, control: Control) -> Source:

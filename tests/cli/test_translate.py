@@ -169,11 +169,11 @@ class TestWhatIsRefused:
         assert captured.out == ""
         assert {name: Path(name).read_bytes() for name in files(Path())} == before
 
-    def test_a_folder_that_is_a_file_ends_the_run_and_keeps_what_was_written(self, translate, folder, tmp_path, capsys):
+    def test_a_folder_that_is_a_file_costs_what_belongs_there_only(self, translate, folder, tmp_path, caplog):
         (tmp_path / "out").mkdir()
         (tmp_path / "out/below").write_text("a file")
-        assert translate(folder, tmp_path / "out") == 5
-        assert "cannot write" in capsys.readouterr().err
+        assert translate(folder, tmp_path / "out") == 1
+        assert "cannot write" in caplog.text
         assert files(tmp_path / "out") == ["a.png", "below"]
         assert_inverted(folder / "a.png", tmp_path / "out/a.png")
 

@@ -1,5 +1,6 @@
 """Folder jobs: what is left to do, what becomes of each file, and what a kill leaves behind."""
 
+import errno
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -7,9 +8,11 @@ from pathlib import Path
 from threading import Event, Timer
 
 import numpy as np
+import onnx
 import pytest
 
-from cyclegan_edge.runtime.errors import BackendError, InputError, OutputError, UsageError
+from cyclegan_edge.runtime import files
+from cyclegan_edge.runtime.errors import BackendError, FileOutputError, InputError, OutputError, UsageError
 from cyclegan_edge.runtime.frame import Frame
 from cyclegan_edge.runtime.jobs.job import FolderJob, Recipe, plan, watch
 from cyclegan_edge.runtime.jobs.manifest import NAME, Manifest
@@ -210,12 +213,43 @@ class TestFailures:
         with pytest.raises(BackendError):
             planned(on_error="stop").run(failing_on("c.png"))
 
-    def test_a_place_that_cannot_be_written_ends_the_job(self, planned, output):
-        output.mkdir()
-        (output / "below").write_text("a file")
+    @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
+    def test_a_place_that_cannot_be_written_ends_the_job(self, number, planned, output, monkeypatch):
+        flush = files._flush
+
+        def fail(partial: Path) -> None:
+            if partial.parent.name == "below":
+                raise OSError(number, os.strerror(number))
+            flush(partial)
+
+        monkeypatch.setattr(files, "_flush", fail)
         with pytest.raises(OutputError):
             planned().run(inverting)
         assert (output / "a.png").exists()
+        assert not (output / "c.png").exists()
+
+    def test_a_result_that_cannot_be_written_costs_itself_only(self, planned, output):
+        output.mkdir()
+        (output / "below").write_text("a file")
+        stats = planned().run(inverting)
+        assert (stats.read, stats.frames, stats.failed) == (4, 2, 2)
+        assert (output / "c.png").exists()
+        again = planned()
+        assert (todo(again), again.failed_before) == ([], 2)
+
+    def test_with_stop_a_result_that_cannot_be_written_ends_the_job(self, planned, output):
+        output.mkdir()
+        (output / "below").write_text("a file")
+        with pytest.raises(FileOutputError):
+            planned(on_error="stop").run(inverting)
+        assert not (output / "c.png").exists()
+
+    def test_a_picture_that_its_format_cannot_hold_costs_itself_only(self, planned, root, output):
+        write_picture(root / "b.png", np.zeros((2, 17_000, 3), np.uint8))
+        stats = planned(picture_format="webp").run(inverting)
+        assert (stats.frames, stats.failed) == (4, 1)
+        assert (output / "c.webp").exists()
+        assert not (output / "b.webp").exists()
 
 
 class TestRecipe:
@@ -227,6 +261,22 @@ class TestRecipe:
         assert one != Recipe.of(artefact, {"fit": "stretch", "size": (48, 32)})
         artefact.write_bytes(b"two")
         assert one.model != Recipe.of(artefact, {}).model
+
+    def test_weights_beside_the_model_count(self, model, tmp_path):
+        graph = onnx.load(model("half"))
+        onnx.save(graph, tmp_path / "a.onnx", save_as_external_data=True, location="a.bin", size_threshold=0)
+        before = Recipe.of(tmp_path / "a.onnx", {})
+        weights = bytearray((tmp_path / "a.bin").read_bytes())
+        weights[0] ^= 1
+        (tmp_path / "a.bin").write_bytes(weights)
+        assert Recipe.of(tmp_path / "a.onnx", {}).model != before.model
+
+    def test_the_description_beside_an_engine_counts(self, tmp_path):
+        (tmp_path / "a.engine").write_bytes(b"plan")
+        (tmp_path / "a.engine.json").write_text("{}")
+        before = Recipe.of(tmp_path / "a.engine", {})
+        (tmp_path / "a.engine.json").write_text("{ }")
+        assert Recipe.of(tmp_path / "a.engine", {}).model != before.model
 
 
 class TestWatching:

@@ -6,7 +6,8 @@ import pytest
 from cyclegan_edge.runtime.control import Control
 from cyclegan_edge.runtime.errors import InputError, OutputError, UsageError
 from cyclegan_edge.runtime.frame import Frame
-from cyclegan_edge.runtime.pipeline.endpoints import Endpoints, OutputOptions, connect
+from cyclegan_edge.runtime.pipeline.endpoints import Endpoints, connect
+from cyclegan_edge.runtime.pipeline.outputs import OutputOptions
 from cyclegan_edge.runtime.sinks import write_picture
 from cyclegan_edge.runtime.sources import PictureSource, SinglePicture
 from cyclegan_edge.runtime.sources.bars import BarsSource
