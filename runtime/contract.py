@@ -8,7 +8,7 @@ Networks with strides need sides that are multiples of their total stride; a pic
 reflection at the right and bottom, and the result is cropped, so any size goes in and comes out the same.
 """
 
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
 Size = tuple[int, int]  # height, width
+ValueRange = Literal["-1..1", "0..1", "0..255"]  # of a float model's pixels
+Layout = Literal["NCHW", "NHWC"]
 SizeRange = tuple[Size, Size, Size]  # min, opt, max
 
 PIXEL_SCALE = 127.5
@@ -36,17 +38,37 @@ def denormalise(values: _Values) -> _Values:
     return cast(_Values, (cast(Any, values) + 1.0) * PIXEL_SCALE)
 
 
-def encode(pictures: Picture) -> NDArray[np.float32]:
-    """Turn uint8 or uint16 [N, H, W, C] into the float32 [N, C, H, W] in [-1, 1] that a bare generator takes."""
+def encode(pictures: Picture, *, value_range: ValueRange = "-1..1", layout: Layout = "NCHW") -> NDArray[np.float32]:
+    """Turn uint8 or uint16 [N, H, W, C] into the float32 [N, C, H, W] in [-1, 1] that a bare generator takes.
+
+    Models of others may take another range, or [N, H, W, C].
+    """
     pixels = pictures.astype(np.float32)
     if pictures.dtype == np.uint16:
         pixels /= STEPS_16_BIT
-    return np.ascontiguousarray(normalise(pixels).transpose(0, 3, 1, 2))
+    match value_range:
+        case "-1..1":
+            pixels = normalise(pixels)
+        case "0..1":
+            pixels /= np.float32(255)
+    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2) if layout == "NCHW" else pixels)
 
 
-def decode(values: NDArray[np.floating], dtype: np.dtype[Any] | type[np.uint8] = np.uint8) -> Picture:
-    """Turn float [N, C, H, W] in [-1, 1] into uint8 or uint16 [N, H, W, C]."""
-    pixels = denormalise(values.astype(np.float32).transpose(0, 2, 3, 1))
+def decode(
+    values: NDArray[np.floating],
+    dtype: np.dtype[Any] | type[np.uint8] = np.uint8,
+    *,
+    value_range: ValueRange = "-1..1",
+    layout: Layout = "NCHW",
+) -> Picture:
+    """Turn float [N, C, H, W] in [-1, 1], or what another model gives, into uint8 or uint16 [N, H, W, C]."""
+    pixels = values.astype(np.float32)
+    pixels = pixels.transpose(0, 2, 3, 1) if layout == "NCHW" else pixels
+    match value_range:
+        case "-1..1":
+            pixels = denormalise(pixels)
+        case "0..1":
+            pixels = pixels * np.float32(255)
     if dtype == np.uint16:
         pixels *= STEPS_16_BIT
     return np.ascontiguousarray(np.clip(np.rint(pixels), 0, np.iinfo(dtype).max).astype(dtype))

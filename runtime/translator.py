@@ -17,9 +17,9 @@ import numpy as np
 from .backends import open_backend
 from .backends.base import Backend
 from .backends.interface import Interface, read_interface
-from .contract import Picture, Size, decode, encode, padded_side, to_8_bits
+from .contract import Layout, Picture, Size, ValueRange, decode, encode, padded_side, to_8_bits
 from .errors import ArtefactError, UsageError
-from .fitting.modes import Fit, choose_fitting, with_channels
+from .fitting.modes import Fit, choose_fitting, resize, with_channels
 from .fitting.tiles import translate_tiled
 from .metadata import parse_metadata
 
@@ -43,8 +43,13 @@ def load(
     scale: float | None = None,
     tile: int | None = None,
     live: bool = False,
+    value_range: ValueRange | None = None,
+    layout: Layout | None = None,
+    output_name: str | None = None,
 ) -> "Translator":
     """Load an exported model, of ours or any other ONNX model with one image in and one of the same size out.
+
+    What a model of somebody else does not say of itself is probed in its graph, else assumed, and logged.
 
     Args:
         path: the artefact.
@@ -56,15 +61,27 @@ def load(
         scale: between 0 and 1: translate a smaller copy, and bring it back along its edges; see `guided_filter`.
         tile: side in pixels of the tiles that larger pictures are translated in; see `tiles` for what that costs.
         live: for a camera or stream: between two frames the engine's threads leave the processor to its capture.
+        value_range: of a float model of somebody else: "-1..1", "0..1" or "0..255", in and out.
+        layout: of a model of somebody else: "NCHW" or "NHWC", in and out.
+        output_name: of a model with several outputs: the one to use.
 
     Raises:
         UsageError: an unknown name, or a size, scale or tile that does not go with the model or the fit.
         ArtefactError: the file is missing, damaged, of a newer schema, or no image-to-image model.
         BackendError: the engine is not installed, or cannot run on that device.
     """
-    opened = open_backend(path, backend=backend, device=device, live=live)
+    opened = open_backend(path, backend=backend, device=device, live=live, output=output_name)
     LOGGER.info("%s runs in %s on %s, precision %s", Path(path).name, opened.name, opened.device, opened.precision)
-    return Translator(opened, Path(path), fit=fit, size=size, scale=scale, tile=tile)
+    return Translator(
+        opened,
+        Path(path),
+        fit=fit,
+        size=size,
+        scale=scale,
+        tile=tile,
+        value_range=value_range,
+        layout=layout,
+    )
 
 
 @dataclass(frozen=True)
@@ -77,6 +94,9 @@ class LoadOptions:
     size: Size | None = None
     scale: float | None = None
     tile: int | None = None
+    value_range: ValueRange | None = None
+    layout: Layout | None = None
+    output_name: str | None = None
 
     def load(self, path: Path, *, live: bool = False) -> "Translator":
         """Load a model; raises what `load` raises."""
@@ -84,7 +104,9 @@ class LoadOptions:
 
     def of_pixels(self) -> dict[str, object]:
         """Return the options that decide the pixels of a result: all but the engine and its device."""
-        return {name: value for name, value in vars(self).items() if name not in ("backend", "device")}
+        told = {name: value for name, value in vars(self).items() if name not in ("backend", "device")}
+        later = ("value_range", "layout", "output_name")  # not yet there when the first manifests were written
+        return {name: value for name, value in told.items() if name not in later or value is not None}
 
 
 class Translator:
@@ -107,12 +129,15 @@ class Translator:
         size: Size | None = None,
         scale: float | None = None,
         tile: int | None = None,
+        value_range: ValueRange | None = None,
+        layout: Layout | None = None,
     ) -> None:
         """Take an engine that is open; for the rest see `load`."""
         self.backend = backend
         self.path = path
         self.metadata = parse_metadata(backend.properties, path)
-        self._interface = read_interface(backend, self.metadata, path)
+        self._interface = read_interface(backend, self.metadata, path, value_range=value_range, layout=layout)
+        self._enlargement = 1  # known once the model has run
         self._tile = _tile_size(self._interface, path, tile)
         self._fitting = choose_fitting(self._interface, path, fit, size, scale, self._tile)
 
@@ -149,7 +174,7 @@ class Translator:
         """Run the model on prepared pictures, [N, H', W', C] to [N, H', W', C'] of the same type.
 
         Raises:
-            ArtefactError: the model changes the size.
+            ArtefactError: the model changes the size, and not by a whole factor.
             BackendError: the engine failed.
         """
         if self._tile is None:
@@ -162,15 +187,19 @@ class Translator:
             translated = np.concatenate([self._run(picture) for picture in np.split(batch, len(batch))])
         else:
             translated = self._run(batch)
-        if translated.shape[:3] != batch.shape[:3]:
+        (taken_height, taken_width), (height, width) = batch.shape[1:3], translated.shape[1:3]
+        self._enlargement = max(1, height // taken_height)
+        if (height, width) != (self._enlargement * taken_height, self._enlargement * taken_width):
             raise ArtefactError(
-                f"{self.path} gives {translated.shape[1]}x{translated.shape[2]} for {batch.shape[1]}x{batch.shape[2]}; "
-                "only models that keep the size can be run"
+                f"{self.path} gives {height}x{width} for {taken_height}x{taken_width}; only models that keep the size, "
+                "or enlarge it by a whole factor, can be run"
             )
         return translated
 
     def finish(self, translated: Picture, original: Picture) -> Picture:
         """Turn the model's [H', W', C'] into a picture of the original's size, with its alpha if it has one."""
+        if self._enlargement > 1:
+            original = resize(original, (self._enlargement * original.shape[0], self._enlargement * original.shape[1]))
         colours = original[..., :3]
         picture = self._fitting.undo(translated, _luma(colours) if self._interface.input_channels == 1 else colours)
         if self._interface.output_channels == 1:
@@ -232,9 +261,18 @@ class Translator:
         self.close()
 
     def _run(self, batch: Picture) -> Picture:
-        if self._interface.io == "uint8":
-            return self.backend.infer(np.ascontiguousarray(batch))
-        return decode(self.backend.infer(encode(batch).astype(self._interface.dtype)), batch.dtype)
+        interface = self._interface
+        if interface.io == "uint8":
+            planes = batch.transpose(0, 3, 1, 2) if interface.input_layout == "NCHW" else batch
+            pixels = self.backend.infer(np.ascontiguousarray(planes))
+            return pixels.transpose(0, 2, 3, 1) if interface.output_layout == "NCHW" else pixels
+        values = encode(batch, value_range=interface.input_range, layout=interface.input_layout)
+        return decode(
+            self.backend.infer(values.astype(interface.dtype)),
+            batch.dtype,
+            value_range=interface.output_range,
+            layout=interface.output_layout,
+        )
 
 
 def _luma(picture: Picture) -> Picture:

@@ -5,12 +5,15 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ...runtime.commands.options import json_option
 from ...runtime.errors import training_side
+
+if TYPE_CHECKING:
+    from ...runtime.backends.base import Backend
 
 ENGINE_SUFFIX = ".engine"
 
@@ -38,9 +41,23 @@ def _artefact_facts(path: Path) -> dict[str, Any]:
 
     with closing(open_backend(path, device="cpu")) as backend:
         metadata = parse_metadata(backend.properties, path)
+        pixels = {} if metadata else _foreign_facts(backend, path)
     facts = {"kind": "artefact" if metadata else "ONNX model of another tool"} | _file_facts(path)
     facts |= {"input": str(backend.input), "output": str(backend.output)}
-    return facts | (metadata.model_dump(mode="json") if metadata else {})
+    return facts | (metadata.model_dump(mode="json") if metadata else pixels)
+
+
+def _foreign_facts(backend: "Backend", path: Path) -> dict[str, Any]:
+    """Describe what a model of another tool does with pixels, or why it cannot be run."""
+    from ...runtime.backends.interface import read_interface
+    from ...runtime.errors import ArtefactError
+
+    try:
+        interface = read_interface(backend, None, path)
+    except ArtefactError as error:
+        return {"runs": False, "reason": str(error)}
+    names = ("input_layout", "output_layout", "input_range", "output_range", "size", "one_by_one")
+    return {"runs": True} | {name: getattr(interface, name) for name in names} | {"assumed": list(interface.assumed)}
 
 
 def _engine_facts(path: Path) -> dict[str, Any]:

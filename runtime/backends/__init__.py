@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from ..errors import ArtefactError, BackendError, UsageError
 from .base import Backend, Precision
@@ -67,6 +67,7 @@ def open_backend(
     device: str = "auto",
     precision: Precision = "auto",
     live: bool = False,
+    output: str | None = None,
 ) -> Backend:
     """Load an exported model into an engine.
 
@@ -77,6 +78,7 @@ def open_backend(
             NVIDIA GPU where there is one, and says why if it cannot be used.
         precision: "auto" leaves the engine its choice, "fp32" forbids bf16 and TF32, "bf16" asks for bfloat16.
         live: the engine's threads leave the processor to others, such as the one that captures, while they wait.
+        output: which of several outputs of an ONNX file is used.
 
     Raises:
         UsageError: no engine, device or precision has that name.
@@ -88,12 +90,12 @@ def open_backend(
         raise UsageError(f"no precision is called {precision!r}; use {', '.join(get_args(Precision))}")
     if device == "auto" and precision != "bf16" and (on_gpu := _engine_on_gpu(path, backend)):
         try:
-            return _open(on_gpu, path, "cuda", precision, live)
+            return _open(on_gpu, path, "cuda", precision, live, output)
         except BackendError as error:
             LOGGER.warning("there is an NVIDIA GPU, but %s; running on the CPU", error)
     engine = _choose(path, backend, device)
     place = next(iter(engine.extras)) if device == "auto" else device
-    return _open(engine, path, place, precision, live)
+    return _open(engine, path, place, precision, live, output)
 
 
 def _engine_on_gpu(path: Path, backend: str) -> Engine | None:
@@ -108,7 +110,7 @@ def _engine_on_gpu(path: Path, backend: str) -> Engine | None:
     return readers[0] if readers and has_gpu() else None
 
 
-def _open(engine: Engine, path: Path, place: str, precision: Precision, live: bool) -> Backend:
+def _open(engine: Engine, path: Path, place: str, precision: Precision, live: bool, output: str | None) -> Backend:
     module, _, attribute = engine.entry.partition(":")
     try:
         load = getattr(import_module(f".{module}", __name__), attribute)
@@ -118,7 +120,9 @@ def _open(engine: Engine, path: Path, place: str, precision: Precision, live: bo
             f"{engine.name} is installed but broken ({error}); "
             f'install it again with: pip install "cyclegan-edge[{extra}]"'
         ) from error
-    demands = {"live": live} if engine.spins else {}
+    demands: dict[str, Any] = {"live": live} if engine.spins else {}
+    if output is not None and engine.suffixes == _ONNX:
+        demands["output"] = output
     opened: Backend = load(path, place, precision, **demands)
     LOGGER.debug("%s runs in %s on %s, precision %s", path.name, opened.name, opened.device, opened.precision)
     return opened

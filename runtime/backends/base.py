@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
-from ..errors import ArtefactError
+from ..errors import ArtefactError, UsageError
 
 # What an engine may compute in: "auto" is its own choice, "fp32" forbids shortcuts below the types in the file (bf16 on
 # a CPU with AMX, TF32 on CUDA), "bf16" asks for bfloat16.
@@ -50,13 +50,22 @@ class Backend(Protocol):
         ...
 
 
-def only_one(specs: Sequence[TensorSpec], path: Path, side: Literal["input", "output"]) -> TensorSpec:
-    """Return the one input or output of a model.
+def only_one(
+    specs: Sequence[TensorSpec], path: Path, side: Literal["input", "output"], name: str | None = None
+) -> TensorSpec:
+    """Return the one input or output of a model, or the one that is named.
 
     Raises:
-        ArtefactError: the model has none, or several.
+        ArtefactError: the model has none, or several of which none is named.
+        UsageError: it has none of that name.
     """
+    listed = ", ".join(map(str, specs)) or "none"
+    if name is not None:
+        named = [spec for spec in specs if spec.name == name]
+        if not named:
+            raise UsageError(f"{path} has no {side} called {name!r}; it has {listed}")
+        return named[0]
     if len(specs) != 1:
-        found = ", ".join(map(str, specs)) or "none"
-        raise ArtefactError(f"{path} is no image-to-image model: it must have one {side}, and has {found}")
+        choose = "; name one with --output-name" if side == "output" and specs else ""
+        raise ArtefactError(f"{path} is no image-to-image model: it must have one {side}, and has {listed}{choose}")
     return specs[0]

@@ -1,30 +1,45 @@
-"""What a loaded model takes and gives, read from its tensors and, where the file is one of ours, its metadata."""
+"""What a loaded model takes and gives, read from its tensors and, where the file is one of ours, its metadata.
 
+For models of others what their tensors do not tell is probed in the graph, given by the user, or assumed aloud.
+"""
+
+import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from ..contract import Size
-from ..errors import ArtefactError
+from ..contract import Layout, Size, ValueRange
+from ..errors import ArtefactError, UsageError
 from ..metadata import IO, ArtefactMetadata
 from .base import Backend, TensorSpec
+from .onnx_file import read_graph
+from .value_range import probe_input, probe_output
+
+LOGGER = logging.getLogger(__name__)
 
 # For models that do not say it themselves: two strided convolutions, and reflection padding between them.
 FOREIGN_MULTIPLE = 4
 FOREIGN_MINIMUM = 8
+_CHANNELS = (1, 3)
 
 
 @dataclass(frozen=True)
 class Interface:
-    """The pictures that a model takes: uint8 [N, H, W, C], or with `io` "float" [N, C, H, W] in [-1, 1]."""
+    """The pictures that a model takes and gives."""
 
-    io: IO
+    io: IO  # uint8, or with "float" float32 or float16
     dtype: str  # of the input: "uint8", "float32" or "float16"
     input_channels: int  # 3: RGB, 1: gray
     output_channels: int
     size_multiple: int  # both sides are multiples of this, and no less than the minimum
     size_minimum: int
-    size: Size | None  # (height, width) where they are pinned
+    size: Size | None  # where they are pinned
     one_by_one: bool  # the batch is pinned to a single picture
+    input_range: ValueRange = "-1..1"  # of float values
+    output_range: ValueRange = "-1..1"
+    input_layout: Layout = "NHWC"
+    output_layout: Layout = "NHWC"
+    assumed: tuple[str, ...] = ()  # what nobody told, in words
 
 
 @dataclass(frozen=True)
@@ -32,32 +47,59 @@ class _Images:
     """One tensor, read as a batch of images."""
 
     io: IO
+    layout: Layout
     channels: int
     size: Size | None
     one_by_one: bool
+    assumed: tuple[str, ...]
 
 
-def read_interface(backend: Backend, metadata: ArtefactMetadata | None, path: Path) -> Interface:
+class _UnsuitableError(Exception):
+    """A tensor that cannot be a batch of images; says why."""
+
+
+def read_interface(
+    backend: Backend,
+    metadata: ArtefactMetadata | None,
+    path: Path,
+    *,
+    value_range: ValueRange | None = None,
+    layout: Layout | None = None,
+) -> Interface:
     """Infer what `backend` takes and gives; metadata adds what tensors cannot tell, and must agree with them.
+
+    Args:
+        backend: the open engine.
+        metadata: what the file says of itself; None: it is somebody else's.
+        path: the file.
+        value_range: of a float model of somebody else, in and out; None: as its graph tells, else -1..1.
+        layout: of a model of somebody else, in and out; None: as the place of its channels tells.
 
     Raises:
         ArtefactError: the tensors are no images of 1 or 3 channels, or the metadata says otherwise than they do.
+        UsageError: a range or layout is given for a model that says its own.
     """
-    taken, given = _images(backend.input), _images(backend.output)
-    if taken is None or given is None or taken.io != given.io or taken.size != given.size:
+    if metadata is not None and (value_range or layout):
+        raise UsageError(f"{path.name} says its own value range and layout; leave out --range and --layout")
+    try:
+        taken, given = _images(backend.input, "input", layout), _images(backend.output, "output", layout)
+        if taken.io != given.io:
+            raise _UnsuitableError("one of them is uint8 and the other float")
+        _check_sizes(taken.size, given.size)
+    except _UnsuitableError as reason:
         raise ArtefactError(
             f"{path} is no image-to-image model that can be run here: it takes {backend.input} and gives "
-            f"{backend.output}, where one image of 1 or 3 channels must come and go, as uint8 [N, H, W, C] or float "
-            "[N, C, H, W], at the same size"
-        )
+            f"{backend.output}; {reason}"
+        ) from None
     if metadata is not None:
-        told = (metadata.io, metadata.input_channels, metadata.output_channels, metadata.size)
-        if told != (taken.io, taken.channels, given.channels, taken.size):
-            raise ArtefactError(
-                f"{path} is not what its metadata says ({metadata.io}, {metadata.input_channels} to "
-                f"{metadata.output_channels} channels, size {metadata.size or 'free'}): it takes {backend.input}; "
-                "export the checkpoint again"
-            )
+        _check_metadata(backend, metadata, path, taken, given)
+        ranges: tuple[ValueRange, ValueRange] = ("-1..1", "-1..1")
+        assumed: tuple[str, ...] = ()
+    else:
+        ranges, assumed = _ranges(backend, path, taken.io, value_range)
+        assumed = (*dict.fromkeys((*taken.assumed, *given.assumed)), *assumed)
+    for part in assumed:
+        LOGGER.warning("%s does not say everything: %s", path.name, part)
     return Interface(
         io=taken.io,
         dtype=backend.input.dtype,
@@ -67,21 +109,95 @@ def read_interface(backend: Backend, metadata: ArtefactMetadata | None, path: Pa
         size_minimum=metadata.size_minimum if metadata else FOREIGN_MINIMUM,
         size=taken.size,
         one_by_one=taken.one_by_one,
+        input_range=ranges[0],
+        output_range=ranges[1],
+        input_layout=taken.layout,
+        output_layout=given.layout,
+        assumed=assumed,
     )
 
 
-def _images(spec: TensorSpec) -> _Images | None:
-    """Read a tensor as images; None where it cannot be that."""
+def _check_sizes(taken: Size | None, given: Size | None) -> None:
+    """Raise where an output cannot be a whole enlargement of the input; the engines do not always tell its size."""
+    if given is None:
+        return
+    if taken is None:
+        raise _UnsuitableError("the size of the output is pinned and that of the input free")
+    factor = given[0] // taken[0]
+    if factor < 1 or (factor * taken[0], factor * taken[1]) != given:
+        raise _UnsuitableError("the output has another size; the same, or a whole enlargement, can be run")
+
+
+def _check_metadata(backend: Backend, metadata: ArtefactMetadata, path: Path, taken: _Images, given: _Images) -> None:
+    stated = (metadata.io, metadata.input_channels, metadata.output_channels, metadata.size)
+    if stated != (taken.io, taken.channels, given.channels, taken.size):
+        raise ArtefactError(
+            f"{path} is not what its metadata says ({metadata.io}, {metadata.input_channels} to "
+            f"{metadata.output_channels} channels, size {metadata.size or 'free'}): it takes {backend.input}; "
+            "export the checkpoint again"
+        )
+
+
+def _ranges(
+    backend: Backend, path: Path, io: IO, value_range: ValueRange | None
+) -> tuple[tuple[ValueRange, ValueRange], tuple[str, ...]]:
+    """Return the ranges of input and output, and what of it is assumed."""
+    if io == "uint8":
+        return ("0..255", "0..255"), ()
+    if value_range is not None:
+        return (value_range, value_range), ()
+    graph = read_graph(path)
+    taken = probe_input(graph, backend.input.name) if graph else None
+    given = probe_output(graph, backend.output.name) if graph else None
+    if taken and given:
+        LOGGER.info("%s takes %s and gives %s, as its graph tells", path.name, taken, given)
+        return (taken, given), ()
+    assumed = taken or given or "-1..1"
+    other = "--range 0..1, 0..255 or -1..1 says otherwise"
+    if given:
+        return (assumed, given), (f"it gives {given}, so its input is taken for {assumed} too; {other}",)
+    if taken:
+        return (taken, assumed), (f"it takes {taken}, so its output is taken for {assumed} too; {other}",)
+    return (assumed, assumed), (f"its values are taken for {assumed}, in and out; {other}",)
+
+
+def _images(spec: TensorSpec, side: Literal["input", "output"], layout: Layout | None) -> _Images:
+    """Read a tensor as images.
+
+    Raises:
+        _UnsuitableError: it cannot be that.
+    """
+    if spec.dtype not in ("uint8", "float32", "float16"):
+        raise _UnsuitableError(f"the {side} holds {spec.dtype}, where uint8, float32 or float16 can be run")
     if len(spec.shape) != 4:
-        return None
-    io: IO
-    if spec.dtype == "uint8":
-        io, (batch, height, width, channels) = "uint8", spec.shape
-    elif spec.dtype in ("float32", "float16"):
-        io, (batch, channels, height, width) = "float", spec.shape
-    else:
-        return None
-    if channels not in (1, 3) or batch not in (None, 1) or (height is None) != (width is None):
-        return None
+        raise _UnsuitableError(
+            f"the {side} has {len(spec.shape)} dimensions, where images have 4: batch, channels, height, width"
+        )
+    io: IO = "uint8" if spec.dtype == "uint8" else "float"
+    layout, assumed = _layout(spec, side, layout, io)
+    batch, *rest = spec.shape
+    channels, height, width = rest if layout == "NCHW" else (rest[2], rest[0], rest[1])
+    if channels not in (*_CHANNELS, None):
+        raise _UnsuitableError(f"the {side} has {channels} channels as {layout}, where 1 or 3 can be run")
+    if batch not in (None, 1):
+        raise _UnsuitableError(f"the batch of the {side} is pinned to {batch}; export it with 1 or a free batch")
+    if (height is None) != (width is None):
+        pinned, free = ("width", "height") if height is None else ("height", "width")
+        raise _UnsuitableError(f"the {pinned} of the {side} is pinned and its {free} free; export both alike")
     size = None if height is None or width is None else (height, width)
-    return _Images(io, channels, size, one_by_one=batch == 1)
+    return _Images(io, layout, channels or 3, size, batch == 1, assumed)
+
+
+def _layout(spec: TensorSpec, side: str, layout: Layout | None, io: IO) -> tuple[Layout, tuple[str, ...]]:
+    """Return where the channels are, and what of it is assumed."""
+    if layout is not None:
+        return layout, ()
+    first, last = spec.shape[1] in _CHANNELS, spec.shape[3] in _CHANNELS
+    if first != last:
+        return ("NCHW" if first else "NHWC"), ()
+    assumed: Layout = "NHWC" if io == "uint8" else "NCHW"
+    if not first and None not in (spec.shape[1], spec.shape[3]):
+        raise _UnsuitableError(
+            f"neither dimension 1 nor 3 of the {side} is that of 1 or 3 channels: {spec.shape[1]} and {spec.shape[3]}"
+        )
+    return assumed, (f"its layout is taken for {assumed}; --layout NCHW or NHWC says otherwise",)

@@ -27,7 +27,9 @@ class OnnxRuntimeBackend:
 
     name = "onnxruntime"
 
-    def __init__(self, path: Path, device: str, precision: Precision, *, live: bool = False) -> None:
+    def __init__(
+        self, path: Path, device: str, precision: Precision, *, live: bool = False, output: str | None = None
+    ) -> None:
         if precision == "bf16":
             raise BackendError("onnxruntime computes in the types of the file; for bf16 use the backend openvino")
         ort.set_default_logger_severity(_FATAL)  # what it has to say also comes as an exception
@@ -41,7 +43,7 @@ class OnnxRuntimeBackend:
             self._session, captures = _open_on_cuda(path, options, device, precision)
         self.device = device if device != "cuda" else "cuda:0"
         self.input = only_one(_specs(self._session.get_inputs()), path, "input")
-        self.output = only_one(_specs(self._session.get_outputs()), path, "output")
+        self.output = only_one(_specs(self._session.get_outputs()), path, "output", output)
         self.properties: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         metadata = parse_metadata(self.properties, path)
         # ONNX Runtime does not tell its types; only an artefact of ours says what it holds.
@@ -53,7 +55,9 @@ class OnnxRuntimeBackend:
                 path.name,
             )
         fixed = all(self.input.shape[1:])
-        self._graphs = GraphRuns(self._session, "cuda", int(self.device[5:]), fixed=fixed) if captures else None
+        self._graphs = (
+            GraphRuns(self._session, "cuda", int(self.device[5:]), fixed=fixed) if captures and output is None else None
+        )
 
     def infer(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Run the session on [N, …]."""

@@ -20,13 +20,13 @@ class OpenVinoBackend:
 
     name = "openvino"
 
-    def __init__(self, path: Path, device: str, precision: Precision) -> None:
+    def __init__(self, path: Path, device: str, precision: Precision, *, output: str | None = None) -> None:
         core = ov.Core()
         if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise BackendError("this CPU does not compute in bf16; leave the precision at auto")
         model = _read(path)
         self.input = only_one(_specs(model.inputs), path, "input")
-        self.output = only_one(_specs(model.outputs), path, "output")
+        self.output = only_one(_specs(model.outputs), path, "output", output)
         self.properties = _properties(model)
         self.device = device
         compiled = _compile(core, model, path, precision)
@@ -39,7 +39,9 @@ class OpenVinoBackend:
         if self._request is None:
             raise BackendError("this openvino model was closed; load it again")
         try:
-            result: NDArray[Any] = self._request.infer({0: batch}, share_inputs=True, share_outputs=False)[0]
+            result: NDArray[Any] = self._request.infer({0: batch}, share_inputs=True, share_outputs=False)[
+                self.output.name
+            ]
         except Exception as error:  # OpenVINO raises RuntimeError, TypeError, ValueError
             raise BackendError(f"openvino failed on a batch of shape {batch.shape}: {_reason(error)}") from error
         return result

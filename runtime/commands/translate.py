@@ -65,6 +65,18 @@ _LOAD = (
         help="Translate a smaller copy, such as 0.5, and bring the result back along the edges of the picture.",
     ),
     click.option("--tile", type=click.IntRange(8), metavar="N", help="Translate in blended tiles of NxN pixels."),
+    click.option(
+        "--range",
+        "value_range",
+        type=click.Choice(["-1..1", "0..1", "0..255"]),
+        help="Float model of somebody else: the values that it takes and gives.  [default: what its graph tells]",
+    ),
+    click.option(
+        "--layout",
+        type=click.Choice(["NCHW", "NHWC"]),
+        help="Model of somebody else: where its channels are.  [default: where the size is 1 or 3]",
+    ),
+    click.option("--output-name", metavar="NAME", help="Model of somebody else with several outputs: the one to use."),
 )
 _STREAM = (
     click.option(

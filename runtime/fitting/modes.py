@@ -109,7 +109,8 @@ class Letterbox(_Whole):
 
     def undo(self, translated: Picture, original: Picture) -> Picture:
         """Cut the filling off and resize back."""
-        height, width = self._inner(original)
+        enlargement = translated.shape[0] // self.size[0]  # of the model; the original has grown with it
+        height, width = (enlargement * side for side in self._inner(original))
         return resize(translated[:height, :width], (original.shape[0], original.shape[1]))
 
     def _inner(self, picture: Picture) -> Size:

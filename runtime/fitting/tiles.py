@@ -19,24 +19,25 @@ def translate_tiled(picture: Picture, translate: Callable[[Picture], Picture], t
 
     Args:
         picture: [H, W, C]; a side that is smaller than the tile's is one tile wide.
-        translate: [1, h, w, C] to [1, h, w, C'], of the same size.
+        translate: [1, h, w, C] to [1, k·h, k·w, C'], with k = 1 unless the model enlarges.
         tile: (height, width), multiples of `multiple`.
         multiple: where tiles may begin, so that the network's strides fall on the same pixels in each.
     """
     height, width = picture.shape[:2]
     tall, wide = min(tile[0], height), min(tile[1], width)
-    total: NDArray[np.float32] | None = None
-    weights = np.zeros((height, width, 1), np.float32)
+    total = weights = np.zeros((0, 0, 0), np.float32)
     for top in _starts(height, tall, multiple):
         for left in _starts(width, wide, multiple):
-            area = np.s_[top : top + tall, left : left + wide]
-            translated = translate(picture[area][None])[0]
-            weight = _ramp(top, tall, height)[:, None, None] * _ramp(left, wide, width)[None, :, None]
-            if total is None:
-                total = np.zeros((height, width, translated.shape[2]), np.float32)
+            translated = translate(picture[top : top + tall, left : left + wide][None])[0]
+            k = translated.shape[0] // tall  # a model may enlarge
+            if not total.size:
+                total = np.zeros((k * height, k * width, translated.shape[2]), np.float32)
+                weights = np.zeros((k * height, k * width, 1), np.float32)
+            down, across = _ramp(k * top, k * tall, k * height), _ramp(k * left, k * wide, k * width)
+            weight = down[:, None, None] * across[None, :, None]
+            area = np.s_[k * top : k * (top + tall), k * left : k * (left + wide)]
             total[area] += translated * weight
             weights[area] += weight
-    assert total is not None
     pixels: Picture = np.rint(total / weights).astype(picture.dtype)
     return pixels
 

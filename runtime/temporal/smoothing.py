@@ -45,8 +45,10 @@ class Smoother:
         self._past: NDArray[np.float32] | None = None  # kept in float, or rounding would freeze small changes
 
     def __call__(self, source: Picture, translated: Picture) -> Picture:
-        """Give the next translated frame, steadied; both uint8 [H, W, 3] of one size."""
+        """Give the next translated frame, steadied; both uint8 [H, W, 3], the source smaller where a model enlarges."""
         luma = gray(source)
+        if luma.shape != translated.shape[:2]:
+            luma = np.asarray(cv2.resize(luma, (translated.shape[1], translated.shape[0])), luma.dtype)
         now = translated.astype(np.float32)
         if self._past is None or self._source is None or is_cut(self._source, luma):
             self._past = now
