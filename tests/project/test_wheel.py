@@ -1,6 +1,7 @@
 """The wheel holds the package, the whole package and nothing but the package."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+
+import cyclegan_edge
 
 FOLDERS = ("trainer", "export", "runtime")
 
@@ -33,6 +36,14 @@ def test_the_wheel_holds_every_file_of_the_package_and_no_other(wheel: ZipFile, 
     package |= {Path("__init__.py"), Path("__main__.py"), Path("cli.py")}
     found = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert found == {f"cyclegan_edge/{path.as_posix()}" for path in package}
+
+
+def test_the_pages_name_the_wheel_of_this_version(root: Path, own_files: list[Path]) -> None:
+    pages = [path for path in own_files if path.suffix == ".md" and path.name != "CHANGELOG.md"]
+    named = {
+        name for page in pages for name in re.findall(r"cyclegan_edge-[\w.]+-py3-none-any", (root / page).read_text())
+    }
+    assert named == {f"cyclegan_edge-{cyclegan_edge.__version__}-py3-none-any"}
 
 
 def test_the_wheel_brings_the_command_and_the_licence(wheel: ZipFile) -> None:
