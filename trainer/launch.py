@@ -47,7 +47,7 @@ def train(
         config: the configuration, or what differs from the defaults, such as `{"data": {"dataroot": "mine"}}`.
         folder: the run's folder, such as "runs/mine".
         resume: a checkpoint of the folder to go on from: "latest", "best" or "epoch-0010". What `config` says must
-            then be what the run began with, but for what may change; see docs/training.md.
+            then be what the run began with, but for what may change; see docs/resuming.md.
         init_from: weights to start from: a run, a checkpoint, or a folder or file of the official implementation.
 
     Returns:
