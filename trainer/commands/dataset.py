@@ -38,14 +38,16 @@ def check(dataroot: Path, sheet: Path | None, as_json: bool) -> None:
     marked + are for information.
     """
     with training_side():
-        from ..data.contact_sheet import save_contact_sheet
+        from ..data.contact_sheet import COLUMNS, ROWS, save_contact_sheet
         from ..data.inspection import inspect_dataset
 
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise OutputError(f"the contact sheet becomes a PNG; name it {sheet.with_suffix('.png')}")
     inspection, pictures = inspect_dataset(dataroot)
     if sheet is not None:
-        save_contact_sheet({name: [picture.thumbnail for picture in found] for name, found in pictures.items()}, sheet)
+        counts = {name: facts.count for name, facts in inspection.folders.items() if facts.count}
+        blocks = {f"{name} · {count} pictures": pictures.spread(name, COLUMNS * ROWS) for name, count in counts.items()}
+        save_contact_sheet(blocks, sheet)
     if as_json:
         click.echo(json.dumps(asdict(inspection)))
     else:

@@ -1,35 +1,28 @@
 """Preparing the pictures that a store lacks: by several threads, in an order that a kill can interrupt anywhere."""
 
 import logging
-import os
 import sqlite3
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .cache_contents import make_room
+from .ordered import in_order
 from .picture_files import PictureFiles
-from .pictures import Pixels, Preparation
+from .pictures import UNREADABLE, Pixels, Preparation
 from .progress import counted
 from .store import StoreWriter, stored_bytes
-from .training_pictures import UNREADABLE
 
 LOGGER = logging.getLogger(__name__)
 
 COMMIT_SECONDS = 2.0  # of work that a kill may cost
 FIRST = 16  # pictures after which the room that all will take is estimated
 ATTEMPTS = 3  # at a file that changes while it is read
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -113,20 +106,3 @@ def prepare_file(path: Path, prepare: Preparation) -> Prepared | None:
             if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
                 return Prepared(before.st_size, before.st_mtime_ns, pixels, reason)
     return None
-
-
-def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Work on items by a thread for every processor, a few ahead of who takes the results, which keep their order."""
-    number = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(number) as threads:
-        coming: deque[Future[Result]] = deque()
-        try:
-            for item in items:
-                coming.append(threads.submit(work, item))
-                if len(coming) > 4 * number:
-                    yield coming.popleft().result()
-            while coming:
-                yield coming.popleft().result()
-        finally:
-            for future in coming:
-                future.cancel()

@@ -3,40 +3,35 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ...runtime.files import replacing
+from .pictures import decode_picture
 
+THUMBNAIL = 64
 COLUMNS = 16
-ROWS = 4
+ROWS = 4  # that are meant for one block
 GAP = 4
 HEADING = 24
 
 
-def save_contact_sheet(thumbnails: Mapping[str, Sequence[NDArray[np.uint8]]], path: Path) -> None:
-    """Write a sheet with a block for every folder: up to 64 thumbnails, uint8 [S, S, 3], spread evenly over it.
+def save_contact_sheet(blocks: Mapping[str, Sequence[Path]], path: Path) -> None:
+    """Write a sheet with a block of picture files under each title.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    blocks = {f"{name} · {len(found)} pictures": _spread(found) for name, found in thumbnails.items() if len(found)}
-    side = next(iter(blocks.values()))[0].shape[0] + GAP
+    side = THUMBNAIL + GAP
     heights = [HEADING + side * -(-len(block) // COLUMNS) for block in blocks.values()]
     sheet = Image.new("RGB", (side * COLUMNS + GAP, sum(heights) + GAP), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     top = GAP
     for (title, block), height in zip(blocks.items(), heights, strict=True):
         draw.text((GAP, top), title, fill="black", font=font)
-        for number, thumbnail in enumerate(block):
+        for number, file in enumerate(block):
             row, column = divmod(number, COLUMNS)
-            sheet.paste(Image.fromarray(thumbnail), (GAP + side * column, top + HEADING + side * row - GAP))
+            thumbnail = Image.fromarray(decode_picture(file, THUMBNAIL))
+            sheet.paste(thumbnail, (GAP + side * column, top + HEADING + side * row - GAP))
         top += height
     with replacing(path) as partial:
         sheet.save(partial, format="PNG")
-
-
-def _spread(thumbnails: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-    number = min(len(thumbnails), COLUMNS * ROWS)
-    return [thumbnails[place * len(thumbnails) // number] for place in range(number)]

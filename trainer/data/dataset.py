@@ -17,8 +17,8 @@ from ..distributed import World
 from .cache import open_pictures
 from .cache_contents import cache_place
 from .picture_files import PictureFiles
-from .pictures import TRAINING_SUFFIXES, Pixels, Preparation
-from .training_pictures import UNREADABLE, TrainingPictures
+from .pictures import TRAINING_SUFFIXES, UNREADABLE, Pixels, Preparation
+from .training_pictures import TrainingPictures
 
 LOGGER = logging.getLogger(__name__)
 

@@ -1,32 +1,25 @@
 """The check of a dataset before hours are spent on it: counts, sizes, damage, duplicates, leaks, flat pictures."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from statistics import median
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ...runtime.errors import DatasetError
-from ...runtime.listing import list_files
+from ...runtime.listing import Listing, list_files
 from .dataset import LAYOUT
-from .pictures import FULL_WHITE, TRAINING_SUFFIXES, describe_file, looks_like_picture, read_rgb, resize
+from .duplicates import MOST_LEVELS, THUMBNAIL, Fingerprints, Thumbnail
+from .ordered import in_order
+from .pictures import FULL_WHITE, TRAINING_SUFFIXES, UNREADABLE, describe_file, looks_like_picture, read_rgb, resize
+from .progress import counted
 
 FOLDERS = ("trainA", "trainB", "testA", "testB")
-THUMBNAIL = 64
-FINGERPRINT = 16  # side of the small picture by which two files are told apart
-
-# Two files show the same where their fingerprints, and then their thumbnails, differ by no more: root mean square, of
-# 255 once the wider of their ranges is stretched to that. Embedded emoji that were resized and saved as JPEG stay below
-# 3 and 5.2; all others but a moon are 7 away.
-MOST_LEVELS = (4.0, 6.0)
-SMALLEST_RANGE = 16.0  # that is stretched; what is narrower is noise
 DEPTHS = (8, 10, 12, 14)  # bits that cameras and scanners put into files of 16
 FLAT = 3.0  # standard deviation of grey levels below which InstanceNorm has only noise to magnify
 
@@ -34,38 +27,20 @@ FEW = 50
 MOST_LEAKED = 0.01  # share of the test pictures that may have been trained on
 IMBALANCE = 3.0
 STRETCHED = 1.5
-ROWS_AT_ONCE = 1024
+THUMBNAILS_KEPT = 2000  # of those that are compared again
 
 Level = Literal["problem", "warning", "note"]
 
 
 @dataclass(frozen=True)
 class PictureFacts:
-    """One decoded file. Its thumbnail is kept stretched to 0..255, uint8 [64, 64, 3], from `low` and `high`."""
+    """One decoded file."""
 
-    path: Path
     width: int
     height: int
     kind: str  # such as "RGB 8 bit"
-    stretched: NDArray[np.uint8]
-    low: float
-    high: float
+    thumbnail: Thumbnail
     brightest: int | None  # value of a 16-bit file
-
-    @property
-    def values(self) -> NDArray[np.float32]:
-        """The thumbnail as the networks see it, float [64, 64, 3] in [0, 255], not rounded."""
-        return self.stretched.astype(np.float32) * np.float32((self.high - self.low) / 255) + np.float32(self.low)
-
-    @property
-    def thumbnail(self) -> NDArray[np.uint8]:
-        """The thumbnail as the networks see it, uint8 [64, 64, 3]."""
-        return np.rint(self.values).astype(np.uint8)
-
-    @property
-    def range(self) -> float:
-        """Distance of the darkest from the brightest value, no less than what is worth stretching."""
-        return max(self.high - self.low, SMALLEST_RANGE)
 
 
 @dataclass(frozen=True)
@@ -126,112 +101,153 @@ class Inspection:
         return sum(finding.level == "problem" for finding in self.findings)
 
 
-def inspect_dataset(dataroot: Path) -> tuple[Inspection, dict[str, list[PictureFacts]]]:
-    """Look at every picture of a dataset; returns what was found, and the pictures that can be decoded, by folder.
+class Pictures:
+    """What is known of every file of a dataset, some hundred bytes each; its rows are those of all folders in order."""
+
+    def __init__(self, listings: dict[str, Listing]) -> None:
+        self.listings = listings
+        self.folders = np.concatenate(
+            [np.full(len(listing.files), FOLDERS.index(name), np.int8) for name, listing in listings.items()]
+        )
+        number = len(self.folders)
+        self.readable = np.zeros(number, bool)
+        self.sizes = np.zeros((number, 2), np.int32)  # width, height
+        self.brightest = np.full(number, -1, np.int32)
+        self.contrast = np.zeros(number, np.float32)  # standard deviation of the grey thumbnail
+        self.content = np.zeros(number, np.int64)  # equal where thumbnails are
+        self.prints = Fingerprints(number)
+        self.kinds: dict[str, Counter[str]] = {name: Counter() for name in listings}
+        self.corrupt: dict[str, dict[str, str]] = {name: {} for name in listings}
+
+    def path(self, row: int) -> Path:
+        """Return the file of a row."""
+        listing = self.listings[FOLDERS[self.folders[row]]]
+        return listing.root / listing.files[row - int(np.searchsorted(self.folders, self.folders[row]))]
+
+    def put(self, row: int, facts: PictureFacts | str) -> None:
+        """Take in one file, or why it cannot be decoded."""
+        name = FOLDERS[self.folders[row]]
+        if isinstance(facts, str):
+            self.corrupt[name][str(self.path(row))] = facts
+            return
+        thumbnail = facts.thumbnail
+        self.readable[row] = True
+        self.sizes[row] = facts.width, facts.height
+        self.brightest[row] = -1 if facts.brightest is None else facts.brightest
+        self.contrast[row] = thumbnail.values.mean(axis=2).std()
+        self.content[row] = hash((thumbnail.stretched.tobytes(), thumbnail.low, thumbnail.high))
+        self.prints.put(row, thumbnail)
+        self.kinds[name][facts.kind] += 1
+
+    def spread(self, name: str, number: int) -> list[Path]:
+        """Return at most `number` files of a folder that can be decoded, spread evenly over it."""
+        rows = self.rows(name)
+        places = [place * len(rows) // number for place in range(number)] if len(rows) > number else range(len(rows))
+        return [self.path(int(rows[place])) for place in places]
+
+    def rows(self, name: str) -> NDArray[np.int64]:
+        """Return the rows of a folder that can be decoded."""
+        return np.flatnonzero(self.readable & (self.folders == FOLDERS.index(name)))
+
+
+def inspect_dataset(dataroot: Path) -> tuple[Inspection, Pictures]:
+    """Look at every picture of a dataset; returns the check, and what it knows of each file.
 
     Raises:
         DatasetError: trainA or trainB is missing, or holds nothing that can be decoded.
     """
-    pictures: dict[str, list[PictureFacts]] = {}
-    folders: dict[str, FolderFacts] = {}
-    for name in FOLDERS:
-        folder = dataroot / name
-        if folder.is_dir():
-            pictures[name], folders[name] = _read_folder(folder)
-        if name.startswith("train") and not pictures.get(name):
-            left_out = folders[name].left_out if name in folders else ""
+    listings = {name: list_files(dataroot / name, TRAINING_SUFFIXES) for name in FOLDERS}
+    pictures = _read_all(dataroot, listings)
+    for name in ("trainA", "trainB"):
+        if not len(pictures.rows(name)):
+            left_out = listings[name].summary() if (dataroot / name).is_dir() else ""
             raise DatasetError(
-                f"{folder} holds no picture that can be decoded{left_out and f'; {left_out}'}; "
+                f"{dataroot / name} holds no picture that can be decoded{left_out and f'; {left_out}'}; "
                 f"expected:{LAYOUT.format(root=dataroot)}"
             )
-    folders = {name: facts for name, facts in folders.items() if facts.count or facts.corrupt or facts.left_out}
+    listings = {name: listing for name, listing in listings.items() if (dataroot / name).is_dir()}
+    folders = {name: _facts(name, pictures) for name in listings}
     duplicates = list(_duplicates(pictures))
     inspection = Inspection(
         dataroot=str(dataroot),
-        folders=folders,
+        folders={name: facts for name, facts in folders.items() if facts.count or facts.corrupt or facts.left_out},
         within=[pair for first, second, pair in duplicates if first == second],
         across=[pair for first, second, pair in duplicates if first[-1] != second[-1]],
         leaks=[pair for first, second, pair in duplicates if first != second and first[-1] == second[-1]],
-        paired=_names(pictures.get("testA", ())) == _names(pictures.get("testB", ())) != [],
+        paired=_stems("testA", pictures) == _stems("testB", pictures) != [],
     )
     inspection.findings.extend(_findings(inspection))
     return inspection, pictures
 
 
-def fingerprint(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a picture, float [H, W, 3], as 16x16 averages [768]."""
-    averages = cv2.resize(values, (FINGERPRINT, FINGERPRINT), interpolation=cv2.INTER_AREA)
-    return np.asarray(averages, np.float32).ravel()
+def _read_all(dataroot: Path, listings: dict[str, Listing]) -> Pictures:
+    pictures = Pictures(listings)
+    rows = range(len(pictures.folders))
+    with counted(f"checking {dataroot.name}", len(rows)) as advance:
+        for row, facts in zip(rows, in_order(lambda row: _read(pictures.path(row)), rows), strict=True):
+            pictures.put(row, facts)
+            advance()
+    return pictures
 
 
-def _read_folder(folder: Path) -> tuple[list[PictureFacts], FolderFacts]:
-    listing = list_files(folder, TRAINING_SUFFIXES)
-    files = [folder / name for name in listing.files]
-    with ThreadPoolExecutor() as threads:
-        read = list(threads.map(_read, files))
-    pictures = [facts for facts in read if isinstance(facts, PictureFacts)]
-    widths, heights = [picture.width for picture in pictures] or [0], [picture.height for picture in pictures] or [0]
+def _facts(name: str, pictures: Pictures) -> FolderFacts:
+    listing, rows = pictures.listings[name], pictures.rows(name)
+    widths, heights = pictures.sizes[rows].T.tolist() if len(rows) else ([0], [0])
+    brightest = int(pictures.brightest[rows].max(initial=-1))
     facts = FolderFacts(
-        count=len(pictures),
-        corrupt={str(path): why for path, why in zip(files, read, strict=True) if isinstance(why, str)},
+        count=len(rows),
+        corrupt=pictures.corrupt[name],
         left_out=listing.summary(),
-        pictures_left_out=sum(looks_like_picture(folder / name) for name in listing.others) + len(listing.unreadable),
-        kinds=dict(Counter(picture.kind for picture in pictures).most_common()),
+        pictures_left_out=sum(looks_like_picture(listing.root / file) for file in listing.others)
+        + len(listing.unreadable),
+        kinds=dict(pictures.kinds[name].most_common()),
         widths=(min(widths), median(widths), max(widths)),
         heights=(min(heights), median(heights), max(heights)),
-        brightest=max((picture.brightest for picture in pictures if picture.brightest is not None), default=None),
+        brightest=None if brightest < 0 else brightest,
         flat=[],
     )
-    return pictures, replace(facts, flat=[str(picture.path) for picture in pictures if _is_flat(picture, facts.depth)])
-
-
-def _is_flat(picture: PictureFacts, depth: int) -> bool:
-    """Tell whether a picture shows nothing; one whose 16-bit values have `depth` bits is dark, not flat."""
-    gain = 1.0 if picture.brightest is None else FULL_WHITE / ((1 << depth) - 1)
-    return bool(picture.values.mean(axis=2).std() * gain < FLAT)
+    # A picture whose 16-bit values have fewer bits is dark, not flat.
+    gain = np.where(pictures.brightest[rows] < 0, 1.0, FULL_WHITE / ((1 << facts.depth) - 1))
+    flat = [str(pictures.path(row)) for row in rows[pictures.contrast[rows] * gain < FLAT].tolist()]
+    return replace(facts, flat=flat)
 
 
 def _read(path: Path) -> PictureFacts | str:
     try:
         width, height, kind = describe_file(path)
-        pixels = read_rgb(path)
+        pixels = read_rgb(path, THUMBNAIL)
         brightest = round(float(pixels.max()) * FULL_WHITE / 255) if pixels.dtype == np.float32 else None
         values = resize(pixels, (THUMBNAIL, THUMBNAIL)).astype(np.float32)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         return str(error)
-    low, high = float(values.min()), float(values.max())
-    stretched = np.rint((values - low) * 255 / max(high - low, 1e-6)).astype(np.uint8)
-    return PictureFacts(path, width, height, kind, stretched, low, high, brightest)
+    return PictureFacts(width, height, kind, Thumbnail.of(values), brightest)
 
 
-def _duplicates(pictures: dict[str, list[PictureFacts]]) -> Iterator[tuple[str, str, Duplicate]]:
-    """Give every pair of files that show the same, with their folders."""
-    flat = [(name, picture) for name, members in pictures.items() for picture in members]
-    if not flat:
-        return
-    prints = np.stack([fingerprint(picture.values) for _, picture in flat])
-    prints -= prints.mean(axis=0)
-    lengths = np.square(prints).mean(axis=1)
-    ranges = np.array([picture.range for _, picture in flat], np.float32)
-    for start in range(0, len(flat), ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
-        squared = lengths[rows, None] + lengths - 2 * prints[rows] @ prints.T / prints.shape[1]
-        scale = np.maximum(ranges[rows, None], ranges) / 255
-        for row, second in np.argwhere(squared <= (MOST_LEVELS[0] * scale) ** 2):
-            if start + row < second:
-                (one, picture), (other, another) = flat[start + row], flat[second]
-                levels = _difference(picture, another)
-                if levels <= MOST_LEVELS[1]:
-                    yield one, other, Duplicate(str(picture.path), str(another.path), round(levels, 1))
+def _duplicates(pictures: Pictures) -> Iterator[tuple[str, str, Duplicate]]:
+    """Give each file with the one before it in each folder that shows the same, if there is one, with their folders.
+
+    So a picture of which there are many copies makes a pair for each copy, not for each pair of copies.
+    """
+
+    @lru_cache(THUMBNAILS_KEPT)
+    def thumbnail(row: int) -> Thumbnail | None:
+        facts = _read(pictures.path(row))
+        return facts.thumbnail if isinstance(facts, PictureFacts) else None
+
+    rows = np.flatnonzero(pictures.readable)
+    pairs = list(pictures.prints.near_pairs(rows, pictures.folders[rows]))
+    for first, second in sorted(pairs, key=lambda pair: (pair[1], pair[0])):
+        levels = 0.0
+        if pictures.content[first] != pictures.content[second]:
+            one, other = thumbnail(first), thumbnail(second)
+            levels = np.inf if one is None or other is None else one.difference(other)
+        if levels <= MOST_LEVELS[1]:
+            names = FOLDERS[pictures.folders[first]], FOLDERS[pictures.folders[second]]
+            yield *names, Duplicate(str(pictures.path(first)), str(pictures.path(second)), round(levels, 1))
 
 
-def _difference(first: PictureFacts, second: PictureFacts) -> float:
-    error = np.sqrt(np.square(first.values - second.values).mean())
-    return float(error * 255 / max(first.range, second.range))
-
-
-def _names(pictures: Sequence[PictureFacts]) -> list[str]:
-    return [picture.path.stem for picture in pictures]
+def _stems(name: str, pictures: Pictures) -> list[str]:
+    return [pictures.path(row).stem for row in pictures.rows(name).tolist()]
 
 
 def _findings(inspection: Inspection) -> Iterator[Finding]:

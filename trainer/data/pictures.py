@@ -32,6 +32,8 @@ TRAINING_SUFFIXES = PICTURE_SUFFIXES | {".npy"} | (_SOMETIMES_READ & Image.regis
 # Pictures of kinds that are not trained on, or not by everybody.
 _OTHER_PICTURES = _SOMETIMES_READ | {".jxl", ".svg", ".exr", ".hdr", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw"}
 
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what decoding a file may raise
+
 FULL_WHITE = 65535
 TURNED = (5, 6, 7, 8)  # values of the EXIF orientation that swap width and height
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as PIL's own conversion of 8-bit pictures
@@ -111,7 +113,7 @@ def looks_like_picture(path: Path) -> bool:
     try:
         with Image.open(path):
             return True
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except UNREADABLE:
         return False
 
 
@@ -142,19 +144,20 @@ def decode_picture(path: Path, size: int) -> NDArray[np.uint8]:
     Raises:
         OSError, ValueError, SyntaxError, Image.DecompressionBombError: the file is no picture that can be used.
     """
-    return np.rint(resize(read_rgb(path), (size, size))).astype(np.uint8)
+    return np.rint(resize(read_rgb(path, size), (size, size))).astype(np.uint8)
 
 
-def read_rgb(path: Path) -> Pixels:
+def read_rgb(path: Path, size: int | None = None) -> Pixels:
     """Decode any picture as RGB [H, W, 3], whatever channels the networks are trained on.
 
+    With `size`, the result may already have that width and height, where the file can be decoded at a reduced scale.
     Of an array file with more channels these are the first three, of one with fewer the first alone.
 
     Raises:
         OSError, ValueError, SyntaxError, Image.DecompressionBombError: the file is no picture that can be used.
     """
     if path.suffix.lower() != ".npy":
-        return read_pixels(path, 3)
+        return _read(path, 3, FULL_WHITE, (lambda _: (size, size)) if size else None)[0]
     stored = np.load(path, allow_pickle=False)
     values = _take(stored, stored.shape[2] if stored.ndim == 3 else 1)
     return values[..., [0, 1, 2] if values.shape[-1] >= 3 else [0, 0, 0]]

@@ -10,7 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 LOGGER = logging.getLogger(__name__)
 
-SECONDS_BETWEEN_LINES = 30.0
+FIRST_SECONDS = 3.0  # after which the rate is known well enough to say how long all will take
+SECONDS_BETWEEN_LINES = 60.0
 
 
 @contextmanager
@@ -25,19 +26,20 @@ def counted(description: str, total: int, unit: str = "pictures") -> Iterator[Ca
         TextColumn("{task.fields[rate]:.0f} " + unit + "/s"),
         TimeRemainingColumn(),
     )
-    done, started, said = 0, time.monotonic(), time.monotonic()
+    done, started = 0, time.monotonic()
+    due = started + FIRST_SECONDS
     with Progress(*columns, console=console, disable=hidden, transient=True) as progress:
         bar = progress.add_task(description, total=total, rate=0.0)
 
         def advance() -> None:
-            nonlocal done, said
+            nonlocal done, due
             done += 1
             now = time.monotonic()
             rate = done / max(now - started, 1e-9)
             progress.update(bar, completed=done, rate=rate)
-            if not console.is_terminal and now - said > SECONDS_BETWEEN_LINES:
-                said = now
+            if not console.is_terminal and now > due:
+                due = now + SECONDS_BETWEEN_LINES
                 left = (total - done) / rate / 60
-                LOGGER.info("%s: %d of %d %s, %.0f/s, %.0f min left", description, done, total, unit, rate, left)
+                LOGGER.info("%s: %d of %d %s, %.0f/s, %.1f min left", description, done, total, unit, rate, left)
 
         yield advance

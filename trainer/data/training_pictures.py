@@ -8,17 +8,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from ...runtime.errors import DatasetError
 from .picture_files import PictureFiles
-from .pictures import Pixels, Preparation, WidthHeight
+from .pictures import UNREADABLE, Pixels, Preparation, WidthHeight
 from .store import BITS, CHANNELS, COLUMNS, HEIGHT, WIDTH, DamagedStoreError, Row, StoreReader
 
 LOGGER = logging.getLogger(__name__)
 
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what decoding a file may raise
 WARNINGS = 10  # of one kind, one by one
 KEPT_BYTES = 1 << 30  # of pictures that are not stored, and are kept in memory once they have been decoded
 

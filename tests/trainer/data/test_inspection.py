@@ -1,5 +1,8 @@
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -7,8 +10,10 @@ import pytest
 from PIL import Image
 
 from cyclegan_edge.runtime.errors import DatasetError
+from cyclegan_edge.trainer.data import contact_sheet
 from cyclegan_edge.trainer.data.contact_sheet import save_contact_sheet
 from cyclegan_edge.trainer.data.inspection import inspect_dataset
+from cyclegan_edge.trainer.data.pictures import decode_picture
 
 
 def inspect(root):
@@ -97,7 +102,7 @@ def test_what_deserves_a_look_is_said(dataroot):
     assert "2 of trainA are flat" in warnings
     assert "trainB has 5 pictures; below 50, set optim.diffaugment=true" in warnings
     assert "trainA has 29 pictures and trainB 5" in warnings
-    assert "the same within a folder: 210 pairs" in warnings
+    assert "the same within a folder: 20 pairs, such as " in warnings
     assert "nothing can be measured while training" in warnings
     assert any("L 8 bit" in note and "5 channels uint8" in note for note in texts(found, "note"))
     assert found.num_problems == 0
@@ -126,13 +131,12 @@ def test_without_training_pictures_there_is_nothing_to_check(dataroot):
 
 def test_a_contact_sheet_shows_every_folder(dataroot, tmp_path):
     _, pictures = inspect_dataset(dataroot)
-    save_contact_sheet(
-        {name: [picture.thumbnail for picture in found] for name, found in pictures.items()}, tmp_path / "sheet.png"
-    )
+    folders = ("trainA", "trainB", "testA", "testB")
+    save_contact_sheet({name: pictures.spread(name, 64) for name in folders}, tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         pixels = np.asarray(sheet)
     assert pixels.shape == (4 * (24 + 68) + 4, 16 * 68 + 4, 3)
-    first = pictures["trainA"][0].thumbnail
+    first = decode_picture(dataroot / "trainA/00.png", 64)
     places = np.lib.stride_tricks.sliding_window_view(pixels[:100], (64, 64), axis=(0, 1))[:, 4]
     assert (places == first.transpose(2, 0, 1)).all(axis=(1, 2, 3)).any()
 
@@ -219,3 +223,57 @@ def test_files_of_several_frames_are_noted(dataroot):
     frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]
     frames[0].save(dataroot / "trainA" / "film.gif", save_all=True, append_images=frames[1:])
     assert any("trainA has files of several frames" in note for note in texts(inspect(dataroot), "note"))
+
+
+def test_every_copy_is_paired_once_with_each_folder_that_has_it_before(dataroot):
+    for copy in ("trainA/x.png", "trainB/y.png", "testA/z.png", "testB/z.png"):
+        shutil.copy(dataroot / "trainA/02.png", dataroot / copy)
+    found = inspect(dataroot)
+    named = {
+        kind: {(pair.first[-13:], pair.second[-13:]) for pair in getattr(found, kind)}
+        for kind in ("within", "across", "leaks")
+    }
+    assert named == {
+        "within": {("trainA/02.png", "/trainA/x.png")},
+        "across": {
+            ("trainA/02.png", "/trainB/y.png"), ("trainA/02.png", "a/testB/z.png"), ("a/testA/z.png", "a/testB/z.png"),
+            ("/trainB/y.png", "a/testA/z.png"),
+        },
+        "leaks": {("trainA/02.png", "a/testA/z.png"), ("/trainB/y.png", "a/testB/z.png")},
+    }  # fmt: skip
+
+
+def test_the_sheet_reads_few_pictures(dataroot, tmp_path, monkeypatch, cyclegan):
+    for number in range(6, 200):
+        shutil.copy(dataroot / f"trainA/0{number % 6}.png", dataroot / f"trainA/{number:03}.png")
+    read = []
+    monkeypatch.setattr(
+        contact_sheet, "decode_picture", lambda path, size: read.append(path) or decode_picture(path, size)
+    )
+    cyclegan("dataset", "check", dataroot, "--sheet", tmp_path / "sheet.png")
+    assert len(read) == 64 + 5 + 3 + 3
+
+
+CHILD = """
+import resource, sys
+from pathlib import Path
+from cyclegan_edge.trainer.data.inspection import inspect_dataset
+found, pictures = inspect_dataset(Path(sys.argv[1]))
+print(found.folders["trainA"].count, len(found.within), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="has no getrusage")
+def test_memory_is_flat(dataroot):
+    peaks = []
+    for number in (200, 4000):
+        for place in range(6, number):
+            link = dataroot / f"trainA/{place:04}.png"
+            if not link.exists():
+                os.link(dataroot / f"trainA/0{place % 6}.png", link)
+        done = subprocess.run([sys.executable, "-c", CHILD, dataroot], capture_output=True, text=True, check=True)
+        count, pairs, peak = map(int, done.stdout.split())
+        assert (count, pairs) == (number, number - 6)
+        peaks.append(peak / 1024)
+    assert peaks[1] - peaks[0] < 20  # MiB; their thumbnails alone would be 46
