@@ -63,6 +63,7 @@ class NetworksConfig(_Part):
     upsample: Literal["deconv", "resize"] = Field(
         "deconv", description="resize (nearest, then a convolution) cannot leave a checkerboard"
     )
+    antialias: bool = Field(False, description="blur pools in the place of strides, as in the generator of CUT")
     dropout: bool = False
     init_type: Literal["normal", "xavier", "kaiming", "orthogonal"] = "normal"
     init_gain: float = Field(0.02, gt=0)
@@ -71,6 +72,8 @@ class NetworksConfig(_Part):
     def _upsampling_exists(self) -> Self:
         if self.upsample == "resize" and self.generator.startswith("edge_"):
             raise ValueError(f"{self.generator} has no layer that upsample=resize could replace; leave that out")
+        if self.antialias and (not re.search("^(mobile_)?resnet", self.generator) or self.upsample == "resize"):
+            raise ValueError("antialias goes with a resnet generator of upsample=deconv; leave it out")
         return self
 
     @property

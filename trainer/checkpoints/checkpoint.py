@@ -4,7 +4,6 @@ A file is a plain dict of tensors, numbers and strings, so it loads with `weight
 """
 
 import hashlib
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from ..config import TrainConfig, resolve_config
 from ..networks.build import Generator, build_generator
 from .official import NETWORK_NAMES as OFFICIAL_NAMES
 from .official import clean, find_files, generator_shape, network_name
+from .weights_file import read_tensors
 
 FORMAT = "cyclegan-edge checkpoint"
 SCHEMA_VERSION = 2  # 1 had no fingerprint of the data, and the counts of schedulers
@@ -52,10 +52,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         CheckpointError: the file is missing, cut short, not ours, or of a newer schema.
     """
     content = read_tensors(path)
-    if content.get("format") != FORMAT:
+    if not is_ours(content):
         raise CheckpointError(
-            f"{path} is no checkpoint of cyclegan-edge; give a run folder, its checkpoints/latest.pt, or a file of the "
-            "official code by its own name, such as latest_net_G_A.pth"
+            f"{path} is no checkpoint of cyclegan-edge; give a run folder or one of its checkpoints, such as latest.pt"
         )
     if content["schema_version"] > SCHEMA_VERSION:
         raise CheckpointError(
@@ -65,21 +64,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_tensors(path: Path) -> dict[str, Any]:
-    """Read any file that `torch.save` wrote, running no code that it may hold.
-
-    Raises:
-        CheckpointError: the file is missing, cut short, or holds something other than a dict of data.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"there is no checkpoint {path}; name a run folder or a .pt file") from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path} cannot be read as a checkpoint: it is cut short, or no file of torch") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, no checkpoint")
-    return content
+def is_ours(content: dict[str, Any]) -> bool:
+    """Tell whether this is what `save_checkpoint` wrote, and not a state dict."""
+    return content.get("format") == FORMAT
 
 
 def find_checkpoint(source: Path) -> Path:
@@ -107,16 +94,18 @@ class LoadedGenerator:
 def load_generator(source: Path, direction: Direction, weights: Weights = "ema") -> LoadedGenerator:
     """Load `G_A` (AtoB) or `G_B` (BtoA), with averaged weights where there are any.
 
-    `source` is a run folder, a checkpoint file, or what the official code writes: a folder of `*_net_G_A.pth` files or
-    one of them. A `*_net_G.pth`, a published model of one direction, is taken for the direction that is asked for.
+    `source` is a run folder, a checkpoint file, or what the official code and CUT write: a folder of `*_net_G_A.pth`
+    files, or a file of any name with the weights of one generator. Where its name does not tell the direction, it is
+    taken for the one that is asked for.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
     """
-    official = _official_generator(source, direction)
-    path = official or find_checkpoint(source)
+    path = _official_generator(source, direction) or find_checkpoint(source)
+    content = read_tensors(path)
+    official = not is_ours(content)
     if official:
-        state = clean(read_tensors(path))
+        state = clean(content)
         config = _config_of_official(state, direction, path)
         weights, step = "raw", None
     else:
@@ -139,7 +128,9 @@ def load_generator(source: Path, direction: Direction, weights: Weights = "ema")
     network.eval().requires_grad_(False)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    name = source.name if source.is_dir() else path.parent.name if official else path.stem
+    name = source.name if source.is_dir() else path.stem
+    if official and network_name(path):  # checkpoints/NAME/latest_net_G_A.pth
+        name = path.parent.name
     return LoadedGenerator(network, config, direction, weights, name, step, sha256, input_nc, output_nc)
 
 

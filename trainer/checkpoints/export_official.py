@@ -26,10 +26,11 @@ def export_weights(source: Path, folder: Path, weights: Weights = "ema") -> list
     path = find_checkpoint(source)
     content = load_checkpoint(path)
     config = restored_config(content, path)
-    if config.networks.generator not in OFFICIAL_GENERATORS or config.networks.upsample != "deconv":
+    networks = config.networks
+    if networks.generator not in OFFICIAL_GENERATORS or networks.upsample != "deconv" or networks.antialias:
         raise CheckpointError(
-            f"{path} holds {config.networks.generator} with upsample={config.networks.upsample}, and the official code "
-            f"knows only {', '.join(OFFICIAL_GENERATORS)} with deconv"
+            f"{path} holds {networks.generator} with upsample={networks.upsample} and antialias={networks.antialias}, "
+            f"and the official code knows only {', '.join(OFFICIAL_GENERATORS)} with deconv and without antialias"
         )
     averaged = weights == "ema" and config.optim.ema_halflife > 0
     states = content["state"]["networks"]
@@ -39,7 +40,7 @@ def export_weights(source: Path, folder: Path, weights: Weights = "ema") -> list
     targets = {name: folder / f"latest_net_{name}.pth" for name in chosen}
     for target in targets.values():
         if target.exists():
-            raise OutputError(f"{target} is there already; name another folder with --output")
+            raise OutputError(f"{target} is there already; name another folder")
     for name, target in targets.items():
         with replacing(target) as partial, partial.open("wb") as file:
             torch.save(dict(chosen[name]), file)

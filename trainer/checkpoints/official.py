@@ -1,4 +1,4 @@
-"""The official implementation's weights: what its files are called, and the architecture that their shapes tell.
+"""The weights of the official implementation, and of CUT: the names of their files, and the architecture behind them.
 
 A file `EPOCH_net_NAME.pth` is the plain state dict of one network; NAME is G_A, G_B, D_A or D_B, or G in the published
 models of a single direction. Nothing in it says what the architecture is, so it is read from the keys and shapes.
@@ -12,11 +12,12 @@ from typing import Any
 from torch import Tensor
 
 from ...runtime.errors import CheckpointError
+from .weights_file import describe_foreign
 
 StateDict = dict[str, Tensor]
 Layer = dict[str, dict[str, Any]]  # of the configuration, as `resolve_config` takes it
 
-FILE_NAME = re.compile(r"(?P<label>.+)_net_(?P<network>G|[GD]_[AB])\.pth")
+FILE_NAME = re.compile(r"(?P<label>.+)_net_(?P<network>G|[GD]_[AB])\.(pth|pt|bin|safetensors)")
 NETWORK_NAMES = frozenset({"G", "G_A", "G_B", "D_A", "D_B"})
 WRAPPERS = re.compile(r"^((module|_orig_mod)\.)+")
 RUNNING = re.compile(r"(.+)\.(running_mean|running_var|num_batches_tracked)")
@@ -46,7 +47,7 @@ def network_name(path: Path) -> str | None:
 def find_files(folder: Path) -> dict[str, Path]:
     """Return the files of a `checkpoints/NAME` folder by network: the latest, or else those of the last epoch."""
     labels: dict[str, dict[str, Path]] = {}
-    for path in folder.glob("*_net_*.pth"):
+    for path in folder.glob("*_net_*.*"):
         if match := FILE_NAME.fullmatch(path.name):
             labels.setdefault(match["label"], {})[match["network"]] = path
     return labels[max(labels, key=_recency)] if labels else {}
@@ -79,7 +80,9 @@ def generator_shape(state: StateDict, path: Path) -> GeneratorShape:
             return _unet_shape(state)
     except (KeyError, IndexError):
         pass
-    raise CheckpointError(f"{path} holds no ResNet or U-Net generator of the official code; name a *_net_G_A.pth file")
+    raise CheckpointError(
+        f"{path} holds no ResNet or U-Net generator of the official code or CUT, but {_describe(state)}"
+    )
 
 
 def discriminator_shape(state: StateDict, path: Path) -> dict[str, Any]:
@@ -88,29 +91,45 @@ def discriminator_shape(state: StateDict, path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: these are not the weights of a PatchGAN or pixel discriminator.
     """
-    convolutions = [value for value in state.values() if value.ndim == 4]
+    convolutions = [value for value in state.values() if isinstance(value, Tensor) and value.ndim == 4]
     if "net.0.weight" in state:
         norm = _norm(state, "net.2", "net.3")
         return {"discriminator": "pixel", "ndf": len(state["net.0.weight"]), "norm": norm}
     if "model.0.weight" not in state or len(convolutions) < 3:
-        raise CheckpointError(f"{path} holds no discriminator of the official code; name a *_net_D_A.pth file")
+        raise CheckpointError(f"{path} holds no discriminator of the official code, but {_describe(state)}")
     n_layers = len(convolutions) - 2
     kind = {"discriminator": "basic"} if n_layers == 3 else {"discriminator": "n_layers", "n_layers_D": n_layers}
     return kind | {"ndf": len(state["model.0.weight"]), "norm": _norm(state, "model.2", "model.3")}
+
+
+def _describe(state: StateDict) -> str:
+    """Say what weights that are not understood are."""
+    if foreign := describe_foreign(state):
+        return foreign
+    if "model.0.weight" in state or "net.0.weight" in state:
+        return "a discriminator, or a part of one"
+    named = ", ".join(map(str, list(state)[:3]))
+    return f"{len(state)} {'entry' if len(state) == 1 else 'entries'} ({named}, …)" if named else "nothing"
 
 
 def _resnet_shape(state: StateDict) -> GeneratorShape:
     first = state["model.1.weight"]
     blocks = sum(re.fullmatch(r"model\.\d+\.conv_block\.1\.weight", key) is not None for key in state)
     ngf = first.shape[0]
+    filters = [int(key.split(".")[1]) for key in state if key.endswith(".filt")]  # blur pools of CUT
+    if filters not in ([], [7, 11, 12 + blocks, 16 + blocks]):
+        raise KeyError("blur pools at other places")
+    # A blur pool is a layer of its own behind each strided convolution, and before each that enlarges.
+    up, last = (13 + blocks, 21 + blocks) if filters else (10 + blocks, 17 + blocks)
     networks = {
         "generator": f"resnet_{blocks}blocks",
         "ngf": ngf,
         "norm": _norm(state, "model.1", "model.2"),
         "dropout": any(key.endswith("conv_block.6.weight") and value.ndim == 4 for key, value in state.items()),
-        "upsample": "deconv" if state[f"model.{10 + blocks}.weight"].shape[0] == 4 * ngf else "resize",
+        "upsample": "deconv" if filters or state[f"model.{up}.weight"].shape[0] == 4 * ngf else "resize",
+        "antialias": bool(filters),
     }
-    return GeneratorShape(networks, first.shape[1], state[f"model.{17 + blocks}.weight"].shape[0])
+    return GeneratorShape(networks, first.shape[1], state[f"model.{last}.weight"].shape[0])
 
 
 def _unet_shape(state: StateDict) -> GeneratorShape:

@@ -9,13 +9,16 @@ from torch import nn
 
 from ...runtime.errors import CheckpointError, ConfigError
 from ..config import TrainConfig
-from .checkpoint import find_checkpoint, load_checkpoint, read_tensors, restored_config
+from .checkpoint import find_checkpoint, is_ours, load_checkpoint, restored_config
 from .official import Layer, StateDict, clean, discriminator_shape, find_files, generator_shape, network_name
+from .weights_file import read_tensors
 
 LOGGER = logging.getLogger(__name__)
 
 
-ARCHITECTURE = ("generator", "discriminator", "n_layers_D", "ngf", "ndf", "norm", "dropout", "upsample")
+ARCHITECTURE = (
+    "generator", "discriminator", "n_layers_D", "ngf", "ndf", "norm", "dropout", "upsample", "antialias",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,17 +46,17 @@ class StartingPoint:
 
 
 def read_start(source: Path) -> StartingPoint:
-    """Read what `--init-from` names.
+    """Read the weights that a new run starts from.
 
-    That is a run folder or checkpoint of ours, a folder of the official `*_net_G_A.pth` files, or one such file. A
-    `*_net_G.pth`, a published model of one direction, becomes G_A.
+    That is a run folder or checkpoint of ours, a folder of the official `*_net_G_A.pth` files, or a file of any name
+    with the weights of one network. A generator whose name does not tell its direction becomes G_A.
 
     Raises:
         CheckpointError: there is nothing to start from, or files that do not belong together.
     """
     name = network_name(source)
-    files = find_files(source) if source.is_dir() else {name: source} if name else {}
-    if not files:
+    files = find_files(source) if source.is_dir() else {name or "G": source}
+    if not files or (not name and not source.is_dir() and is_ours(read_tensors(source))):
         return _start_from_ours(source)
     start = StartingPoint(source)
     for network, path in files.items():

@@ -33,7 +33,7 @@ def build_generator(config: NetworksConfig, input_nc: int, output_nc: int) -> Ge
         if kind == "edge_":
             return EdgeResnetGenerator(input_nc, output_nc, ngf, n_blocks, norm, dropout)
         separable = kind == "mobile_"
-        return ResnetGenerator(input_nc, output_nc, ngf, n_blocks, norm, dropout, upsample, separable)
+        return ResnetGenerator(input_nc, output_nc, ngf, n_blocks, norm, dropout, upsample, separable, config.antialias)
     if size := re.fullmatch(r"unet_(128|256)", config.generator):
         num_downs = int(size[1]).bit_length() - 1
         return UnetGenerator(input_nc, output_nc, num_downs, ngf, norm, dropout, upsample)

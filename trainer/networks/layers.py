@@ -113,6 +113,46 @@ def upsampling(kind: str, in_channels: int, out_channels: int, kernel: int, bias
     return nn.ConvTranspose2d(in_channels, out_channels, kernel, 2, padding=1, output_padding=kernel % 2, bias=bias)
 
 
+class BlurPool(nn.Module):
+    """Halves both sides without aliasing: a binomial blur, then every second pixel.
+
+    Zhang, "Making Convolutional Networks Shift-Invariant Again" (ICML 2019), key by key as in CUT.
+    """
+
+    filt: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("filt", _binomial(torch.tensor([1.0, 2.0, 1.0]), channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, C, H/2, W/2]."""
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), self.filt.to(x.dtype), stride=2, groups=x.shape[1])
+
+
+class BlurUpsample(nn.Module):
+    """Doubles both sides without aliasing: zeros between the pixels, then a binomial blur; see `BlurPool`."""
+
+    filt: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("filt", 4 * _binomial(torch.tensor([1.0, 3.0, 3.0, 1.0]), channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, C, 2H, 2W]."""
+        padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        return F.conv_transpose2d(padded, self.filt.to(x.dtype), stride=2, padding=2, groups=x.shape[1])[
+            ..., 1:-1, 1:-1
+        ]
+
+
+def _binomial(row: Tensor, channels: int) -> Tensor:
+    """Return a blur of sum 1 for each channel, [C, 1, k, k]."""
+    square = torch.outer(row, row)
+    return (square / square.sum()).repeat(channels, 1, 1, 1)
+
+
 class ResidualGenerator(nn.Module):
     """A generator with a chain of residual blocks in `model`."""
 

@@ -226,10 +226,9 @@ def test_weights_of_something_else_are_refused(official, name, state):
         read_start(folder)
 
 
-def test_a_file_without_the_official_name_is_refused(tmp_path):
+def test_a_file_without_the_official_name_becomes_the_generator_of_a_to_b(tmp_path):
     torch.save(official_resnet(), tmp_path / "generator.pth")
-    with pytest.raises(CheckpointError, match=r"by its own name, such as latest_net_G_A\.pth"):
-        read_start(tmp_path / "generator.pth")
+    assert read_start(tmp_path / "generator.pth").states.keys() == {"G_A"}
 
 
 def test_a_configuration_without_place_for_the_weights_is_refused(official):
