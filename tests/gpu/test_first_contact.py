@@ -1,0 +1,106 @@
+"""The script for the first half hour on a card, from its first part to its last, with tiny networks."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu_first_contact.py"
+SITE = Path(__file__).parent / "programs" / "site"
+
+
+def contact(pretended, output, *options, seconds=280):
+    """Run the script; every process that it starts is on the pretended GPU too."""
+    site = os.pathsep.join([str(SITE), str(SCRIPT.parents[1] / ".venv" / "ns")])
+    ended = pretended("script", SCRIPT, "--quick", "--output", output, *options, seconds=seconds, PYTHONPATH=site)
+    return ended, json.loads((output / "first_contact.json").read_text())
+
+
+@pytest.mark.slow
+def test_the_parts_that_train_run_and_the_same_call_goes_on(pretended, tmp_path):
+    names = ("machine", "doctor", "train", "resume", "train fp16", "step 256x1 ours bf16")
+    _, first = contact(pretended, tmp_path, "--only", "machine")
+    assert list(first) == ["machine"]
+    only = [option for name in names for option in ("--only", name)]
+    ended, results = contact(pretended, tmp_path, *only)
+    assert {name: found["status"] for name, found in results.items()} == dict.fromkeys(names, "ok"), ended.err
+    assert ended.code == 0
+    assert results["machine"]["told"]["card"] == "Pretended GPU"
+    assert "on cuda:0 in bfloat16" in "\n".join(results["train"]["tail"])
+    assert "done: step 5" in "\n".join(results["resume"]["tail"])
+    assert results["step 256x1 ours bf16"]["told"]["milliseconds"] > 0
+    written = (tmp_path / "first_contact.md").read_text()
+    assert written.startswith("# First contact: Pretended GPU\n")
+    assert "| step 256x1 ours bf16 | ok |" in written
+
+
+FAKE = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {folder!r})
+import gpu_first_contact as contact
+
+def parts(machine):
+    yield contact.Part("lacking", ("-c", "pass"), 9, needs=("no_such_module",))
+    yield contact.Part("broken", ("-c", "print('before'); import no_such_module"), 9)
+    yield contact.Part("nonsense", ("-c", "print('no JSON')"), 9, contact.last_line)
+    yield contact.Part("endless", ("-c", "import time; print('begun', flush=True); time.sleep(99)"), 1)
+    yield contact.Part("good", ("-c", "print('{{}}')"), 9, contact.last_line)
+"""
+END = """
+contact.parts = parts
+sys.exit(contact.main())
+"""
+
+
+def test_a_part_that_fails_is_told_and_the_rest_goes_on(tmp_path):
+    program = FAKE.format(folder=str(SCRIPT.parent)) + END
+    command = [sys.executable, "-c", program, "--output", str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1, ended.stderr
+    results = json.loads((tmp_path / "first_contact.json").read_text())
+    status = {name: found["status"] for name, found in results.items()}
+    assert status == {
+        "lacking": "left out", "broken": "failed", "nonsense": "failed", "endless": "too slow", "good": "ok",
+    }  # fmt: skip
+    assert "No module named 'no_such_module'" in results["broken"]["tail"][-1]
+    assert results["endless"]["tail"] == ["begun"]
+    assert "| lacking | left out | 0 | no_such_module is not installed |" in ended.stdout
+
+
+def test_wheels_in_a_folder_are_installed_where_no_index_is_reached(tmp_path):
+    wheels, folder = tmp_path / "wheels", "tiny-1.0.dist-info"
+    wheels.mkdir()
+    with ZipFile(wheels / "tiny-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("tiny.py", "ANSWER = 42")
+        wheel.writestr(f"{folder}/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+        wheel.writestr(f"{folder}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{folder}/RECORD", "")
+    trial = "import tiny, cyclegan_edge; print(tiny.ANSWER)"
+    part = f'contact.Part("tiny", ("-c", "{trial}"), 30, contact.last_line, ("tiny",))'
+    program = FAKE.format(folder=str(SCRIPT.parent)).partition("    yield")[0] + f"    yield {part}\n" + END
+    command = [sys.executable, "-c", program, "--output", str(tmp_path / "out"), "--wheels", str(wheels)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads((tmp_path / "out" / "first_contact.json").read_text())["tiny"]["told"] == 42
+
+
+def test_the_profile_names_what_a_step_does():
+    """Here on the CPU: CUDA's profiler does not take a pretended GPU."""
+    command = [sys.executable, str(SCRIPT), "--profile", "cpu", "--quick"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout)
+    assert told["launches_a_step"] == 0
+    assert len(told["ms_a_step"]) == 25
+
+
+def test_nothing_is_begun_when_the_time_is_up(tmp_path):
+    command = [sys.executable, str(SCRIPT), "--output", str(tmp_path), "--minutes", "0"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0
+    assert "time is up before: machine" in ended.stderr
