@@ -18,7 +18,7 @@ def _parse_limits(context: click.Context, parameter: click.Parameter, settings: 
     limits = {}
     for setting in settings:
         name, _, number = setting.partition("=")
-        if not number.isdecimal():
+        if not (number.isdecimal() and len(number) < 19):
             raise click.BadParameter(f"{setting!r} is not NAME=NUMBER; write for example sockets=128")
         limits[name.strip()] = int(number)
     return limits
@@ -55,6 +55,11 @@ def _parse_limits(context: click.Context, parameter: click.Parameter, settings: 
 )
 @click.option("--token", envvar="CYCLEGAN_TOKEN", help="Secret that visitors need; also read from CYCLEGAN_TOKEN.")
 @click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="File that holds the token, which is then not seen in the list of processes.",
+)
+@click.option(
     "--tls-cert",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Certificate, for https.",
@@ -88,6 +93,7 @@ def serve(
     host: str,
     port: int,
     token: str | None,
+    token_file: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
     size: int,
@@ -99,8 +105,10 @@ def serve(
 
     Listens on this machine only, unless --host says otherwise. Ctrl-C stops the server.
     """
-    from ..web.listening import check_certificate, check_exposure, listen
+    from ..web.listening import check_certificate, check_exposure, listen, read_token
 
+    if token_file is not None:
+        token = read_token(token_file)
     if bool(models) == (static is not None):
         raise UsageError("name an artefact with -m, or a page of cyclegan export --to web with --static; not both")
     if tls_cert is not None:

@@ -18,20 +18,21 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from ..errors import CycleganError
-from .broadcast import Broadcast, MotionJpeg, show
+from .broadcast import STREAM_TYPE, Broadcast, MotionJpeg, show
 from .guard import COOKIE, Access, Guard, problem
 from .limits import RefusedError
 from .live import Viewer
 from .metrics import CONTENT_TYPE
 from .models import Model
-from .pictures import MEDIA_TYPES, translate_picture
+from .parameters import Parameters
+from .picture_header import read_header
+from .pictures import translate_picture
 from .service import Service
-from .uploads import declared_bytes, receive, receive_all
+from .uploads import declared_bytes
 from .videos import Job
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
-_SMALLEST_SIDE, _LARGEST_SIDE = 16, 16384  # that `size` may name
 _LONGEST_LOGIN = 4096  # bytes
 
 
@@ -40,7 +41,9 @@ def create_app(service: Service, token: str | None = None) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        sweeping = asyncio.create_task(service.videos.sweep_regularly())
         yield
+        sweeping.cancel()
         service.close()
 
     access = Access(token)
@@ -68,10 +71,13 @@ async def login(request: Request) -> Response:
     """Show the sign-in form; exchange the token that it posts for a session cookie."""
     if request.method != "POST":
         return FileResponse(STATIC / "login.html", status_code=401)
-    form = parse_qs((await receive_all(request, _LONGEST_LOGIN, 10)).decode(errors="replace"))
     try:
-        session = request.app.state.access.sign_in(form.get("token", [""])[0])
+        async with _service(request).uploads.whole(request, _LONGEST_LOGIN) as body:
+            form = parse_qs(body.decode(errors="replace"))
+        session = request.app.state.access.sign_in(form.get("token", [""])[0], _visitor(request))
     except RefusedError as refusal:
+        if refusal.status not in (401, 429):
+            raise
         _count(request, refusal)
         form_with_error = (STATIC / "login.html").read_text().replace(" hidden>", ">")
         return HTMLResponse(form_with_error, status_code=refusal.status)
@@ -96,15 +102,20 @@ async def models(request: Request) -> Response:
 async def translate(request: Request) -> Response:
     """Translate one picture, the body of the request."""
     service = _service(request)
-    model, longest = _model_and_size(request)
-    wanted = request.query_params.get("format")
-    if wanted is not None and wanted not in MEDIA_TYPES:
-        raise RefusedError(400, "bad_parameter", f"format is one of: {', '.join(MEDIA_TYPES)}")
-    with service.pictures.one():
-        data = await receive_all(request, service.limits.picture_bytes, service.limits.upload_seconds)
-        translated, media_type, seconds = await service.in_thread(
-            translate_picture, service.models, model, data, service.limits, longest, MEDIA_TYPES.get(wanted or "")
-        )
+    asked = Parameters.parse(request.query_params, service.models)
+    async with service.uploads.whole(request, service.limits.picture_bytes) as data:
+        header = read_header(data)
+        with service.pictures.one():
+            translated, media_type, seconds = await service.in_thread(
+                header.pixels if header else 0,
+                translate_picture,
+                service.models,
+                asked.model,
+                data,
+                service.limits,
+                asked.longest,
+                asked.media_type,
+            )
     service.metrics.count("cyclegan_translated_total", source="picture")
     return Response(translated, media_type=media_type, headers={"X-Engine-Milliseconds": f"{seconds * 1000:.3f}"})
 
@@ -112,12 +123,13 @@ async def translate(request: Request) -> Response:
 async def upload_video(request: Request) -> Response:
     """Receive a video, the body of the request, and queue it."""
     service = _service(request)
-    model, longest = _model_and_size(request)
-    job = service.videos.admit(model, longest, declared_bytes(request))
+    asked = Parameters.parse(request.query_params, service.models)
+    job = service.videos.admit(asked.model, asked.longest, declared_bytes(request), _visitor(request))
     try:
         with (job.folder / "upload").open("wb") as file:
-            async for piece in receive(request, service.limits.video_bytes, service.limits.upload_seconds):
-                await asyncio.to_thread(file.write, piece)  # not in the line of those who wait for the engine
+            async for piece in service.uploads.receive(request, service.limits.video_bytes):
+                service.videos.grow(job, len(piece))
+                await asyncio.to_thread(file.write, piece)  # not in the queue of those who wait for the engine
         await asyncio.to_thread(service.videos.start, job)
     except BaseException:  # cancelled too, as when the server stops
         service.videos.delete(job)
@@ -145,6 +157,8 @@ async def video_result(request: Request) -> Response:
 async def motion_jpeg(request: Request) -> Response:
     """Show the server's own camera as MJPEG."""
     service = _service(request)
+    if request.method == "HEAD":
+        return Response(media_type=STREAM_TYPE)  # the stream itself would never end
     return MotionJpeg(_broadcast(service), service.sockets, service.limits.send_seconds)
 
 
@@ -213,20 +227,14 @@ def _service(connection: HTTPConnection) -> Service:
     return service
 
 
+def _visitor(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
 def _broadcast(service: Service) -> Broadcast:
     if service.broadcast is None:
         raise RefusedError(404, "no_stream", "this server shows no camera of its own; start it with -i")
     return service.broadcast
-
-
-def _model_and_size(request: Request) -> tuple[Model, int | None]:
-    model = _service(request).models.find(request.query_params.get("model"))
-    size = request.query_params.get("size")
-    if size is None:
-        return model, None
-    if not (size.isascii() and size.isdecimal() and _SMALLEST_SIDE <= int(size[:9]) <= _LARGEST_SIDE):
-        raise RefusedError(400, "bad_parameter", f"size is a number of pixels from {_SMALLEST_SIDE} to {_LARGEST_SIDE}")
-    return model, int(size)
 
 
 def _describe_model(model: Model) -> dict[str, Any]:

@@ -35,6 +35,7 @@ LOGGER = logging.getLogger(__name__)
 
 _SHOWN = struct.Struct("<IfI")
 _BOUNDARY = "cyclegan-frame"
+STREAM_TYPE = f"multipart/x-mixed-replace; boundary={_BOUNDARY}"
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ class MotionJpeg(StreamingResponse):
     """Translated frames as MJPEG, for players and `<img>`; ends when one frame takes too long to send."""
 
     def __init__(self, broadcast: Broadcast, sockets: Places, send_seconds: float) -> None:
-        super().__init__(_parts(broadcast), media_type=f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
+        super().__init__(_parts(broadcast), media_type=STREAM_TYPE)
         self._sockets = sockets
         self._send_seconds = send_seconds
 

@@ -7,7 +7,10 @@
 """
 
 import hmac
+import logging
 import secrets
+from collections import deque
+from time import monotonic
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,7 +22,11 @@ from starlette.websockets import WebSocket
 from .limits import RefusedError
 from .metrics import Metrics
 
+LOGGER = logging.getLogger(__name__)
+
 COOKIE = "cyclegan_session"
+_FAILURES, _FAILURES_SECONDS = 5, 60.0  # wrong tokens from one address before its sign-ins are refused for a while
+_MOST_ADDRESSES = 1000  # whose failures are remembered
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
@@ -55,18 +62,39 @@ class Access:
     def __init__(self, token: str | None) -> None:
         self.token = token
         self._session = secrets.token_urlsafe(32)  # new with every start; the token itself is never in a cookie
+        self._failures: dict[str, deque[float]] = {}
 
-    def sign_in(self, token: str) -> str:
-        """Return the value of the session's cookie.
+    def sign_in(self, token: str, address: str = "") -> str:
+        """Return the value of the session's cookie to a visitor at `address`.
 
         Raises:
-            RefusedError: 401, this is not the token.
+            RefusedError: 401, this is not the token; 429, too many wrong ones came from there in the last minute.
         """
+        failures = self._failures.get(address, deque())
+        while failures and monotonic() - failures[0] > _FAILURES_SECONDS:
+            failures.popleft()
+        if len(failures) >= _FAILURES:
+            raise RefusedError(
+                429,
+                "too_many_attempts",
+                "too many wrong tokens came from your address; try again in a minute",
+                {"Retry-After": f"{_FAILURES_SECONDS:.0f}"},
+            )
         if self.token is None or not _equal(token, self.token):
+            self._note_failure(address, failures)
             raise RefusedError(
                 401, "wrong_token", "this is not the server's token; it is set with cyclegan serve --token"
             )
         return self._session
+
+    def _note_failure(self, address: str, failures: deque[float]) -> None:
+        failures.append(monotonic())
+        if len(failures) == _FAILURES:
+            LOGGER.warning("%d wrong tokens came from %s; its sign-ins are refused for a minute", _FAILURES, address)
+        self._failures.pop(address, None)
+        self._failures[address] = failures
+        if len(self._failures) > _MOST_ADDRESSES:
+            self._failures.pop(next(iter(self._failures)))
 
     def check(self, connection: HTTPConnection) -> None:
         """Admit who brings the token or the session's cookie.

@@ -8,7 +8,7 @@ from typing import Self
 
 from ..errors import UsageError
 
-MIB = 2**20
+KIB, MIB = 2**10, 2**20
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,9 @@ class Limits:
     queue: int = 8  # 429; videos waiting or being translated
     disk_bytes: int = 2048 * MIB  # 429; uploads and results together
     upload_seconds: int = 300  # 408; for one whole upload
+    upload_rate: int = 8 * KIB  # 408; bytes a second that an upload must reach
+    upload_memory: int = 96 * MIB  # 429; pictures that are received or waiting, before they are decoded
+    video_seconds: int = 3600  # the job fails; for the translation of one video
     keep_seconds: int = 900  # 404; how long a translated video can be fetched
     send_seconds: int = 20  # the socket is closed; for one frame on its way to a viewer
 

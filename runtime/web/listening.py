@@ -3,11 +3,13 @@
 import ipaddress
 import socket
 import ssl
+from itertools import pairwise
 from pathlib import Path
 
 from ..errors import UsageError
 
 SHORTEST_TOKEN = 16
+FEWEST_CHARACTERS = 8  # different ones in a token
 
 
 def check_exposure(host: str, token: str | None) -> None:
@@ -18,6 +20,8 @@ def check_exposure(host: str, token: str | None) -> None:
     """
     if token is not None and (len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable()):
         raise UsageError(f"the token must be {SHORTEST_TOKEN} printable ASCII characters or more; make it longer")
+    if token is not None and _is_weak(token):
+        raise UsageError("the token is easy to guess; make a random one, for example with: openssl rand -base64 24")
     if token is None and not _is_loopback(host):
         raise UsageError(
             f"{host} can be reached from other machines, so it needs a token: add --token with a long random word, "
@@ -49,6 +53,28 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"cannot listen on {host} port {port}: {reason}; name another --host or --port") from error
+
+
+def read_token(path: Path) -> str:
+    """Return the token that a file holds, without the white space around it.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read as a token; write one line of text into it") from error
+
+
+def _is_weak(token: str) -> bool:
+    """Tell whether a token repeats itself, goes on as an alphabet does, or is made of few characters."""
+    steps = [ord(later) - ord(earlier) for earlier, later in pairwise(token.lower())]
+    return (
+        len(set(token)) < FEWEST_CHARACTERS
+        or token in (token + token)[1:-1]  # a shorter word, repeated
+        or sum(step in (-1, 0, 1) for step in steps) > len(steps) / 2
+    )
 
 
 def _is_loopback(host: str) -> bool:

@@ -17,6 +17,7 @@ from ..errors import CycleganError
 from ..translator import Translator
 from .limits import RefusedError
 from .models import QueuedBackend
+from .picture_header import read_header
 from .pictures import LIVE_QUALITY, decode_picture, encode_picture
 from .service import Service
 from .sockets import INTERNAL_ERROR, POLICY_VIOLATION, close, first_of
@@ -71,8 +72,9 @@ class Viewer:
             self._arrived.clear()
             assert self._waiting
             (number, data), self._waiting = self._waiting, None
+            header = read_header(data)
             translated = await self._service.in_thread(
-                translate_frame, data, self._translator, self._queued, self._service
+                header.pixels if header else 0, translate_frame, data, self._translator, self._queued, self._service
             )
             self._service.metrics.count("cyclegan_translated_total", source="camera")
             await self._answer(number, self._queued.seconds * 1000, translated)

@@ -12,12 +12,20 @@ _START_OF_SCAN = 0xDA
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
+_MOST_SEGMENTS = 20_000  # before a frame
+
+
 class PictureHeader(NamedTuple):
     """The media type and size that a file declares."""
 
     media_type: str
     height: int  # as stored, before any EXIF rotation
     width: int
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels the file declares."""
+        return self.height * self.width
 
 
 def read_header(data: bytes) -> PictureHeader | None:
@@ -45,7 +53,9 @@ def _png(data: bytes) -> PictureHeader | None:
 def _jpeg(data: bytes) -> PictureHeader | None:
     """Walk over the segments up to the frame; an embedded thumbnail lies inside one and is passed by."""
     at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
+    for _ in range(_MOST_SEGMENTS):
+        if at + 4 > len(data) or data[at] != 0xFF:
+            break
         marker = data[at + 1]
         if marker == 0xFF:  # padding
             at += 1

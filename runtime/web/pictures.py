@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ..contract import Picture
 from .limits import Limits, RefusedError
 from .models import Model, Models
+from .picture_chunks import TooManyPartsError, strip
 from .picture_header import PictureHeader, count_scans, read_header
 
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
@@ -18,7 +19,7 @@ _ENCODERS: dict[str, tuple[str, list[int]]] = {
     "image/jpeg": (".jpg", [cv2.IMWRITE_JPEG_QUALITY, 95]),
     "image/webp": (".webp", [cv2.IMWRITE_WEBP_QUALITY, 95]),
 }
-_MOST_SCANS = 100  # a progressive JPEG has about ten
+_MOST_SCANS = 40  # a progressive JPEG has about ten
 
 
 def translate_picture(
@@ -67,7 +68,7 @@ def decode_picture(data: bytes, most_pixels: int) -> tuple[PictureHeader, Pictur
     header = read_header(data)
     if header is None:
         raise RefusedError(415, "no_picture", "this is no PNG, JPEG or WebP picture; send one of these")
-    if header.height * header.width > most_pixels:
+    if header.pixels > most_pixels:
         raise RefusedError(
             413,
             "too_many_pixels",
@@ -75,6 +76,12 @@ def decode_picture(data: bytes, most_pixels: int) -> tuple[PictureHeader, Pictur
         )
     if header.media_type == "image/jpeg" and count_scans(data) > _MOST_SCANS:
         raise RefusedError(413, "too_many_scans", "this JPEG has too many scans; save it again in the ordinary way")
+    try:
+        data = strip(data, header.media_type)
+    except TooManyPartsError:
+        raise RefusedError(
+            413, "too_many_parts", "this picture has too many parts; save it again in the ordinary way"
+        ) from None
     try:
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error:

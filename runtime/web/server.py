@@ -1,16 +1,21 @@
 """Run the application in a process: its socket, its signals, its end."""
 
+import asyncio
+import logging
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import uvicorn
 
 from .app import create_app
+from .connections import make_protocols
 from .service import Service
 
 _GRACE = 5  # seconds that requests under way may still take when the server stops
-_MOST_CONNECTIONS = 512  # above, uvicorn answers 503
+_DESCRIPTORS = 4096  # that the process may have open, where the system lets it
+_REPEATED_AFTER = 10.0  # seconds before a log line is written again
 
 
 class Server(uvicorn.Server):
@@ -31,8 +36,11 @@ def make_server(
     service: Service, token: str | None = None, certificate: Path | None = None, key: Path | None = None
 ) -> Server:
     """Return a server that is not running yet."""
+    http, websocket = make_protocols(service.limits)
     config = uvicorn.Config(
         create_app(service, token),
+        http=http,
+        ws=websocket,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -40,7 +48,6 @@ def make_server(
         lifespan="on",
         ws_max_size=service.limits.frame_bytes,
         ws_per_message_deflate=False,  # JPEG does not shrink, and a bomb would grow
-        limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=_GRACE,
         ssl_certfile=certificate,
         ssl_keyfile=key,
@@ -50,6 +57,9 @@ def make_server(
 
 def serve(server: Server, listening: socket.socket) -> None:
     """Run until SIGINT or SIGTERM, then finish what is under way."""
+    _raise_descriptor_limit()
+    for name in ("uvicorn.error", f"{__package__}.connections"):
+        logging.getLogger(name).addFilter(_QuietLog())
     stops = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         # uvicorn sets its own handlers, and raises the signal once more when it is done: then ours passes it by.
@@ -57,3 +67,34 @@ def serve(server: Server, listening: socket.socket) -> None:
     finally:
         for number, handler in stops.items():
             signal.signal(number, handler)
+
+
+class _QuietLog(logging.Filter):
+    """Drop what strangers could fill the log with: repeated lines, and tracebacks of requests that were cut off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._written: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a line is written."""
+        if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
+            return False  # the server stops
+        if record.exc_info or record.levelno < logging.WARNING:
+            return True
+        last = self._written.get(record.msg)
+        if last is not None and record.created - last < _REPEATED_AFTER:
+            return False
+        self._written[record.msg] = record.created
+        return True
+
+
+def _raise_descriptor_limit() -> None:
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

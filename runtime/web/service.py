@@ -13,9 +13,11 @@ from .camera import open_live
 from .limits import Limits, Places
 from .metrics import Metrics
 from .models import Models
+from .uploads import Uploads
 from .videos import Videos
 
 _WORKERS = 4  # they decode, encode, and wait for the engine
+LARGE = 2**20  # pixels; larger pictures are worked on one at a time, because each takes much memory
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -35,14 +37,21 @@ class Service:
         self.pictures = Places(self.limits.pictures, "pictures")
         self.sockets = Places(self.limits.sockets, "viewers")
         self.videos = Videos(self.models, self.limits, self.metrics)
+        self.uploads = Uploads(self.limits)
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="pictures")
+        self._large = ThreadPoolExecutor(1, thread_name_prefix="large pictures")
 
     async def in_thread(
-        self, function: Callable[_Arguments, _Result], *arguments: _Arguments.args, **options: _Arguments.kwargs
+        self,
+        pixels: int,
+        function: Callable[_Arguments, _Result],
+        *arguments: _Arguments.args,
+        **options: _Arguments.kwargs,
     ) -> _Result:
-        """Run in a worker, in the order of the calls, what would block the event loop."""
+        """Run in a worker what would block the event loop; pictures of many `pixels` one after another."""
+        workers = self._large if pixels > LARGE else self._workers
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._workers, lambda: function(*arguments, **options))
+        return await loop.run_in_executor(workers, lambda: function(*arguments, **options))
 
     def gauges(self) -> dict[str, float]:
         """Return the gauges of this moment, by the metrics' names."""
@@ -59,7 +68,8 @@ class Service:
             self.broadcast.close()
             self.broadcast.join()
         self.videos.close()
-        self._workers.shutdown(cancel_futures=True)
+        for workers in (self._workers, self._large):
+            workers.shutdown(cancel_futures=True)
         self.models.close()
 
 

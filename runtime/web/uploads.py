@@ -1,51 +1,158 @@
-"""Receive the bodies of requests, with limits on their size and time."""
+"""Receive the bodies of requests, with limits on their size, their time, their rate, and the memory of all of them."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
-from .limits import RefusedError
+from .limits import Limits, RefusedError
+
+PATIENCE = 10.0  # seconds before the rate of an upload counts
 
 
-async def receive(request: Request, most_bytes: int, seconds: float) -> AsyncIterator[bytes]:
-    """Yield the body piece by piece.
+class _Pace:
+    """When the next piece of an upload must be there: a steady upload at the least rate is always in time."""
 
-    Raises:
-        RefusedError: 413 it is larger than `most_bytes`; 408 it takes longer than `seconds`.
-        ClientDisconnect: the client went away.
-    """
-    too_large = RefusedError(413, "too_many_bytes", f"this upload is larger than {most_bytes} bytes; make it smaller")
-    if declared_bytes(request) > most_bytes:
-        raise too_large
-    received = 0
-    pieces = request.stream()
-    deadline = asyncio.get_running_loop().time() + seconds
-    while True:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._end = _now() + limits.upload_seconds
+        self.deadline = min(self._end, _now() + PATIENCE)
+
+    def advance(self, received: int) -> None:
+        """Grant the time for so many further bytes, which cannot be saved up."""
+        self.deadline += received / self._limits.upload_rate
+        self.deadline = min(self._end, _now() + PATIENCE, self.deadline)
+
+
+@dataclass(eq=False)
+class _Upload:
+    timer: asyncio.Timeout
+    started: float = field(default_factory=lambda: _now())
+    received: int = 0
+    complete: bool = False
+    evicted: bool = False
+
+    def rate(self) -> float:
+        return self.received / max(_now() - self.started, 0.001)
+
+
+class Uploads:
+    """The bodies that are being received."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._in_memory: set[_Upload] = set()
+
+    @property
+    def in_memory(self) -> int:
+        """Bytes of the bodies in memory, of those that are being received and those that are worked on."""
+        return sum(upload.received for upload in self._in_memory if not upload.evicted)
+
+    async def receive(self, request: Request, most_bytes: int) -> AsyncIterator[bytes]:
+        """Yield the body piece by piece.
+
+        Raises:
+            RefusedError: 413 it is larger than `most_bytes`; 408 it comes too slowly.
+            ClientDisconnect: the client went away.
+        """
+        _check_declared(request, most_bytes)
+        pace, received = _Pace(self._limits), 0
+        pieces = request.stream()
+        while True:
+            try:
+                async with asyncio.timeout_at(pace.deadline):
+                    piece = await anext(pieces, None)
+            except TimeoutError:
+                raise self._too_slow() from None
+            if piece is None:
+                return
+            received += len(piece)
+            if received > most_bytes:
+                raise _too_large(most_bytes)
+            pace.advance(len(piece))
+            yield piece
+
+    @asynccontextmanager
+    async def whole(self, request: Request, most_bytes: int) -> AsyncIterator[bytes]:
+        """Yield the whole body, whose memory counts until the block ends; above the limit the slowest is refused.
+
+        Raises:
+            RefusedError: 413 it is larger than `most_bytes`; 408 it comes too slowly; 429 the memory is in use.
+            ClientDisconnect: the client went away.
+        """
+        _check_declared(request, most_bytes)
+        pieces: list[bytes] = []
+        pace = _Pace(self._limits)
+        timer = asyncio.timeout_at(pace.deadline)
+        upload = _Upload(timer)
+        self._in_memory.add(upload)
         try:
-            async with asyncio.timeout_at(deadline):
-                piece = await anext(pieces, None)
-        except TimeoutError:
-            raise RefusedError(
-                408,
-                "too_slow",
-                f"the upload took longer than {seconds:g} seconds; send less, or over a faster connection",
-                {"Connection": "close"},
-            ) from None
-        if piece is None:
-            return
-        received += len(piece)
-        if received > most_bytes:
-            raise too_large
-        yield piece
+            try:
+                async with timer:
+                    async for piece in request.stream():
+                        pieces.append(piece)
+                        upload.received += len(piece)
+                        if upload.received > most_bytes:
+                            raise _too_large(most_bytes)
+                        self._make_room(upload)
+                        pace.advance(len(piece))
+                        timer.reschedule(pace.deadline)
+            except TimeoutError:
+                raise (self._full() if upload.evicted else self._too_slow()) from None
+            upload.complete = True
+            data = b"".join(pieces)
+            pieces.clear()
+            yield data
+        finally:
+            self._in_memory.discard(upload)
 
+    def _make_room(self, newest: _Upload) -> None:
+        """Refuse the slowest of those that are coming in, perhaps the newest, until the others fit in memory."""
+        while self.in_memory > self._limits.upload_memory:
+            coming = [upload for upload in self._in_memory if not upload.complete and not upload.evicted]
+            slowest = min(coming, key=_Upload.rate, default=newest)
+            slowest.evicted = True
+            if slowest is newest:
+                break
+            slowest.timer.reschedule(_now())
+        if newest.evicted:
+            raise self._full()
 
-async def receive_all(request: Request, most_bytes: int, seconds: float) -> bytes:
-    """Return the whole body; raises what `receive` raises."""
-    return b"".join([piece async for piece in receive(request, most_bytes, seconds)])
+    def _full(self) -> RefusedError:
+        return RefusedError(
+            429,
+            "busy",
+            "the server is receiving as many pictures as fit in its memory; try again soon",
+            {"Retry-After": "2", "Connection": "close"},
+        )
+
+    def _too_slow(self) -> RefusedError:
+        rate, seconds = self._limits.upload_rate, self._limits.upload_seconds
+        return RefusedError(
+            408,
+            "too_slow",
+            f"the upload is slower than {rate} bytes a second, or took longer than {seconds:g} seconds; send less, or "
+            "over a faster connection",
+            {"Connection": "close"},
+        )
 
 
 def declared_bytes(request: Request) -> int:
     """Return the size of the body that the client declares, 0 where it declares none."""
     declared = request.headers.get("content-length", "0")
-    return int(declared) if declared.isdecimal() else 0
+    return int(declared) if declared.isascii() and declared.isdecimal() and len(declared) < 19 else 0
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _check_declared(request: Request, most_bytes: int) -> None:
+    if declared_bytes(request) > most_bytes:
+        raise _too_large(most_bytes)
+
+
+def _too_large(most_bytes: int) -> RefusedError:
+    return RefusedError(413, "too_many_bytes", f"this upload is larger than {most_bytes} bytes; make it smaller")

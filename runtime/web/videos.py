@@ -4,18 +4,16 @@ A job's files lie in a folder of its own under the server's temporary folder, un
 removed when the job ends, the result when it is deleted, too old, or the server stops.
 """
 
+import asyncio
 import logging
 import secrets
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Event, Lock
 from time import monotonic
 from typing import Any, Literal
-
-import cv2
 
 from ..control import Control
 from ..errors import CycleganError
@@ -26,11 +24,14 @@ from .limits import Limits, RefusedError
 from .metrics import Metrics
 from .models import Model, Models
 from .pictures import refuse_large_work
+from .temporary_folder import TemporaryFolder
+from .video_probe import ProbedVideo, probe
 
 LOGGER = logging.getLogger(__name__)
 
 State = Literal["uploading", "queued", "running", "done", "failed", "cancelled"]
-OPEN: frozenset[State] = frozenset({"uploading", "queued", "running"})
+OPEN: frozenset[State] = frozenset({"queued", "running"})
+_LATER = {"Retry-After": "30"}
 
 
 class _CancelledError(Exception):
@@ -45,13 +46,13 @@ class Job:
     folder: Path
     model: Model
     longest: int | None
-    reserved: int  # bytes of disk, counted before they are written
+    visitor: str  # the address that it came from
+    disk_bytes: int = 0  # that its files take
     state: State = "uploading"
     frames: int = 0
     total: int | None = None
     detail: str | None = None  # why it failed
-    upload: Path | None = None
-    size: tuple[int, int] = (0, 0)  # (height, width)
+    video: ProbedVideo | None = None  # once the upload is complete
     ended: float = 0.0
     cancelled: Event = field(default_factory=Event)
 
@@ -79,22 +80,23 @@ class Videos:
 
     def __init__(self, models: Models, limits: Limits, metrics: Metrics) -> None:
         self._models, self._limits, self._metrics = models, limits, metrics
-        self._root = TemporaryDirectory(prefix="cyclegan-serve-")  # readable by its owner only
+        self._root = TemporaryFolder()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="videos")
         self._jobs: dict[str, Job] = {}
         self._lock = Lock()
+        self._turns: dict[str, int] = {}  # when each visitor was last served
 
     @property
     def queued(self) -> int:
-        """How many videos are coming in, waiting or being translated."""
+        """How many videos are waiting or being translated."""
         return sum(job.state in OPEN for job in list(self._jobs.values()))
 
     @property
     def disk_bytes(self) -> int:
-        """Bytes of temporary disk in use or promised to uploads."""
-        return sum(max(job.reserved, _folder_bytes(job.folder)) for job in list(self._jobs.values()))
+        """Bytes of temporary disk in use."""
+        return sum(job.disk_bytes for job in list(self._jobs.values()))
 
-    def admit(self, model: Model, longest: int | None, declared: int) -> Job:
+    def admit(self, model: Model, longest: int | None, declared: int, visitor: str = "") -> Job:
         """Open a job for an upload of `declared` bytes (0: unknown).
 
         Raises:
@@ -105,39 +107,41 @@ class Videos:
             raise RefusedError(
                 413, "too_many_bytes", f"this upload is larger than {self._limits.video_bytes} bytes; cut the video"
             )
-        later = {"Retry-After": "30"}
-        if self.queued >= self._limits.queue:
-            raise RefusedError(
-                429, "queue_full", f"{self._limits.queue} videos are queued already; try again later", later
-            )
-        reserved = declared or self._limits.video_bytes
-        if self.disk_bytes + reserved > self._limits.disk_bytes:
-            raise RefusedError(429, "disk_full", "the server's temporary disk is in use; try again later", later)
+        self._refuse_full_queue()
+        self._refuse_full_disk(declared)
         name = secrets.token_urlsafe(16)
-        folder = Path(self._root.name) / name
+        folder = self._root.path / name
         folder.mkdir()
-        job = self._jobs[name] = Job(name, folder, model, longest, reserved)
+        job = self._jobs[name] = Job(name, folder, model, longest, visitor)
         return job
+
+    def grow(self, job: Job, received: int) -> None:
+        """Count so many further bytes of an upload.
+
+        Raises:
+            RefusedError: 429, the disk is full.
+        """
+        self._refuse_full_disk(received)
+        job.disk_bytes += received
 
     def start(self, job: Job) -> None:
         """Queue a job whose upload is complete.
 
         Raises:
-            RefusedError: 413 too many pixels or frames; 415 no video that is taken; 422 it is damaged.
+            RefusedError: 413 too many pixels or frames; 415 no video that is taken; 422 it is damaged; 429 the queue is
+                full by now.
         """
-        upload = job.folder / "upload"
-        job.upload = upload.rename(upload.with_suffix(_container(upload)))
-        (height, width), job.total = _probe(job.upload)
-        job.size = (height, width)
-        if height * width > self._limits.picture_pixels:
-            raise RefusedError(413, "too_many_pixels", f"the video has {width}x{height} pixels; make it smaller")
+        job.video = probe(job.folder / "upload", self._limits.picture_pixels)
+        job.total = job.video.total
         if (job.total or 0) > self._limits.video_frames:
             raise RefusedError(
                 413, "too_many_frames", f"the video has more than {self._limits.video_frames} frames; cut it"
             )
-        refuse_large_work(job.model.working_size(job.size, job.longest), self._limits)
-        job.state = "queued"
-        self._worker.submit(self._run, job)
+        refuse_large_work(job.model.working_size(job.video.size, job.longest), self._limits)
+        with self._lock:
+            self._refuse_full_queue()
+            job.state = "queued"
+        self._worker.submit(self._run_next)
 
     def find(self, name: str) -> Job:
         """Return a job.
@@ -154,9 +158,8 @@ class Videos:
         """Return how many videos are translated before this one."""
         if job.state != "queued":
             return 0
-        names = list(self._jobs)
-        earlier = names[: names.index(job.id)]
-        return sum(self._jobs[name].state in ("queued", "running") for name in earlier)
+        running = sum(other.state == "running" for other in list(self._jobs.values()))
+        return running + self._order().index(job)
 
     def delete(self, job: Job) -> None:
         """Cancel a job in whatever state it is, and remove its files; a running one ends with its frame."""
@@ -165,6 +168,12 @@ class Videos:
             running = job.state == "running"
         if not running:
             self._remove(job)
+
+    async def sweep_regularly(self) -> None:
+        """Remove what is too old to be kept, until cancelled."""
+        while True:
+            await asyncio.sleep(min(self._limits.keep_seconds / 2, 30))
+            self.sweep()
 
     def sweep(self) -> None:
         """Remove what is too old to be kept."""
@@ -177,18 +186,47 @@ class Videos:
         for job in list(self._jobs.values()):
             job.cancelled.set()
         self._worker.shutdown(cancel_futures=True)
-        self._root.cleanup()
+        self._root.remove()
 
     def _remove(self, job: Job) -> None:
         self._jobs.pop(job.id, None)
         shutil.rmtree(job.folder, ignore_errors=True)
 
-    def _run(self, job: Job) -> None:
-        """Translate one video, in the worker's thread."""
+    def _refuse_full_queue(self) -> None:
+        if self.queued >= self._limits.queue:
+            raise RefusedError(
+                429, "queue_full", f"{self._limits.queue} videos are queued already; try again later", _LATER
+            )
+
+    def _refuse_full_disk(self, further: int) -> None:
+        if self.disk_bytes + further > self._limits.disk_bytes:
+            raise RefusedError(429, "disk_full", "the server's temporary disk is in use; try again later", _LATER)
+
+    def _order(self) -> list[Job]:
+        """Return the waiting jobs in the order in which they are translated: the visitors take turns."""
+        waiting = [job for job in list(self._jobs.values()) if job.state == "queued"]
+        turns, order = dict(self._turns), []
+        while waiting:
+            job = min(waiting, key=lambda job: turns.get(job.visitor, 0))  # of several the earliest
+            waiting.remove(job)
+            order.append(job)
+            turns[job.visitor] = max(turns.values(), default=0) + 1
+        return order
+
+    def _run_next(self) -> None:
+        """Translate the video whose turn it is, in the worker's thread."""
         with self._lock:
-            if job.cancelled.is_set():
+            job = next((job for job in self._order() if not job.cancelled.is_set()), None)
+            if job is None:  # deleted while it waited
                 return
             job.state = "running"
+            waiting = {other.visitor for other in self._jobs.values()}
+            self._turns = {visitor: turn for visitor, turn in self._turns.items() if visitor in waiting}
+            self._turns[job.visitor] = max(self._turns.values(), default=0) + 1
+        self._run(job)
+
+    def _run(self, job: Job) -> None:
+        assert job.video
         state: State = "failed"
         try:
             self._translate(job)
@@ -198,30 +236,37 @@ class Videos:
         except RefusedError as refusal:
             job.detail = refusal.detail
         except CycleganError as error:
-            job.detail = str(error).replace(str(job.upload), "the video").replace(str(job.result), "the result")
+            job.detail = str(error).replace(str(job.video.path), "the video").replace(str(job.result), "the result")
         except Exception:  # a visitor's video never ends the worker
             LOGGER.exception("a video could not be translated")
             job.detail = "the server failed on this video; its log says why"
         finally:
-            if job.upload:
-                job.upload.unlink(missing_ok=True)
+            for path in job.folder.glob("*"):
+                if state != "done" or path != job.result:
+                    path.unlink(missing_ok=True)
             with self._lock:
-                job.reserved, job.ended, job.state = 0, monotonic(), state
+                job.disk_bytes, job.ended, job.state = _folder_bytes(job.folder), monotonic(), state
                 unwanted = job.cancelled.is_set()
             if unwanted:
                 self._remove(job)
             self._metrics.count("cyclegan_videos_total", state=state)
 
     def _translate(self, job: Job) -> None:
-        assert job.upload
-        source = open_video(job.upload)
+        assert job.video
+        source = open_video(job.video.path, job.video.limits)
         sink = video_sink(job.result, source.format.rate, like=source.format)
-        translator, _ = self._models.translator(job.model, job.size, job.longest)
+        translator, _ = self._models.translator(job.model, job.video.size, job.longest)
+        begun = monotonic()
 
         def watch(stats: Stats) -> None:
             job.frames = stats.frames
             if stats.read > self._limits.video_frames:  # more than the header promised
                 raise RefusedError(413, "too_many_frames", "the video has more frames than its header promised")
+            if monotonic() - begun > self._limits.video_seconds:
+                raise RefusedError(
+                    413, "too_long", "the translation takes longer than this server allows; cut the video"
+                )
+            job.disk_bytes = _folder_bytes(job.folder)
             if self.disk_bytes > self._limits.disk_bytes:
                 raise RefusedError(413, "disk_full", "the result does not fit on the server's temporary disk")
 
@@ -231,41 +276,6 @@ class Videos:
             raise _CancelledError
         if stats.failed:
             job.detail = f"{stats.failed} of {stats.read} frames could not be read"
-
-
-def _container(path: Path) -> str:
-    """Return the suffix of the container that the first bytes show.
-
-    FFmpeg opens much more, and some of it names further files or addresses to open: playlists, even inside an AVI. Only
-    what browsers and phones record is let through to it.
-
-    Raises:
-        RefusedError: 415, it is neither MP4, QuickTime, Matroska nor WebM.
-    """
-    with path.open("rb") as file:
-        head = file.read(12)
-    if head[4:8] == b"ftyp":
-        return ".mp4"
-    if head.startswith(b"\x1a\x45\xdf\xa3"):
-        return ".mkv"
-    raise RefusedError(415, "no_video", "this is no MP4, MOV, MKV or WebM video; convert it to one of these")
-
-
-def _probe(path: Path) -> tuple[tuple[int, int], int | None]:
-    """Return the (height, width) of a video, upright, and the number of frames that its header promises.
-
-    Raises:
-        RefusedError: 422, it cannot be opened.
-    """
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    try:
-        keys = cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_COUNT
-        height, width, total = (int(capture.get(key)) for key in keys)
-        if not capture.isOpened() or height < 1 or width < 1:
-            raise RefusedError(422, "damaged", "the video is damaged, or in a codec that this server does not read")
-        return (height, width), total if total > 0 else None
-    finally:
-        capture.release()
 
 
 def _folder_bytes(folder: Path) -> int:

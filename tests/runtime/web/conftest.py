@@ -1,10 +1,15 @@
 """A server on a free port of loopback, in a thread of its own, and pictures and videos to send it."""
 
+import os
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from time import monotonic, sleep
 
 import cv2
@@ -115,3 +120,95 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return path
 
     return write_clip
+
+
+@dataclass
+class Victim:
+    """The server's process and its largest figures so far."""
+
+    process: subprocess.Popen[str]
+    url: str
+    log: Path
+    headers: dict[str, str]
+    start_megabytes: float = 0.0
+    most_megabytes: float = 0.0
+    most_descriptors: int = 0
+    stopped: Event = field(default_factory=Event)
+
+    @property
+    def grown(self) -> float:
+        return self.most_megabytes - self.start_megabytes
+
+    def connect(self, sent: bytes = b"") -> socket.socket:
+        line = socket.create_connection(("127.0.0.1", int(self.url.rpartition(":")[2])), timeout=20)
+        line.sendall(sent)
+        return line
+
+    def open_websocket(self, path: str = "/v1/live") -> socket.socket:
+        key = b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        line = self.connect(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n".encode() + key)
+        assert b"101" in line.recv(2000)
+        return line
+
+    def post(self, body: bytes, path: str = "/v1/translate") -> httpx.Response:
+        return httpx.post(self.url + path, content=body, headers=self.headers, timeout=60, trust_env=False)
+
+    def serves(self) -> bool:
+        """Whether a normal picture is translated now."""
+        return self.post(cv2.imencode(".png", np.zeros((16, 16, 3), np.uint8))[1].tobytes()).status_code == 200
+
+    def megabytes(self) -> float:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+    def watch(self) -> None:
+        while not self.stopped.wait(0.02):
+            try:
+                self.most_megabytes = max(self.most_megabytes, self.megabytes())
+                self.most_descriptors = max(
+                    self.most_descriptors, len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+                )
+            except (OSError, IndexError):
+                return
+
+
+@contextmanager
+def _attacked(model: Path, log: Path, *options: str, token: str | None = TOKEN) -> Iterator[Victim]:
+    """Serve a model; afterwards the server must still serve, end with 0 when it is told to, and log no traceback."""
+    command = ["-m", "cyclegan_edge", "serve", "-m", str(model), "--port", "0", "--backend", "onnxruntime", *options]
+    environment = dict(os.environ)
+    if token:
+        environment["CYCLEGAN_TOKEN"] = token
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, *command], stdout=subprocess.PIPE, stderr=file, text=True, env=environment
+        )
+    assert process.stdout
+    victim = Victim(
+        process,
+        process.stdout.readline().strip().rstrip("/"),
+        log,
+        {"Authorization": f"Bearer {token}"} if token else {},
+    )
+    watching = Thread(target=victim.watch)
+    try:
+        assert victim.serves()
+        victim.start_megabytes = victim.most_megabytes = victim.megabytes()
+        watching.start()
+        yield victim
+        assert victim.serves()
+    finally:
+        victim.stopped.set()
+        if watching.ident:
+            watching.join()
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(30)
+        process.stdout.close()
+    assert code == 0
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture
+def attacked(model, tmp_path) -> Callable[..., AbstractContextManager[Victim]]:
+    """Start a server that inverts, in a process of its own, for a block that attacks it."""
+    return lambda *options, token=TOKEN: _attacked(model("invert"), tmp_path / "log.txt", *options, token=token)

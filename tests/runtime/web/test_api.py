@@ -146,29 +146,33 @@ def test_a_slow_upload_ends(start) -> None:
     assert b"too_slow" in answer
 
 
-def test_more_pictures_at_once_than_there_are_places(start, picture) -> None:
-    narrow = start(limits={"pictures": 1, "upload_seconds": 20})
+def test_more_pictures_at_once_than_there_are_places(start, picture, monkeypatch, wait_until) -> None:
+    narrow = start(limits={"pictures": 1})
+    backend, go_on = narrow.service.models.find(None).backend, threading.Event()
+    infer = backend.infer
+    monkeypatch.setattr(backend, "infer", lambda batch: go_on.wait(20) and infer(batch))
     host, port = narrow.url.removeprefix("http://").split(":")
     sent = picture()
     with socket.create_connection((host, int(port)), timeout=10) as line:
-        line.sendall(f"POST /v1/translate HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(sent)}\r\n\r\n".encode())
-        while narrow.service.pictures.taken == 0:
-            pass
+        head = f"POST /v1/translate HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(sent)}\r\n\r\n".encode()
+        line.sendall(head + sent)
+        wait_until(lambda: narrow.service.pictures.taken == 1)
         refused = translated(narrow, sent)
         assert reason(refused) == (429, "busy")
         assert int(refused.headers["retry-after"]) > 0
-        line.sendall(sent)
+        go_on.set()
         assert line.recv(12) == b"HTTP/1.1 200"
     assert translated(narrow, sent).status_code == 200
 
 
 def test_a_client_that_goes_away_frees_its_place(start, picture, wait_until) -> None:
     one = start(limits={"pictures": 1})
+    uploads = one.service.uploads
     host, port = one.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as line:
         line.sendall(f"POST /v1/translate HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000\r\n\r\nabc".encode())
-        wait_until(lambda: one.service.pictures.taken == 1)
-    wait_until(lambda: one.service.pictures.taken == 0)
+        wait_until(lambda: uploads.in_memory == 3)
+    wait_until(lambda: uploads.in_memory == 0)
     assert translated(one, picture()).status_code == 200
 
 

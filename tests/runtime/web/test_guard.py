@@ -5,6 +5,11 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from cyclegan_edge.runtime.errors import UsageError
+from cyclegan_edge.runtime.web.guard import Access
+from cyclegan_edge.runtime.web.limits import RefusedError
+from cyclegan_edge.runtime.web.listening import check_exposure, read_token
+
 TOKEN = "correct-horse-battery-staple"
 
 
@@ -117,3 +122,40 @@ def test_a_server_without_a_token_signs_nobody_in(server) -> None:
 @pytest.mark.parametrize("path", ["/static/../guard.py", "/static/%2e%2e/guard.py", "/static/..%2fapp.py", "/static/"])
 def test_static_files_are_those_of_the_page_only(server, path: str) -> None:
     assert server.client.get(path).status_code == 404
+
+
+def test_wrong_tokens_from_an_address_are_refused_for_a_while_and_logged_once(locked, caplog) -> None:
+    answers = [locked.client.post("/login", data={"token": f"guess {number}"}).status_code for number in range(8)]
+    assert answers == [401] * 5 + [429] * 3
+    assert locked.client.post("/login", data={"token": TOKEN}).status_code == 429  # or guessing would go on
+    assert sum("wrong tokens came from 127.0.0.1" in record.message for record in caplog.records) == 1
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    assert locked.client.get("/v1/models", headers=headers).status_code == 200
+
+
+def test_the_failures_of_very_many_addresses_are_not_all_remembered() -> None:
+    access = Access(TOKEN)
+    for number in range(3000):
+        with pytest.raises(RefusedError):
+            access.sign_in("wrong", f"10.0.{number // 256}.{number % 256}")
+    assert len(access._failures) <= 1000
+
+
+@pytest.mark.parametrize(
+    "token", ["a" * 20, "passwordpassword", "abcdefghijklmnopqrst", "1234567890123456789", "abab1" * 4]
+)
+def test_a_token_that_is_easy_to_guess_is_refused(token: str) -> None:
+    with pytest.raises(UsageError, match="easy to guess"):
+        check_exposure("0.0.0.0", token)
+
+
+@pytest.mark.parametrize("token", [TOKEN, "Rk3vXq9LmT2wPz7B", "5f2c9a7e1b8d4063ab12"])
+def test_a_token_that_is_not_is_taken(token: str) -> None:
+    check_exposure("0.0.0.0", token)
+
+
+def test_a_token_is_read_from_a_file(tmp_path) -> None:
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    assert read_token(tmp_path / "token") == TOKEN
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_token(tmp_path / "missing")

@@ -1,7 +1,9 @@
 """Uploaded videos: translated in their turn, cancelled, refused, and never left behind."""
 
+import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from time import sleep
 
@@ -9,6 +11,8 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+
+from cyclegan_edge.runtime.web.temporary_folder import TemporaryFolder
 
 
 def upload(server, path: Path, **query) -> httpx.Response:
@@ -25,7 +29,7 @@ def finished(server, name: str, wait_until) -> dict:
 
 
 def folders(server) -> list[Path]:
-    return list(Path(server.service.videos._root.name).iterdir())
+    return [path for path in server.service.videos._root.path.iterdir() if path.is_dir()]
 
 
 def frames(path: Path) -> list[np.ndarray]:
@@ -229,14 +233,98 @@ def test_the_clients_name_for_a_file_is_not_used(server, clip, wait_until) -> No
     finished(server, name, wait_until)
     answer = server.client.get(f"/v1/videos/{name}/result")
     assert "content-disposition" not in answer.headers
-    assert not list(Path(server.service.videos._root.name).rglob("*evil*"))
+    assert not list(server.service.videos._root.path.rglob("*evil*"))
 
 
 def test_stopping_the_server_removes_every_file(held, clip, wait_until) -> None:
-    root = Path(held.service.videos._root.name)
+    root = held.service.videos._root.path
     assert root.stat().st_mode & 0o777 == 0o700
     upload(held, clip(3))
     upload(held, clip(3))
     held.service.let_go()
     held.service.videos.close()
     assert not root.exists()
+
+
+def test_results_are_removed_though_nobody_asks(start, clip, wait_until) -> None:
+    one = start(limits={"keep_seconds": 1})
+    name = upload(one, clip(3)).json()["id"]
+    assert finished(one, name, wait_until)["state"] == "done"
+    wait_until(lambda: folders(one) == [])
+
+
+def test_visitors_take_turns(held, clip, wait_until) -> None:
+    videos = held.service.videos
+    running = upload(held, clip(3)).json()["id"]
+    wait_until(lambda: state(held, running)["state"] == "running")
+    jobs = []
+    object.__setattr__(held.service.limits, "queue", 9)
+    for visitor in ("10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.2"):
+        job = videos.admit(held.service.models.find(None), None, 0, visitor)
+        shutil.copy(clip(3), job.folder / "upload")
+        videos.start(job)
+        jobs.append(job)
+    assert [videos.ahead(job) for job in jobs] == [1, 3, 4, 2]
+    held.service.let_go()
+    wait_until(lambda: all(job.state == "done" for job in jobs))
+
+
+def test_a_video_that_takes_too_long_is_ended(start, clip, wait_until) -> None:
+    one = start()
+    object.__setattr__(one.service.limits, "video_seconds", 0)
+    told = finished(one, upload(one, clip(12)).json()["id"], wait_until)
+    assert (told["state"], "takes longer than" in told["detail"]) == ("failed", True)
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("ffv1", ".mkv"), ("rawvideo", ".mov")])
+def test_a_codec_that_cameras_do_not_write_is_refused(server, tmp_path, codec: str, suffix: str) -> None:
+    av = pytest.importorskip("av")
+    path = tmp_path / f"rare{suffix}"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=25)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for packet in stream.encode(av.VideoFrame(64, 64, stream.pix_fmt)):
+            out.mux(packet)
+        out.mux(stream.encode(None))
+    refused = upload(server, path)
+    assert (refused.status_code, refused.json()["reason"]) == (422, "damaged")
+
+
+@pytest.mark.parametrize("container", ["mpegts", "nut", "avi"])
+@pytest.mark.parametrize("start", [bytes(4) + b"ftypisom", b"\x1a\x45\xdf\xa3"])
+def test_another_container_behind_a_videos_first_bytes_is_refused(server, tmp_path, container: str, start) -> None:
+    av = pytest.importorskip("av")
+    path = tmp_path / "other"
+    with av.open(str(path), "w", format=container) as out:
+        stream = out.add_stream("mpeg4", rate=25)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        out.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")))
+        out.mux(stream.encode(None))
+    for data in (start + path.read_bytes(), start + path.read_bytes()[len(start) :]):
+        refused = server.client.post("/v1/videos", content=data)
+        assert (refused.status_code, refused.json()["reason"]) == (422, "damaged")
+
+
+def test_the_folder_of_a_killed_server_is_removed_at_the_next_start(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    living, killed, young = TemporaryFolder(), tmp_path / "cyclegan-serve-killed", tmp_path / "cyclegan-serve-young"
+    for folder in (killed, young):
+        folder.mkdir()
+        (folder / "lock").touch()
+    (killed / "upload.mp4").write_bytes(b"a stranger's video")
+    os.utime(killed / "lock", (0, 0))
+    os.utime(living.path / "lock", (0, 0))
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "victim" / "lock").touch()
+    os.utime(tmp_path / "victim" / "lock", (0, 0))
+    (tmp_path / "cyclegan-serve-link").symlink_to(tmp_path / "victim")
+    another = TemporaryFolder()
+    assert not killed.exists()
+    assert young.exists()
+    assert living.path.exists()
+    assert (tmp_path / "victim" / "lock").exists()
+    for folder in (living, another):
+        folder.remove()
+        assert not folder.path.exists()
