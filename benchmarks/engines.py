@@ -27,9 +27,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from cyclegan_edge.export.evaluation.similarity import psnr
 from cyclegan_edge.export.graph.inference import InferenceGenerator
 from cyclegan_edge.export.graph.onnx_export import export_onnx
-from cyclegan_edge.export.quantization.int8 import psnr_db, quantise
+from cyclegan_edge.export.quantization.int8 import quantise
 from cyclegan_edge.runtime.backends import open_backend
 from cyclegan_edge.runtime.contract import Picture
 from cyclegan_edge.runtime.errors import CycleganError
@@ -102,7 +103,7 @@ class Files:
     def worst_psnr_db(self, translate: Translate, side: int) -> float:
         """Compare the emoji one by one with that translation."""
         truth = np.load(self.folder / f"{side}.npy")
-        return min(psnr_db(translate(one[None]), true[None]) for one, true in zip(emoji(side), truth, strict=True))
+        return min(psnr(translate(one[None]), true[None]) for one, true in zip(emoji(side), truth, strict=True))
 
     def generator(self) -> LoadedGenerator:
         """Load the generator AtoB, or make an untrained one, always the same."""

@@ -116,7 +116,7 @@ def evaluate(
 
 
 def _evaluate_video(source: Path, video: Path, limit: int | None, backend: str, device: str, as_json: bool) -> None:
-    from ..evaluation.video import evaluate_video
+    from ..evaluation.temporal_consistency import evaluate_video
 
     with spinner(f"evaluating {source.name} on {video.name}"):
         scores = evaluate_video(source, video, limit=limit, backend=backend, device=device)

@@ -27,6 +27,7 @@ from ...runtime.backends import open_backend
 from ...runtime.contract import Picture, decode, encode
 from ...runtime.errors import UsageError
 from ...runtime.metadata import IO, ArtefactMetadata
+from ..evaluation.similarity import psnr
 from ..graph.onnx_export import write_onnx
 from .report import LayerCost, Quantisation
 
@@ -99,12 +100,6 @@ def run(path: Path, io: IO, pictures: Picture) -> Picture:
         return np.concatenate([decode(backend.infer(encode(part))) for part in parts])
 
 
-def psnr_db(result: Picture, truth: Picture) -> float:
-    """Peak signal-to-noise ratio over all pixels of all pictures in dB; 100 where they are equal."""
-    error = float(np.square(result.astype(np.float32) - truth).mean())
-    return min(100.0, 10 * float(np.log10(255.0**2 / error))) if error else 100.0
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep ONNX Runtime from printing, and from advising at every trial to prepare a graph that is prepared."""
@@ -160,7 +155,7 @@ class _Trial:
 
     def psnr(self, method: str, layers: list[str], pictures: Picture) -> float:
         """Return how near to FP32 the network comes with these layers in INT8, in dB."""
-        return psnr_db(run(self.quantised(method, layers), self.io, pictures), self.truth)
+        return psnr(run(self.quantised(method, layers), self.io, pictures), self.truth)
 
 
 class _Reader:

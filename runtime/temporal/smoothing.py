@@ -1,7 +1,7 @@
 """Steadier videos: translated frames are blended with the past, and frames that show nothing new are not run again.
 
 A network that sees one frame at a time answers noise with flicker. Blending hides it and costs sharpness or leaves
-ghosts; `steadiness` measures both sides.
+ghosts; `cyclegan evaluate --video` measures both sides.
 """
 
 from typing import Literal, get_args

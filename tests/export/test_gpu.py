@@ -5,8 +5,8 @@ import pytest
 
 from cyclegan_edge.export.artefact import read_metadata
 from cyclegan_edge.export.engine import EngineOptions, build_engine
+from cyclegan_edge.export.evaluation.similarity import psnr
 from cyclegan_edge.export.graph.inference import InferenceGenerator
-from cyclegan_edge.export.quantization.int8 import psnr_db
 from cyclegan_edge.export.verification.gates import GATES
 from cyclegan_edge.export.verification.verify import verify_artefact
 from cyclegan_edge.runtime.backends import open_backend
@@ -35,7 +35,7 @@ def test_onnx_runtime_on_cuda_is_pytorch(generator, exported, frames, expected, 
     for batch in (1, 2, 1, 4):  # a captured run must not answer for another batch
         result = np.concatenate([backend.infer(part) for part in np.split(frames, len(frames) // batch)])
         difference = int(np.abs(result.astype(np.int16) - expected).max())
-        assert GATES[precision].admits(difference, psnr_db(result, expected))
+        assert GATES[precision].admits(difference, psnr(result, expected))
     backend.close()
 
 

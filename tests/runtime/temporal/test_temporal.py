@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cyclegan_edge.export.evaluation.video import IDENTICAL_DB, compare_smoothing, pair_error, psnr, ssim
+from cyclegan_edge.export.evaluation.similarity import IDENTICAL_DB, psnr, ssim
+from cyclegan_edge.export.evaluation.temporal_consistency import compare_smoothing, pair_error
 from cyclegan_edge.runtime.errors import InputError, UsageError
 from cyclegan_edge.runtime.temporal.optical_flow import estimate_flow, gray, resize_flow, visible, warp
 from cyclegan_edge.runtime.temporal.smoothing import SimilarFrames, Smoother, is_cut
