@@ -66,7 +66,7 @@ def compare_smoothing(
             scores[mode].add(plain, smoother(frame, plain), motion)
         before = luma
     if not scores["off"].errors:
-        raise InputError("a video needs at least two frames for its temporal consistency to be measured")
+        raise InputError("a video needs two frames or more for its temporal consistency to be measured")
     return [TemporalConsistency(name, *score.means()) for name, score in scores.items()]
 
 
