@@ -1,6 +1,7 @@
 """CycleGAN Edge: two folders of unpaired pictures become a translator that runs in real time on the edge.
 
 >>> import cyclegan_edge
+>>> [artefact] = cyclegan_edge.export("runs/flat2three", precision="fp16")
 >>> translator = cyclegan_edge.load("flat2three-AtoB-fp16.onnx")
 >>> picture = translator(rgb)  # uint8 [H, W, 3] in, uint8 [H, W, 3] of the same size out
 """
@@ -9,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .export.door import export
     from .runtime.errors import (
         ArtefactError,
         BackendError,
@@ -66,6 +68,7 @@ __all__ = [
     "Translator",
     "UsageError",
     "__version__",
+    "export",
     "load",
     "train",
 ]
@@ -73,6 +76,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import cyclegan_edge` costs nothing."""
+    if name == "export":  # the package itself, which can be called
+        return import_module(".export", __name__)
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

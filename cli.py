@@ -50,6 +50,18 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; where an error is about some of its settings, name the options that set them."""
+        try:
+            return super().invoke(ctx)
+        except CycleganError as error:
+            command = self.get_command(ctx, ctx.invoked_subcommand or "")
+            options = [option for option in command.params if option.name in error.about] if command else []
+            if options:
+                names = (max(option.opts, key=len) for option in options if isinstance(option, click.Option))
+                error.args = (f"{error}; see {', '.join(names)}",)
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of commands without importing them."""
         with formatter.section("Commands"):

@@ -27,6 +27,7 @@ from ..runtime.backends.trt_api import Builder, BuilderConfig, Parser, load_libr
 from ..runtime.errors import ArtefactError, BackendError, OutputError, UsageError
 from ..runtime.files import replacing
 from ..runtime.metadata import ArtefactMetadata
+from .replaced import warn_of_replaced
 
 LOGGER = logging.getLogger(__name__)
 
@@ -60,10 +61,14 @@ def check_options(options: EngineOptions, library: Library, metadata: ArtefactMe
         if any(side % multiple or side < minimum for side in sides):
             raise UsageError(
                 f"this generator takes sides that are multiples of {multiple}, from {minimum} on, "
-                f"not {sides[0]}x{sides[1]}; give other ones with --size"
+                f"not {sides[0]}x{sides[1]}",
+                about=("size",),
             )
     if options.compute_capabilities and library == "tensorrt":
-        raise UsageError("tensorrt builds for the GPU at hand; leave out --compute-capability, or take tensorrt-rtx")
+        raise UsageError(
+            "tensorrt builds for the GPU at hand, for no other compute capability; leave it out, or take tensorrt-rtx",
+            about=("compute_capabilities",),
+        )
 
 
 def engine_name(onnx_name: str, description: EngineFile) -> str:
@@ -91,7 +96,7 @@ def _sizes(profile: OptimizationProfile) -> str:
 def build_engine(
     onnx_path: Path, folder: Path, metadata: ArtefactMetadata, options: EngineOptions, *, library: Library
 ) -> tuple[Path, EngineFile]:
-    """Build the engine of an artefact's graph into `folder`; returns where it lies and what is said of it there.
+    """Build the engine of an artefact's graph into `folder`; returns its path and its description.
 
     Raises:
         UsageError: the options do not go together.
@@ -120,6 +125,7 @@ def build_engine(
         artefact=metadata,
     )
     path = folder / engine_name(onnx_path.name, description)
+    warn_of_replaced(path, metadata.source)
     write_engine(plan, description, path)
     return path, description
 

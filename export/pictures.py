@@ -2,22 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from ..runtime.errors import InputError
 from ..trainer.checkpoints.checkpoint import LoadedGenerator
+from ..trainer.data.dataset import domain_folder, list_pictures
 from ..trainer.data.pictures import Pixels, read_pixels
 
-if TYPE_CHECKING:
-    from ..trainer.checkpoints.checkpoint import LoadedGenerator
+NUM_PICTURES = 4
 
 
-def verification_pictures(images: Path | None, generator: "LoadedGenerator") -> list[Path]:
-    """Return the pictures to verify with: those the user named, else the held-out ones of the domain that goes in."""
-    from ..trainer.data.dataset import domain_folder, list_pictures
-
+def verification_pictures(images: Path | None, generator: LoadedGenerator) -> list[Path]:
+    """Return the pictures to verify with: those of `images`, else the held-out ones of the domain that goes in."""
     if images is not None:
         return named_pictures(images)
     data = generator.config.data
@@ -34,15 +31,10 @@ def named_pictures(folder: Path) -> list[Path]:
     Raises:
         InputError: there are none.
     """
-    from ..trainer.data.dataset import list_pictures
-
     pictures = list_pictures(folder)
     if not pictures:
         raise InputError(f"there is no picture in {folder}; give a folder of pictures to be translated")
     return pictures
-
-
-NUM_PICTURES = 4
 
 
 def read_pictures(

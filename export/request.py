@@ -1,6 +1,6 @@
 """What shall be made of a generator: the options of `cyclegan export`, and whether they go together.
 
-Imports nothing heavy, because the command's help shows the defaults.
+Imports nothing heavy, because the command's help shows the choices and defaults.
 """
 
 import logging
@@ -9,24 +9,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, get_args
 
 from ..runtime.errors import UsageError
+from ..runtime.metadata import IO, BatchNorm, Direction
 
 if TYPE_CHECKING:
     from ..runtime.backends.engine_file import Library
     from ..runtime.contract import Size, SizeRange
-    from ..runtime.metadata import IO, BatchNorm
     from ..trainer.checkpoints.checkpoint import LoadedGenerator, Weights
     from .engine import EngineOptions
 
 LOGGER = logging.getLogger(__name__)
 
 Target = Literal["onnx", "tensorrt", "tensorrt-rtx", "triton"]
+FilePrecision = Literal["fp32", "fp16", "int8"]
+Directions = Literal["AtoB", "BtoA", "both"]
+
 TARGETS: tuple[Target, ...] = get_args(Target)
 LIBRARIES: "dict[str, Library]" = {
     "tensorrt": "tensorrt",
     "tensorrt-rtx": "tensorrt_rtx",
-}  # that targets are built with
-
-FilePrecision = Literal["fp32", "fp16", "int8"]
+}  # of engines
+DIRECTIONS: dict[str, tuple[Direction, ...]] = {"AtoB": ("AtoB",), "BtoA": ("BtoA",), "both": ("AtoB", "BtoA")}
+CHOICES: dict[str, tuple[str, ...]] = {
+    "precision": get_args(FilePrecision),
+    "io": get_args(IO),
+    "weights": ("ema", "raw"),
+    "batch_norm": get_args(BatchNorm),
+}
 
 TRITON_BATCH = 8  # the largest that the server puts together where the user names none
 
@@ -36,17 +44,17 @@ class RequestOptions(TypedDict, total=False):
 
     targets: tuple[Target, ...]
     precision: FilePrecision
-    io: "IO"
+    size: "Size | SizeRange | None"
+    io: IO
     weights: "Weights"
-    sizes: "SizeRange | None"
+    calibration: str | Path | None
+    freeze_norm: bool
+    batch_norm: BatchNorm
+    keep_float: int
     batch_size: int | None
     tf32: bool
     workspace_mib: int | None
     compute_capabilities: tuple[str, ...]
-    calibration: tuple[Path, ...]
-    keep_float: int
-    freeze_norm: bool
-    batch_norm: "BatchNorm"
     verify: bool
 
 
@@ -55,34 +63,43 @@ class Request:
     """What shall be made of a generator.
 
     Args:
-        targets: what is written, see `TARGETS`.
+        targets: what is written, some of `TARGETS`.
         precision: of the convolutions: "fp16" in half; "int8" in integers, which needs `calibration`.
+        size: (height, width) that the graph is pinned to, or an engine's min, opt and max of such. None: any size.
         io: "uint8" for NHWC pixels in and out, "float" for the bare generator, NCHW in [-1, 1].
         weights: "ema" for averaged weights where the checkpoint has any, "raw" for those of the last step.
-        sizes: min, opt and max (height, width) of an engine; three equal ones pin an ONNX file. None: any size.
+        calibration: a folder of pictures that INT8's ranges, or the statistics of `freeze_norm`, are measured on.
+        freeze_norm: every picture is normalised by the statistics of `calibration`, in place of its own.
+        batch_norm: "evaluation" for the statistics of training, "picture" for each picture's own.
+        keep_float: how many of the layers that INT8 costs most stay in float.
         batch_size: the largest batch of an engine, and that Triton puts together.
         tf32, workspace_mib, compute_capabilities: see `EngineOptions`.
-        calibration: the pictures that INT8's ranges, or the statistics of `freeze_norm`, are measured on.
-        keep_float: how many of the layers that INT8 costs most stay in float.
-        freeze_norm: every picture is normalised by the statistics of `calibration`.
-        batch_norm: "evaluation" for the statistics of training, "picture" for each picture's own.
         verify: whether what is written is compared with PyTorch.
+
+    Raises:
+        UsageError: a value is none of its choices.
     """
 
     targets: tuple[Target, ...] = ("onnx",)
     precision: FilePrecision = "fp32"
-    io: "IO" = "uint8"
+    size: "Size | SizeRange | None" = None
+    io: IO = "uint8"
     weights: "Weights" = "ema"
-    sizes: "SizeRange | None" = None
+    calibration: str | Path | None = None
+    freeze_norm: bool = False
+    batch_norm: BatchNorm = "evaluation"
+    keep_float: int = 0
     batch_size: int | None = None
     tf32: bool = False
     workspace_mib: int | None = None
     compute_capabilities: tuple[str, ...] = ()
-    calibration: tuple[Path, ...] = ()
-    keep_float: int = 0
-    freeze_norm: bool = False
-    batch_norm: "BatchNorm" = "evaluation"
     verify: bool = True
+
+    def __post_init__(self) -> None:
+        for target in self.targets:
+            check_choice("target", target, TARGETS)
+        for name, choices in CHOICES.items():
+            check_choice(name, getattr(self, name), choices)
 
     @property
     def libraries(self) -> "list[Library]":
@@ -95,9 +112,17 @@ class Request:
         return self.batch_size or (TRITON_BATCH if "triton" in self.targets else 1)
 
     @property
+    def size_range(self) -> "SizeRange | None":
+        """The min, opt and max (height, width); all the same where there is one size."""
+        if self.size is None or len(self.size) == 3:
+            return self.size
+        return self.size, self.size, self.size
+
+    @property
     def pinned(self) -> "Size | None":
         """The one size that was asked for, (height, width)."""
-        return self.sizes[0] if self.sizes and self.sizes[0] == self.sizes[2] else None
+        sizes = self.size_range
+        return sizes[0] if sizes and sizes[0] == sizes[2] else None
 
     def check(self, generators: "list[LoadedGenerator]") -> None:
         """Find out before anything is written whether the options go together.
@@ -113,7 +138,7 @@ class Request:
         if self.precision == "fp16" and self.targets == ("onnx",):
             LOGGER.warning("on a CPU fp16 halves the file and nothing else: engines there compute it in FP32")
         for generator in generators:
-            for size in self.sizes or ():
+            for size in self.size_range or ():
                 check_size(size, generator.network)
         for library in self.libraries:
             load_library(library)
@@ -121,36 +146,51 @@ class Request:
     def _check_calibration(self) -> None:
         if self.precision == "int8" and not self.calibration:
             raise UsageError(
-                "int8 needs pictures to measure its ranges on; give a folder, such as --calibration trainA"
+                "int8 needs pictures to measure its ranges on: a folder for calibration, such as trainA",
+                about=("calibration",),
             )
         if self.freeze_norm and not self.calibration:
             raise UsageError(
-                "--freeze-norm needs pictures to take the statistics of; give a folder, such as --calibration trainA"
+                "frozen norms need pictures to take the statistics of: a folder for calibration, such as trainA",
+                about=("calibration",),
             )
         if self.precision != "int8" and self.keep_float:
-            raise UsageError("--keep-float belongs to --precision int8; leave it out, or add that")
+            raise UsageError("layers are kept in float in int8 only", about=("keep_float", "precision"))
         if self.calibration and not (self.freeze_norm or self.precision == "int8"):
             raise UsageError(
-                "--calibration is for --precision int8 and --freeze-norm; leave it out, or add one of them"
+                "only int8 and frozen norms use pictures for calibration; leave them out, or ask for one of these",
+                about=("calibration", "precision", "freeze_norm"),
             )
 
     def _check_engines(self) -> None:
-        if self.libraries and self.sizes is None:
+        if self.libraries and self.size is None:
             raise UsageError(
-                "an engine is built for known sizes; give one with --size 256x256, "
-                "or a range with --size 128x128:256x256:512x512"
+                "an engine is built for known sizes: one such as 256x256, or a range such as 128x128:256x256:512x512",
+                about=("size",),
             )
         if not self.libraries and (self.compute_capabilities or self.workspace_mib or self.tf32):
-            raise UsageError("--compute-capability, --workspace and --tf32 are for engines; add --to tensorrt-rtx")
+            raise UsageError(
+                "compute capabilities, workspace and TF32 are for engines; leave them out, or add tensorrt-rtx",
+                about=("targets", "tf32", "workspace_mib", "compute_capabilities"),
+            )
         if self.batch_size and not self.libraries and "triton" not in self.targets:
-            raise UsageError("--batch-size is for engines and for Triton; an ONNX file takes any batch, leave it out")
+            raise UsageError(
+                "a largest batch is for engines and for Triton; an ONNX file takes any batch, so leave it out",
+                about=("batch_size",),
+            )
 
     def engine_options(self) -> "EngineOptions":
-        """Return what decides over engines, of a request whose sizes are known."""
+        """Return what decides over engines, of a request with a size."""
         from ..runtime.backends.engine_file import OptimizationProfile
         from .engine import EngineOptions
 
-        assert self.sizes is not None, "checked before"
-        least, usual, most = self.sizes
+        assert self.size_range is not None, "checked before"
+        least, usual, most = self.size_range
         profile = OptimizationProfile(min=(1, *least), opt=(1, *usual), max=(self.max_batch, *most))
         return EngineOptions(profile, self.tf32, self.workspace_mib, self.compute_capabilities)
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise a `UsageError` where a value is none of the choices of a setting."""
+    if value not in choices:
+        raise UsageError(f"no {name.replace('_', ' ')} is called {value!r}; use {', '.join(choices)}")

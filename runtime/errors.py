@@ -25,9 +25,17 @@ StreamFailure = Literal["unreachable", "unauthorised", "not found", "unsupported
 
 
 class CycleganError(Exception):
-    """The root of the tree; raised itself when a job finished with failures."""
+    """The root of the tree; raised itself when a job finished with failures.
+
+    `about` names the settings that the message is about as parameters of Python. A command adds the options of its own
+    that set them; the message itself names no option, because the code below does not know which command runs it.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "", *, about: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.about = about
 
 
 class UsageError(CycleganError):

@@ -141,6 +141,11 @@ class Translator:
         self._tile = _tile_size(self._interface, path, tile)
         self._fitting = choose_fitting(self._interface, path, fit, size, scale, self._tile)
 
+    @property
+    def size(self) -> Size | None:
+        """The one (height, width) that the model takes; None where it takes any."""
+        return self._interface.size
+
     def __call__(self, picture: Picture) -> Picture:
         """Translate one picture, uint8 or uint16 [H, W, 3], or [H, W, 4] with alpha.
 
@@ -289,13 +294,19 @@ def _tile_size(interface: Interface, path: Path, tile: int | None) -> Size | Non
         return None
     if interface.size is not None and interface.size != (tile, tile):
         height, width = interface.size
-        raise UsageError(f"{path.name} is pinned to {height}x{width}; its tiles can only be of that size, and square")
+        raise UsageError(
+            f"{path.name} is pinned to {height}x{width}; its tiles can only be of that size, and square",
+            about=("tile",),
+        )
     fitting = padded_side(tile, interface.size_multiple, interface.size_minimum)
     if fitting != tile:
-        raise UsageError(f"{path.name} takes tiles of a multiple of {interface.size_multiple}; use --tile {fitting}")
+        raise UsageError(
+            f"{path.name} takes tiles of a multiple of {interface.size_multiple}; {fitting} is the next",
+            about=("tile",),
+        )
     LOGGER.warning(
         "every tile is translated by itself: a network with instance normalisation gives each its own contrast and "
-        "colour, and blending does not remove that; --scale and --fit stretch keep the picture in one piece"
+        "colour, and blending does not remove that; shrinking or stretching the picture keeps it in one piece"
     )
     return tile, tile
 

@@ -12,7 +12,7 @@ from ...runtime.errors import ConfigError, UsageError, training_side
 from ...trainer.commands.options import RunCommand, configuration_layers, report, run_options
 from ...trainer.config import TrainConfig, resolve_config
 from ...trainer.launch import complete, refuse_existing, resumed_run
-from .options import DIRECTIONS
+from ..request import DIRECTIONS
 
 if TYPE_CHECKING:
     from ...trainer.checkpoints.official import Layer

@@ -2,16 +2,15 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import click
 
 from ...runtime.commands.options import parse_size, together
-from ..request import TARGETS, FilePrecision, Request, Target
+from ..request import CHOICES, TARGETS, Request, Target
 
 if TYPE_CHECKING:
     from ...runtime.contract import SizeRange
-    from ...runtime.metadata import Direction
 
 
 def parse_size_range(context: click.Context, parameter: click.Parameter, text: str | None) -> "SizeRange | None":
@@ -59,9 +58,6 @@ def parse_capabilities(context: click.Context, parameter: click.Parameter, text:
     return chosen
 
 
-DIRECTIONS: dict[str, tuple["Direction", ...]] = {"AtoB": ("AtoB",), "BtoA": ("BtoA",), "both": ("AtoB", "BtoA")}
-
-
 images_option = click.option(
     "--images",
     type=click.Path(path_type=Path),
@@ -70,7 +66,7 @@ images_option = click.option(
 
 
 request_options = together(
-    "wanted",
+    "request",
     click.option(
         "--to",
         "targets",
@@ -82,28 +78,27 @@ request_options = together(
     ),
     click.option(
         "--precision",
-        type=click.Choice(get_args(FilePrecision)),
+        type=click.Choice(CHOICES["precision"]),
         default=Request.precision,
         show_default=True,
         help="fp16: convolutions in half; int8: convolutions in integers; normalisation and pixels always in FP32.",
     ),
     click.option(
         "--size",
-        "sizes",
         metavar="HxW",
         callback=parse_size_range,
         help="Pin height and width, or for engines bound them: MIN:OPT:MAX.  [default: any size]",
     ),
     click.option(
         "--io",
-        type=click.Choice(["uint8", "float"]),
+        type=click.Choice(CHOICES["io"]),
         default=Request.io,
         show_default=True,
         help="uint8: NHWC pixels in and out; float: the bare generator, NCHW in [-1, 1].",
     ),
     click.option(
         "--weights",
-        type=click.Choice(["ema", "raw"]),
+        type=click.Choice(CHOICES["weights"]),
         default=Request.weights,
         show_default=True,
         help="Averaged weights where the run keeps any, or those of the last step.",
@@ -115,7 +110,7 @@ request_options = together(
     ),
     click.option(
         "--batch-norm",
-        type=click.Choice(["evaluation", "picture"]),
+        type=click.Choice(CHOICES["batch_norm"]),
         default=Request.batch_norm,
         show_default=True,
         help="Statistics of a batch norm: those of training, or of each picture, as the official test without --eval.",
@@ -147,4 +142,18 @@ request_options = together(
         callback=parse_capabilities,
         help="Build a tensorrt-rtx engine for these, such as 8.9,12.0.  [default: every GPU that it supports]",
     ),
+    click.option(
+        "--calibration",
+        type=click.Path(path_type=Path),
+        help="Folder of pictures that int8's ranges, or --freeze-norm's statistics, are measured on.",
+    ),
+    click.option(
+        "--no-verify",
+        "verify",
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        help="Do not compare the files with PyTorch.",
+    ),
+    make=Request,
 )

@@ -31,13 +31,13 @@ def verify(
     page: Path | None,
     as_json: bool,
 ) -> None:
-    """Compare ARTEFACT with the checkpoint it came from, in every engine; the artefact stays as it is.
+    """Compare ARTEFACT with the checkpoint it came from, in every engine; the artefact is not changed.
 
-    Exits 1 where a comparison misses its gate; then the first layer that differs is named.
+    Exits 1 where a comparison misses its gate, and names the first layer that differs.
     """
     with training_side():
         from ...trainer.checkpoints.checkpoint import load_generator
-        from ..artefact import read_metadata
+        from ..artefact import Artefact
         from ..graph.freeze_norm import freeze_norms
         from ..graph.picture_norm import norm_by_picture
         from ..pictures import named_pictures, verification_pictures
@@ -47,7 +47,8 @@ def verify(
         from ..verification.table import report_table
         from ..verification.verify import verify_artefact
 
-    metadata = read_metadata(artefact)
+    opened = Artefact.open(artefact)
+    metadata = opened.metadata
     generator = load_generator(reference.resolve(), metadata.direction, metadata.source.weights)
     if metadata.batch_norm == "picture":
         generator = norm_by_picture(generator)
@@ -56,7 +57,7 @@ def verify(
         generator = freeze_norms(generator, read_calibration(calibrating, generator, metadata.size))
     pictures = verification_pictures(images, generator)
     with spinner(f"verifying {artefact.name}"):
-        report = verify_artefact(artefact, generator, pictures, calibration=calibrating, backend=backend)
+        report = verify_artefact(opened, generator, pictures, calibration=calibrating, backend=backend)
     if page:
         save_page(report, page)
     if as_json:

@@ -57,13 +57,13 @@ def prepare_folder(folder: Path) -> None:
             "demo from a clone"
         )
     if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
-        raise OutputError(f"{folder} is not empty and holds no earlier demo; name another folder with --output")
+        raise OutputError(f"{folder} is not empty and holds no earlier demo; name another folder", about=("output",))
     try:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         (folder / MARKER).touch()
     except OSError as error:
-        raise OutputError(f"cannot write {folder}: {error.strerror}; name another folder with --output") from error
+        raise OutputError(f"cannot write {folder}: {error.strerror}; name another folder", about=("output",)) from error
     files = Demo(folder)
     pictures = {kind: _lay_out(kind, files.pictures(kind)) for kind in ("A", "B")}
     _film(pictures["A"], files.video("A"))
@@ -116,14 +116,16 @@ def export_direction(files: Demo, direction: Any) -> "VerificationReport":
     """Export a generator, and store how it compares with PyTorch."""
     from ...trainer.checkpoints.checkpoint import load_generator
     from ...trainer.data.dataset import list_pictures
+    from ..artefact import Artefact
     from ..graph.onnx_export import export_onnx
     from ..verification.verify import record, verify_artefact
 
     generator = load_generator(files.run, direction)
     path = files.artefact(direction)
     export_onnx(generator, path)
-    report = verify_artefact(path, generator, list_pictures(files.pictures(direction[0])))
-    record(report, path)
+    artefact = Artefact.open(path)
+    report = verify_artefact(artefact, generator, list_pictures(files.pictures(direction[0])))
+    record(report, artefact)
     return report
 
 

@@ -105,7 +105,7 @@ def _with_pictures(config: TrainConfig, dataroot: Path, size: int | None, limit:
     multiple = config.networks.size_multiple
     if side < SMALLEST or side % multiple:
         nearest = max(SMALLEST, round(side / multiple) * multiple)
-        raise UsageError(f"pictures of {side}x{side} cannot be compared; give --size {nearest}")
+        raise UsageError(f"pictures of {side}x{side} cannot be compared; {nearest}x{nearest} can", about=("size",))
     data = config.data.model_dump() | {"dataroot": str(dataroot), "max_dataset_size": limit, "crop_size": side}
     data["load_size"] = max(data["load_size"], side)
     return resolve_config(config.model_dump(), {"data": data})
@@ -142,22 +142,23 @@ def _checkpoint(source: Path, weights: Weights, device: str) -> Iterator[_Subjec
 @contextmanager
 def _artefact(path: Path, size: int | None, backend: str, device: str) -> Iterator[_Subject]:
     with load_translator(path, backend=backend, device=device) as translator:
-        told = translator.metadata
-        pinned = told.size if told else None
+        metadata, pinned = translator.metadata, translator.size
         if pinned is not None and (pinned[0] != pinned[1] or size not in (None, pinned[0])):
-            raise UsageError(f"{path} translates {pinned[0]}x{pinned[1]} only; evaluate one that takes any size")
+            raise UsageError(
+                f"{path} translates {pinned[0]}x{pinned[1]} only; evaluate one that takes any size", about=("size",)
+            )
         side = size or (pinned[0] if pinned else DEFAULT_SIZE)
         data: dict[str, Any] = {"crop_size": side, "load_size": side}
-        if told:
-            channels = (told.input_channels, told.output_channels)[:: 1 if told.direction == "AtoB" else -1]
-            data |= {"input_nc": channels[0], "output_nc": channels[1], "direction": told.source.data_direction}
+        if metadata:
+            channels = (metadata.input_channels, metadata.output_channels)[:: 1 if metadata.direction == "AtoB" else -1]
+            data |= {"input_nc": channels[0], "output_nc": channels[1], "direction": metadata.source.data_direction}
         config = resolve_config({"data": data, "losses": {"lambda_identity": 0}})  # which wants equal channels
-        yield _Subject({told.direction if told else "AtoB": partial(_translate, translator)}, config)
+        yield _Subject({metadata.direction if metadata else "AtoB": partial(_translate, translator)}, config)
 
 
 def _translate(translator: Translator, pictures: Tensor) -> Tensor:
     """Translate [N, C, H, W]; a gray model is shown gray in colour, and gives it so."""
-    told = translator.metadata
+    metadata = translator.metadata
     shown = pictures.expand(-1, 3, -1, -1) if pictures.shape[1] == 1 else pictures
     frames = shown.round().byte().permute(0, 2, 3, 1).numpy()
     made = [
@@ -165,7 +166,7 @@ def _translate(translator: Translator, pictures: Tensor) -> Tensor:
         for part in np.split(frames, range(BATCH, len(frames), BATCH))
     ]
     result = torch.from_numpy(np.concatenate(made)).permute(0, 3, 1, 2)
-    return result[:, :1] if told and told.output_channels == 1 else result
+    return result[:, :1] if metadata and metadata.output_channels == 1 else result
 
 
 @contextmanager

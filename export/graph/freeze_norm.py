@@ -26,7 +26,10 @@ def freeze_norms(generator: LoadedGenerator, pictures: Picture) -> LoadedGenerat
     network = copy.deepcopy(generator.network).eval()
     frozen = [norm for layers in network.modules() if isinstance(layers, nn.Sequential) for norm in _replaced(layers)]
     if not frozen:
-        raise UsageError(f"{generator.name} normalises nothing by instance; leave --freeze-norm out")
+        raise UsageError(
+            f"{generator.name} normalises nothing by instance; it has no norms to freeze",
+            about=("freeze_norm", "calibration"),
+        )
     for norm in frozen:
         norm.train()
     with torch.inference_mode():

@@ -64,7 +64,8 @@ def check_size(size: Size, network: Generator) -> None:
     choices = " or ".join(dict.fromkeys(f"{height}x{width}" for height, width in (below, above)))
     raise UsageError(
         f"this generator takes sides that are multiples of {multiple}, from {minimum} on, not {size[0]}x{size[1]}; "
-        f"give --size {choices}"
+        f"take {choices}",
+        about=("size",),
     )
 
 

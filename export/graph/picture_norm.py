@@ -39,5 +39,5 @@ def norm_by_picture(generator: LoadedGenerator) -> LoadedGenerator:
                 setattr(module, name, PictureNorm(child))
                 found = True
     if not found:
-        raise UsageError(f"{generator.name} normalises nothing by batch; leave --batch-norm out")
+        raise UsageError(f"{generator.name} normalises nothing by batch", about=("batch_norm",))
     return replace(generator, network=network.eval(), batch_norm="picture")

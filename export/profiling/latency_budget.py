@@ -105,7 +105,10 @@ def choose(timings: list[Timing], budget: Budget) -> Timing:
         UsageError: none does, or there is none.
     """
     if not timings:
-        raise UsageError("no candidate is smaller than the teacher; name a --generator and an --ngf that are")
+        raise UsageError(
+            "no candidate is smaller than the teacher; name an architecture and a width that are",
+            about=("generator", "ngf"),
+        )
     kept = [timing for timing in timings if keeps(timing, budget)]
     if kept:
         return max(kept, key=lambda timing: timing.parameters)
@@ -113,8 +116,9 @@ def choose(timings: list[Timing], budget: Budget) -> Timing:
     height, width = budget.size
     raise UsageError(
         f"no candidate translates {height}x{width} in {budget.ms:g} ms in {budget.engine} here: the fastest, "
-        f"{fastest.generator} with ngf {fastest.ngf}, takes {fastest.p50_ms:.2f} ms; give --budget-ms "
-        f"{np.ceil(10 * fastest.p50_ms / MARGIN) / 10:g}, or a smaller --size"
+        f"{fastest.generator} with ngf {fastest.ngf}, takes {fastest.p50_ms:.2f} ms; allow "
+        f"{np.ceil(10 * fastest.p50_ms / MARGIN) / 10:g} ms, or take a smaller size",
+        about=("budget_ms", "size"),
     )
 
 

@@ -113,7 +113,7 @@ def profile(
     with closing(open_backend(path, backend=backend, device="cpu", precision=precision)) as opened:
         interface = read_interface(opened, parse_metadata(opened.properties, path), path)
     if interface.size and size not in (None, interface.size):
-        raise UsageError(f"{path} takes {interface.size[0]}x{interface.size[1]} only; leave --size out")
+        raise UsageError(f"{path} takes {interface.size[0]}x{interface.size[1]} only; take that size", about=("size",))
     height, width = (
         padded_side(side, interface.size_multiple, interface.size_minimum)
         for side in size or interface.size or DEFAULT_SIZE

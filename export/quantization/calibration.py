@@ -31,5 +31,5 @@ def read_calibration(paths: Sequence[Path], generator: LoadedGenerator, size: Si
     for note in notes:
         LOGGER.warning("%s", note)
     if not readable:
-        raise InputError("none of the calibration pictures can be read; give another folder with --calibration")
+        raise InputError("none of the calibration pictures can be read; give another folder", about=("calibration",))
     return np.stack([np.rint(resize(picture, (width, height))).astype(np.uint8) for picture in readable.values()])

@@ -53,7 +53,10 @@ def quantise(
     modules = quantisable(onnx.load(source))
     layers = list(modules)
     if keep_float >= len(layers):
-        raise UsageError(f"--keep-float {keep_float} leaves none of the {len(layers)} layers in INT8; give less")
+        raise UsageError(
+            f"to keep {keep_float} layers in float leaves none of the {len(layers)} in INT8; keep fewer",
+            about=("keep_float",),
+        )
     measured = pictures[:NUM_MEASURED]
     truth = run(source, metadata.io, measured)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"), _quiet():

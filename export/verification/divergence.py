@@ -1,7 +1,6 @@
-"""The first layer at which an artefact leaves PyTorch, found by comparing what lies between the layers."""
+"""The first layer at which an artefact differs from PyTorch, found by comparing the activations between layers."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,9 @@ from torch import Tensor, nn
 
 from ...runtime.backends.base import Precision
 from ...runtime.contract import Picture, encode
-from ...runtime.metadata import ArtefactMetadata
 from ...trainer.checkpoints.checkpoint import LoadedGenerator
 from ...trainer.networks.layers import InstanceNorm, Tanh
+from ..artefact import Artefact
 from ..graph.inference import InferenceGenerator
 from .intermediate import open_at
 from .report import Divergence
@@ -34,40 +33,35 @@ Values = NDArray[np.floating[Any]]
 
 
 def find_divergence(
-    path: Path,
-    metadata: ArtefactMetadata,
-    generator: LoadedGenerator,
-    picture: Picture,
-    *,
-    backend: str,
-    precision: str,
+    artefact: Artefact, generator: LoadedGenerator, picture: Picture, *, backend: str, precision: str
 ) -> Divergence:
-    """Halve the layers until one is left that deviates while the one before does not; `picture` is [1, H, W, C].
+    """Find by bisection a layer that deviates while the one before it does not; `picture` is [1, H, W, C].
 
     Every probe is the artefact's own graph, in the engine that missed the gate, with another layer as its output.
     """
+    model, metadata = artefact.model, artefact.metadata
+    assert model is not None, "an engine file shows no layers"
     expected = _intermediates(generator, picture)
-    model = onnx.load(path)
     nodes = [node for node in model.graph.node if node.op_type in OPERATORS.values()]
     # INT8 leaves out a Relu where the quantisation behind it cuts off what is negative.
     layers = _pair(expected, [node.op_type for node in nodes]) if len(nodes) <= len(expected) else None
     if layers is None:
         counts = f"{len(nodes)} and {len(expected)}"
-        return _untold(backend, precision, f"the graph has other layers than PyTorch's network ({counts})")
+        return _unknown(backend, precision, f"the graph has other layers than PyTorch's network ({counts})")
     tolerance = tolerance_of(metadata.precision, precision)
-    asked: Precision = "bf16" if precision == "bf16" else "fp32"
-    given = picture if metadata.io == "uint8" else encode(picture)
+    engine_precision: Precision = "bf16" if precision == "bf16" else "fp32"
+    batch = picture if metadata.io == "uint8" else encode(picture)
     deviations: dict[int, float] = {}
 
     def deviates(index: int) -> bool:
-        found = _probe(model, nodes[index].output[0], given, backend, asked)
-        deviations[index] = _relative(found, layers[index][1])
+        activation = _probe(model, nodes[index].output[0], batch, backend, engine_precision)
+        deviations[index] = _relative(activation, layers[index][1])
         return not deviations[index] <= tolerance
 
     if not deviates(len(nodes) - 1):
         agreed = "every layer agrees" if tolerance < 0.01 else f"no layer is off by more than {tolerance:.0%}"
         cause = "it is" if tolerance < 0.01 else "rounding adds up, or it is"
-        return _untold(backend, precision, f"{agreed}, so {cause} the way from the last one to the pixels")
+        return _unknown(backend, precision, f"{agreed}, so {cause} the way from the last one to the pixels")
     good, bad = -1, len(nodes) - 1
     while bad - good > 1:
         middle = (good + bad) // 2
@@ -90,29 +84,30 @@ def tolerance_of(artefact: str, engine: str) -> float:
 def only_batches(batches: Sequence[int], backend: str, precision: str) -> Divergence:
     """Say that every picture passed by itself, so that there is no layer to be found with one."""
     sizes = ", ".join(map(str, batches))
-    return _untold(backend, precision, f"single pictures pass and batches of {sizes} miss, so pictures are mixed there")
+    what = f"single pictures pass and batches of {sizes} miss, so pictures are mixed there"
+    return _unknown(backend, precision, what)
 
 
-def _untold(backend: str, precision: str, what: str) -> Divergence:
-    """Say what is known where no single layer is to blame."""
+def _unknown(backend: str, precision: str, what: str) -> Divergence:
+    """Say in words what is known where no single layer is to blame."""
     return Divergence(engine=backend, precision=precision, layer=what, node="", deviation=None, deviation_before=None)
 
 
 def _intermediates(generator: LoadedGenerator, picture: Picture) -> list[tuple[str, str, Values]]:
     """Return every layer of PyTorch's network in the order it runs: its name, its operator and what it gives."""
     network = InferenceGenerator(generator.network)
-    found: list[tuple[str, str, Values]] = []
+    activations: list[tuple[str, str, Values]] = []
 
     def note(name: str, operator: str) -> Any:
-        def hook(module: nn.Module, taken: Any, given: Tensor) -> None:
-            # A ReLU may work in place, on what the layer before gave: keep a copy.
-            found.append((name, operator, given.detach().float().numpy().copy()))
+        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            # A ReLU may work in place, on the output of the layer before: keep a copy.
+            activations.append((name, operator, output.detach().float().numpy().copy()))
 
         return hook
 
-    def replace(module: nn.Module, taken: Any, given: Tensor) -> None:
-        name, operator, _ = found[-1]  # the exporter folds BatchNorm into the convolution before it
-        found[-1] = (name, operator, given.detach().float().numpy().copy())
+    def replace(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        name, operator, _ = activations[-1]  # the exporter folds BatchNorm into the convolution before it
+        activations[-1] = (name, operator, output.detach().float().numpy().copy())
 
     for name, module in network.generator.named_modules():
         operator = next((operator for kind, operator in OPERATORS.items() if isinstance(module, kind)), None)
@@ -121,7 +116,7 @@ def _intermediates(generator: LoadedGenerator, picture: Picture) -> list[tuple[s
         elif isinstance(module, nn.BatchNorm2d):
             module.register_forward_hook(replace)
     network.translate(picture)
-    return found
+    return activations
 
 
 def _pair(expected: list[tuple[str, str, Values]], operators: list[str]) -> list[tuple[str, Values]] | None:
@@ -136,16 +131,16 @@ def _pair(expected: list[tuple[str, str, Values]], operators: list[str]) -> list
     return pairs
 
 
-def _probe(model: onnx.ModelProto, output: str, given: NDArray[Any], backend: str, precision: Precision) -> Values:
+def _probe(model: onnx.ModelProto, output: str, batch: NDArray[Any], backend: str, precision: Precision) -> Values:
     """Run the graph up to one of its tensors."""
     with open_at(model, output, backend=backend, precision=precision) as opened:
-        values: Values = opened.infer(given).astype(np.float32)
+        values: Values = opened.infer(batch).astype(np.float32)
     return values
 
 
-def _relative(found: Values, expected: Values) -> float:
+def _relative(activation: Values, expected: Values) -> float:
     """Return the RMS of the difference over the RMS of what is expected; infinite where the shapes differ."""
-    if found.shape != expected.shape:
+    if activation.shape != expected.shape:
         return float("inf")
     rms = float(np.sqrt(np.square(expected).mean())) or 1.0
-    return float(np.sqrt(np.square(found - expected).mean())) / rms
+    return float(np.sqrt(np.square(activation - expected).mean())) / rms

@@ -16,11 +16,11 @@ from ...trainer.data.pictures import Pixels, resize
 from ..graph.inference import InferenceGenerator
 
 BATCHES = (1, 2)
-LARGEST = 1024  # side of the larger case in pixels, which costs PyTorch and each engine seconds
+LARGEST = 1024  # side in pixels of the largest input, which costs PyTorch and each engine seconds
 
 
 @dataclass(frozen=True)
-class Case:
+class VerificationInput:
     """Frames of one kind and size, uint8 [N, H, W, C], and what PyTorch makes of each by itself.
 
     `values` are float32 [N, C, H, W] in [-1, 1], as tanh gives them; `expected` are those as uint8 [N, H, W, C]. N is a
@@ -43,12 +43,12 @@ class _Shape:
     one_frame: bool = False
 
 
-def make_cases(
+def make_inputs(
     metadata: ArtefactMetadata,
     generator: LoadedGenerator,
     pictures: list[Pixels],
     profile: OptimizationProfile | None = None,
-) -> Iterator[Case]:
+) -> Iterator[VerificationInput]:
     """Make noise, a gradient, constant frames and frames of `pictures`, at every size that an artefact is verified at.
 
     An engine is verified at the sizes and batches of its `profile`, an ONNX file at the one that is pinned, or at three
@@ -59,10 +59,11 @@ def make_cases(
     for shape in _engine_shapes(profile) if profile else _shapes(metadata, side):
         for kind, frames in _frames(shape, metadata.input_channels, pictures).items():
             singly: list[NDArray[Any]] = [reference.translate(encode(frame[None])) for frame in frames]
+            # Frames are repeated until every batch size divides their number.
             multiple = math.lcm(*shape.batches)
             repeated = np.arange(-(-len(frames) // multiple) * multiple) % len(frames)
             values = np.concatenate(singly)[repeated]
-            yield Case(kind, frames[repeated], values, decode(values), shape.batches)
+            yield VerificationInput(kind, frames[repeated], values, decode(values), shape.batches)
 
 
 def _shapes(metadata: ArtefactMetadata, side: int) -> Iterator[_Shape]:
@@ -78,7 +79,7 @@ def _shapes(metadata: ArtefactMetadata, side: int) -> Iterator[_Shape]:
 
 
 def _engine_shapes(profile: OptimizationProfile) -> Iterator[_Shape]:
-    """Give the min, opt and max size, each in the min and the max batch."""
+    """Give the min, opt and max size, each in the smallest and the largest batch."""
     shapes = (profile.min, profile.opt, profile.max)
     least, usual, most = ((height, width) for _, height, width in shapes)
     batches = tuple(dict.fromkeys(batch for batch, *_ in shapes))

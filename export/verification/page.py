@@ -17,7 +17,7 @@ def save_page(report: VerificationReport, path: Path) -> None:
         OutputError: the file cannot be written.
     """
     if path.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"{path} is no name for a page; give --report a name that ends in .html")
+        raise UsageError(f"{path} is no name for a page; give one that ends in .html", about=("page",))
     content = {
         "report": report,
         "gates": GATES,

@@ -1,4 +1,4 @@
-"""What a verification found: its gates, its numbers, its table."""
+"""The report of a verification: its comparisons, where an engine diverged, and its worst picture."""
 
 import base64
 import io
@@ -93,23 +93,25 @@ class Divergence(BaseModel):
 
 
 class WorstPicture(BaseModel):
-    """The picture that came out worst, as data URIs; the difference is ten times enlarged."""
+    """The picture that differs most, as data URIs; the difference is ten times enlarged."""
 
     model_config = ConfigDict(frozen=True)
 
     engine: str
     input: str
-    given: str
+    source: str
     pytorch: str
     engine_result: str
     difference: str
 
     @classmethod
-    def of(cls, engine: str, kind: str, given: Picture, pytorch: Picture, result: Picture) -> "WorstPicture":
-        """Encode uint8 [H, W, C] pictures: what was given, and what came of it here and there."""
+    def of(cls, engine: str, kind: str, source: Picture, pytorch: Picture, result: Picture) -> "WorstPicture":
+        """Encode uint8 [H, W, C] pictures: the input, PyTorch's translation and the engine's."""
         difference = np.clip(10 * np.abs(result.astype(np.int16) - pytorch), 0, 255).astype(np.uint8)
-        uris = [_data_uri(picture) for picture in (given, pytorch, result, difference)]
-        return cls(engine=engine, input=kind, given=uris[0], pytorch=uris[1], engine_result=uris[2], difference=uris[3])
+        uris = [_data_uri(picture) for picture in (source, pytorch, result, difference)]
+        return cls(
+            engine=engine, input=kind, source=uris[0], pytorch=uris[1], engine_result=uris[2], difference=uris[3]
+        )
 
 
 class VerificationReport(BaseModel):
@@ -176,4 +178,7 @@ def fail_if_missed(reports: dict[Path, VerificationReport]) -> None:
     if missed:
         raise CycleganError(f"{missed}: not the same as PyTorch within the gate; the file is kept, do not ship it")
     if failed:
-        raise CycleganError(f"{', '.join(failed)}: no real picture to judge it on; the file is kept, give --images")
+        raise CycleganError(
+            f"{', '.join(failed)}: no real picture to judge it on; the file is kept, verify it with some",
+            about=("images",),
+        )

@@ -1,6 +1,5 @@
-"""An artefact in every engine that is installed, beside the generator in PyTorch."""
+"""Verify an artefact: run it in every installed engine and compare it with the generator in PyTorch."""
 
-import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
@@ -9,25 +8,22 @@ from functools import cache
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
-import onnx
-
 from ... import __version__
 from ...runtime.backends import available_backends, open_backend
 from ...runtime.backends.base import Backend, Precision
-from ...runtime.backends.engine_file import ENGINE_SUFFIX, read_description, write_engine
 from ...runtime.backends.probe import gpus
 from ...runtime.errors import BackendError, UsageError
 from ...runtime.machine.doctor import machine
-from ...runtime.metadata import ArtefactMetadata, parse_metadata
+from ...runtime.metadata import ArtefactMetadata
 from ...trainer.checkpoints.checkpoint import LoadedGenerator
 from ...trainer.data.pictures import Pixels
-from ..artefact import read_metadata
-from ..graph.onnx_export import source_of, write_onnx
+from ..artefact import Artefact
+from ..graph.onnx_export import source_of
 from ..pictures import read_pictures
-from .compare import Opened, Outcome, compare_batches
+from .compare import ComparedFrames, OpenArtefact, compare_batches
 from .divergence import find_divergence, only_batches
 from .gates import GATES, LARGE, UNDETERMINED, Gate
-from .inputs import Case, make_cases
+from .inputs import VerificationInput, make_inputs
 from .intermediate import last_tanh, open_at
 from .page import save_beside
 from .report import Divergence, VerificationReport, judged
@@ -39,7 +35,7 @@ PRECISIONS: dict[str, tuple[Precision, ...]] = {"onnxruntime": ("fp32",), "openv
 
 
 def verify_artefact(
-    path: Path,
+    artefact: Artefact,
     generator: LoadedGenerator,
     pictures: Sequence[Path] = (),
     *,
@@ -48,41 +44,41 @@ def verify_artefact(
 ) -> VerificationReport:
     """Compare an artefact with `generator` in FP32 on noise, on constant pictures and on up to four of `pictures`.
 
-    `make_cases` says in which sizes and batches. PyTorch takes one picture at a time, so a batch must also equal its
+    `make_inputs` says in which sizes and batches. PyTorch takes one picture at a time, so a batch must also equal its
     pictures alone. The pictures of `calibration` stand in where there are no others. `backend` "auto" means every
-    engine installed. What is not judged does not pass: INT8 has a gate on real pictures only.
+    engine installed. What has no gate does not pass: INT8 has one on real pictures only.
 
     Raises:
-        ArtefactError: the artefact cannot be loaded, or is not ours.
+        ArtefactError: the artefact cannot be loaded.
         BackendError: no engine is installed, or one failed.
         UsageError: the artefact is of another architecture or direction than `generator`, or no engine has that name.
     """
-    metadata = read_metadata(path)
+    path, metadata = artefact.path, artefact.metadata
     _check_same_kind(metadata, generator, path)
     readable, notes = _real_pictures(pictures, calibration, metadata.input_channels)
     if metadata.source.sha256 != generator.sha256:
         notes.append(f"{path.name} was made from another checkpoint than this {generator.name}")
-    profile = read_description(path).profile if path.suffix.lower() == ENGINE_SUFFIX else None
-    cases = list(make_cases(metadata, generator, list(readable.values()), profile))
-    found = [
-        outcome
-        for opened in _engines(path, metadata, backend, notes)
-        for case in cases
-        for outcome in compare_batches(opened, metadata.io, case, _gate(case, metadata, opened.backend, generator))
+    # Made once for all engines: PyTorch's side is the slow one.
+    inputs = list(make_inputs(metadata, generator, list(readable.values()), artefact.profile))
+    compared = [
+        frames
+        for opened in _engines(artefact, backend, notes)
+        for source in inputs
+        for frames in compare_batches(opened, metadata.io, source, _gate(source, metadata, opened.backend, generator))
     ]
-    comparisons = tuple(outcome.comparison for outcome in found)
+    comparisons = tuple(frames.comparison for frames in compared)
     if not judged(comparisons):
-        notes.append("INT8 is judged on real pictures, and there was none: give some with --images")
+        notes.append("INT8 is judged on real pictures, and there was none")
     for note in notes:
         LOGGER.warning("%s", note)
-    worst = max(found, key=lambda outcome: outcome.badness)
+    worst = max(compared, key=lambda frames: frames.badness)
     return VerificationReport(
         passed=bool(judged(comparisons)) and all(comparison.passed for comparison in comparisons),
-        divergences=_divergences(path, metadata, generator, found),
+        divergences=_divergences(artefact, generator, compared),
         worst=worst.worst_picture(),
-        machine={"gpu": _gpu(), "TF32": _tf32(path)} | {key: str(value) for key, value in machine().items()},
+        machine={"gpu": _gpu(), "TF32": _tf32(artefact)} | {key: str(value) for key, value in machine().items()},
         artefact=path.name,
-        artefact_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        artefact_sha256=artefact.sha256(),
         reference=source_of(generator),
         producer=_producer({comparison.engine for comparison in comparisons}),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -92,23 +88,14 @@ def verify_artefact(
     )
 
 
-def record(report: VerificationReport, path: Path) -> None:
-    """Store the report and its page beside the artefact at `path`, and its summary inside.
+def record(report: VerificationReport, artefact: Artefact) -> None:
+    """Store the report and its page beside the artefact, and its summary inside.
 
     Raises:
         OutputError: a file cannot be written.
     """
-    if path.suffix.lower() == ENGINE_SUFFIX:
-        description = read_description(path)
-        artefact = description.artefact.model_copy(update={"verification": report.summary()})
-        write_engine(path.read_bytes(), description.model_copy(update={"artefact": artefact}), path)
-        save_beside(report, path)
-        return
-    model = onnx.load(path)
-    metadata = parse_metadata({entry.key: entry.value for entry in model.metadata_props}, path)
-    assert metadata is not None, "a report is made of our own artefacts only"
-    write_onnx(model, metadata.model_copy(update={"verification": report.summary()}), path)
-    save_beside(report, path)
+    artefact.store(report.summary())
+    save_beside(report, artefact.path)
 
 
 def _real_pictures(
@@ -120,37 +107,39 @@ def _real_pictures(
         readable, others = read_pictures(calibration, channels)
         notes += [
             *others,
-            "no other picture was at hand: compared on those of --calibration, which favour the artefact",
+            "there was no other picture: compared on those of the calibration, which favour the artefact",
         ]
     if not readable:
-        notes.append("no real picture was at hand: compared on synthetic pictures only")
+        notes.append("there was no real picture: compared on synthetic pictures only")
     return readable, notes
 
 
 def _check_same_kind(metadata: ArtefactMetadata, generator: LoadedGenerator, path: Path) -> None:
     if metadata.frozen_norm and not generator.frozen_norm:
         raise UsageError(
-            f"the norms of {path} are frozen; name the folder that it was calibrated on with --calibration"
+            f"the norms of {path} are frozen; name the pictures that it was calibrated on", about=("calibration",)
         )
     if generator.frozen_norm and not metadata.frozen_norm:
-        raise UsageError(f"the norms of {path} are not frozen; leave --calibration out")
-    told = metadata.architecture, metadata.direction
-    wanted = generator.config.networks.generator, generator.direction
-    if told != wanted:
         raise UsageError(
-            f"{path} is {' '.join(told)} and {generator.name} is {' '.join(wanted)}; "
+            f"the norms of {path} are not frozen; leave the pictures of a calibration out", about=("calibration",)
+        )
+    kind = metadata.architecture, metadata.direction
+    reference = generator.config.networks.generator, generator.direction
+    if kind != reference:
+        raise UsageError(
+            f"{path} is {' '.join(kind)} and {generator.name} is {' '.join(reference)}; "
             "name the checkpoint that the artefact was exported from"
         )
 
 
-def _engines(path: Path, metadata: ArtefactMetadata, backend: str, notes: list[str]) -> Iterator[Opened]:
+def _engines(artefact: Artefact, backend: str, notes: list[str]) -> Iterator[OpenArtefact]:
     """Open the artefact in every engine and precision in turn; one that this CPU does not have becomes a note."""
-    if path.suffix.lower() == ENGINE_SUFFIX:
+    path, model = artefact.path, artefact.model
+    if model is None:
         with closing(open_backend(path, backend=backend)) as opened:
-            yield Opened(opened, None)
+            yield OpenArtefact(opened, None)
         return
-    model = onnx.load(path)
-    tanh = last_tanh(model) if metadata.io == "uint8" else None
+    tanh = last_tanh(model) if artefact.metadata.io == "uint8" else None
     for engine in available_backends() if backend == "auto" else (backend,):
         for precision in PRECISIONS.get(engine, ("fp32",)):
             try:
@@ -162,48 +151,47 @@ def _engines(path: Path, metadata: ArtefactMetadata, backend: str, notes: list[s
                 continue
             cut = open_at(model, tanh, backend=engine, precision=precision) if tanh else nullcontext()
             with closing(opened), cut as view:
-                yield Opened(opened, view)
+                yield OpenArtefact(opened, view)
 
 
-def _gate(case: Case, metadata: ArtefactMetadata, opened: Backend, generator: LoadedGenerator) -> Gate:
+def _gate(source: VerificationInput, metadata: ArtefactMetadata, opened: Backend, generator: LoadedGenerator) -> Gate:
     """Return the gate of the coarser precision; INT8 is judged on what it was calibrated for, real pictures."""
-    if case.kind == "constant" and generator.config.networks.norm == "instance":
+    if source.kind == "constant" and generator.config.networks.norm == "instance":
         return UNDETERMINED
     if metadata.precision == "int8":
-        return GATES["int8"] if case.kind == "pictures" else UNDETERMINED
+        return GATES["int8"] if source.kind == "pictures" else UNDETERMINED
     coarser = opened.precision if opened.precision in ("bf16", "tf32") else metadata.precision
-    height, width = case.frames.shape[1:3]
+    height, width = source.frames.shape[1:3]
     if coarser == "fp32" and height * width >= LARGE and opened.name != "onnxruntime":
         return GATES["fp32 large"]
     return GATES[coarser]
 
 
 def _divergences(
-    path: Path, metadata: ArtefactMetadata, generator: LoadedGenerator, found: list[Outcome]
+    artefact: Artefact, generator: LoadedGenerator, compared: list[ComparedFrames]
 ) -> tuple[Divergence, ...]:
     """Name the first layer that differs, of each engine that missed a gate; an engine file shows no layers."""
-    if path.suffix.lower() == ENGINE_SUFFIX:
+    if artefact.model is None:
         return ()
-    missed: dict[tuple[str, str], list[Outcome]] = {}
-    for outcome in found:
-        if not outcome.comparison.passed:
-            missed.setdefault((outcome.comparison.engine, outcome.comparison.precision), []).append(outcome)
+    missed: dict[tuple[str, str], list[ComparedFrames]] = {}
+    for frames in compared:
+        if not frames.comparison.passed:
+            missed.setdefault((frames.comparison.engine, frames.comparison.precision), []).append(frames)
     divergences = []
-    for (engine, precision), outcomes in missed.items():
-        singles = [outcome for outcome in outcomes if outcome.comparison.batch == 1]
+    for (engine, precision), of_engine in missed.items():
+        singles = [frames for frames in of_engine if frames.comparison.batch == 1]
         if not singles:
-            divergences.append(only_batches(sorted({each.comparison.batch for each in outcomes}), engine, precision))
+            divergences.append(only_batches(sorted({each.comparison.batch for each in of_engine}), engine, precision))
             continue
-        worst = max(singles, key=lambda outcome: outcome.badness)
-        frame = worst.case.frames[worst.worst_frame][None]
-        divergences.append(find_divergence(path, metadata, generator, frame, backend=engine, precision=precision))
+        worst = max(singles, key=lambda frames: frames.badness)
+        picture = worst.source.frames[worst.worst_frame][None]
+        divergences.append(find_divergence(artefact, generator, picture, backend=engine, precision=precision))
     return tuple(divergences)
 
 
-def _tf32(path: Path) -> str:
+def _tf32(artefact: Artefact) -> str:
     """Say whether FP32 may have been rounded to TF32 anywhere; PyTorch and the other engines run on the CPU."""
-    built_with = path.suffix.lower() == ENGINE_SUFFIX and read_description(path).tf32
-    return "on in the engine, as it was built; PyTorch on the CPU, without" if built_with else "off"
+    return "on in the engine, as it was built; PyTorch on the CPU, without" if artefact.tf32 else "off"
 
 
 def _gpu() -> str:

@@ -68,7 +68,8 @@ class Native(_Whole):
         if self.pinned is not None and self.pinned != (height, width):
             raise UsageError(
                 f"{self.name} translates {self.pinned[0]}x{self.pinned[1]} only and this picture is {height}x{width}; "
-                "resize it there and back with --fit stretch, or translate it in tiles with --tile"
+                "other sizes need another fit, such as stretch, or tiles",
+                about=("fit", "tile"),
             )
         return pad_to(picture, (_side(height, self, 0), _side(width, self, 1)))
 
@@ -179,7 +180,9 @@ def choose_fitting(
     if fit == "native":
         return _choose_native(interface, path, size, scale, tile)
     if scale is not None or tile is not None:
-        raise UsageError(f"--scale and --tile go with --fit native, not with --fit {fit}; leave one out")
+        raise UsageError(
+            f"a scale or tiles go with the fit native, not with {fit}; leave one out", about=("fit", "scale", "tile")
+        )
     wanted = _fixed_size(interface, path, fit, size)
     if fit == "stretch":
         return Stretch(wanted)
@@ -190,7 +193,10 @@ def _choose_native(
     interface: Interface, path: Path, size: Size | None, scale: float | None, tile: Size | None
 ) -> Fitting:
     if size is not None:
-        raise UsageError("a size goes with another fit; leave out --size, or add --fit stretch, letterbox or crop")
+        raise UsageError(
+            "a size goes with the fits stretch, letterbox and crop, not with native; name one of them, or no size",
+            about=("fit", "size"),
+        )
     least = interface.size_minimum
     minimum = (least, least)
     if interface.size is not None and tile is not None:  # every tile has the pinned size, so pictures reach it at least
@@ -200,22 +206,27 @@ def _choose_native(
     if scale is None:
         return native
     if not 0 < scale < 1:
-        raise UsageError(f"--scale shrinks what is translated, so it lies between 0 and 1; {scale:g} does not")
+        raise UsageError(
+            f"a scale shrinks what is translated, so it lies between 0 and 1; {scale:g} does not", about=("scale",)
+        )
     return Scaled(scale, native)
 
 
 def _fixed_size(interface: Interface, path: Path, fit: Fit, size: Size | None) -> Size:
     wanted = size or interface.size
     if wanted is None:
-        raise UsageError(f"{path.name} takes any size, so --fit {fit} needs one, such as --size 256")
+        raise UsageError(f"{path.name} takes any size, so the fit {fit} needs one, such as 256x256", about=("size",))
     if interface.size is not None and interface.size != wanted:
         height, width = interface.size
-        raise UsageError(f"{path.name} is pinned to {height}x{width}; leave out --size, or export it with another")
+        raise UsageError(
+            f"{path.name} is pinned to {height}x{width}; name no size, or export it with another", about=("size",)
+        )
     fitting = tuple(padded_side(side, interface.size_multiple, interface.size_minimum) for side in wanted)
     if interface.size is None and fitting != wanted:
         raise UsageError(
             f"{path.name} takes sides that are multiples of {interface.size_multiple}, from {interface.size_minimum} "
-            f"on; use --size {fitting[0]}x{fitting[1]}"
+            f"on; {fitting[0]}x{fitting[1]} is the next",
+            about=("size",),
         )
     return wanted
 

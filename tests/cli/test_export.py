@@ -164,8 +164,8 @@ def bad(tmp_path, artefact, run):
 @pytest.mark.parametrize(
     ("command", "code", "message"),
     [
-        ("export {run} --size 30x32", 2, "multiples of 4, from 8 on, not 30x32; give --size 28x32 or 32x32"),
-        ("export {run} --size 4", 2, "give --size 8x8"),
+        ("export {run} --size 30x32", 2, "multiples of 4, from 8 on, not 30x32; take 28x32 or 32x32; see --size"),
+        ("export {run} --size 4", 2, "take 8x8; see --size"),
         ("export {run} --size 32x", 2, "'32x' is no size"),
         ("export {run} --precision int4", 2, "'int4' is not one of"),
         ("export {run} --no-verify --images {bad}", 2, "leave one of them out"),
@@ -284,7 +284,7 @@ def test_a_real_process_prints_data_and_nothing_else_on_stdout(make_run, tmp_pat
     (exported,) = json.loads(done.stdout)
     assert exported["artefact"] == "u-AtoB-fp32.onnx"
     assert exported["verification"]["passed"]
-    assert "no real picture was at hand" in done.stderr
+    assert "there was no real picture" in done.stderr
     assert "torch.onnx" not in done.stderr
 
 
@@ -293,3 +293,16 @@ def test_a_module_of_ours_that_is_missing_is_no_advice_to_install_something():
         import_module("cyclegan_edge.trainer.nowhere")
     with pytest.raises(BackendError, match="needs nowhere, which is not installed"), training_side():
         import_module("nowhere")
+
+
+def test_a_file_of_another_checkpoint_is_not_replaced_in_silence(cyclegan, make_run, tmp_path, caplog):
+    out = ["--output", tmp_path, "--no-verify"]
+    older, newer = make_run("mine"), make_run("mine")
+    assert cyclegan("export", older, *out) == 0
+    assert cyclegan("export", older, *out) == 0
+    assert "is replaced" not in caplog.text
+    assert cyclegan("export", newer, *out) == 0
+    assert "mine-AtoB-fp32.onnx is replaced, which was made from another checkpoint: mine, step 7" in caplog.text
+    (tmp_path / "mine-AtoB-fp32.onnx").write_bytes(b"something else")
+    assert cyclegan("export", newer, *out) == 0
+    assert "mine-AtoB-fp32.onnx is replaced, which was no export of a checkpoint" in caplog.text

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cyclegan_edge.export.artefact import read_metadata
+from cyclegan_edge.export.artefact import Artefact
 from cyclegan_edge.runtime.backends.engine_file import read_description, this_system, write_engine
 
 
@@ -111,7 +111,7 @@ def test_int8_tells_what_it_costs_and_gives_engines_an_fp16_chain(cyclegan, run,
     (path,) = tmp_path.glob(f"t-AtoB-int8-fp16-rtx{trt.__version__}-32_32_48-*.engine")
     assert of_engine == of_graph | {"artefact": str(path)}
     for artefact in (of_graph, of_engine):
-        assert read_metadata(Path(artefact["artefact"])).precision == "int8"
+        assert Artefact.open(Path(artefact["artefact"])).metadata.precision == "int8"
     assert {path.suffix for path in tmp_path.iterdir()} == {".onnx", ".engine", ".json"}
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cyclegan_edge.export.artefact import read_metadata
+from cyclegan_edge.export.artefact import Artefact
 from cyclegan_edge.export.engine import EngineOptions, build_engine
 from cyclegan_edge.export.evaluation.similarity import psnr
 from cyclegan_edge.export.graph.inference import InferenceGenerator
@@ -45,14 +45,14 @@ def test_an_engine_is_built_loaded_and_passes_its_gate(generator, exported, tmp_
     pytest.importorskip(library, reason=f"{library} is not installed")
     graph = exported(generator, precision=precision)
     profile = OptimizationProfile(min=(1, 32, 32), opt=(1, 32, 32), max=(2, 64, 64))
-    path, _ = build_engine(graph, tmp_path, read_metadata(graph), EngineOptions(profile), library=library)
+    path, _ = build_engine(graph, tmp_path, Artefact.open(graph).metadata, EngineOptions(profile), library=library)
     try:
         open_backend(path).close()
     except BackendError as error:
         if library == "tensorrt_rtx" and "was not built for this GPU" in str(error):
             pytest.skip(str(error))  # TensorRT-RTX supports no Hopper
         raise
-    report = verify_artefact(path, generator)
+    report = verify_artefact(Artefact.open(path), generator)
     assert report.passed, report.comparisons
     assert {row.gate for row in report.comparisons if row.input == "noise"} == {GATES[precision]}
     assert {row.engine for row in report.comparisons} == {library.replace("_", "-")}

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cyclegan_edge.export import engine
-from cyclegan_edge.export.artefact import read_metadata
+from cyclegan_edge.export.artefact import Artefact
 from cyclegan_edge.export.triton import configuration, write_model
 from cyclegan_edge.runtime.backends import open_backend
 from cyclegan_edge.runtime.backends.engine_file import this_system
@@ -35,7 +35,7 @@ def parse():
 
 @pytest.fixture(scope="module")
 def metadata(generator, exported):
-    return read_metadata(exported(generator))
+    return Artefact.open(exported(generator)).metadata
 
 
 def named(part, field):
@@ -54,7 +54,7 @@ def sides(value):
 def test_the_configuration_says_what_the_graph_is(generator, exported, parse, options):
     path = exported(generator, **options)
     graph = onnx.load(path).graph
-    config = parse(configuration(path, read_metadata(path), max_batch=4, usual=(30, 62)))
+    config = parse(configuration(path, Artefact.open(path).metadata, max_batch=4, usual=(30, 62)))
     assert (config.name, config.backend, config.max_batch_size) == ("run", "onnxruntime", 4)
     for ours, theirs in ((graph.input, config.input), (graph.output, config.output)):
         assert [value.name for value in ours] == [part.name for part in theirs]
@@ -103,7 +103,7 @@ def test_a_place_that_cannot_be_written_is_named(generator, exported, tmp_path):
     path = exported(generator)
     (tmp_path / "triton").write_text("mine")
     with pytest.raises(OutputError, match=r"cannot write .*triton/run/1/model\.onnx"):
-        write_model(path, tmp_path, read_metadata(path), max_batch=1, usual=(32, 32))
+        write_model(path, tmp_path, Artefact.open(path).metadata, max_batch=1, usual=(32, 32))
     assert (tmp_path / "triton").read_text() == "mine"
 
 
@@ -119,7 +119,7 @@ def test_the_command_writes_a_verified_repository(cyclegan, run_folder, parse, t
     assert {path.name for path in model.parent.iterdir()} == {"model.onnx", "model.verify.json", "model.verify.html"}
     assert {path.name for path in tmp_path.iterdir()} == {"triton"}
     assert other.read_bytes() == b"the user's own"
-    assert read_metadata(model).verification.passed
+    assert Artefact.open(model).metadata.verification.passed
     config = parse((model.parents[1] / "config.pbtxt").read_text())
     assert (config.name, config.max_batch_size) == ("run-AtoB-fp32", 8)
     assert list(config.model_warmup[0].inputs["image"].dims) == [32, 32, 3]

@@ -7,9 +7,13 @@ from pathlib import Path
 import cv2
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper
 
 import cyclegan_edge
+from cyclegan_edge.trainer.checkpoints.checkpoint import save_checkpoint
+from cyclegan_edge.trainer.config import resolve_config
+from cyclegan_edge.trainer.methods.cyclegan import CycleGAN
 
 BARS = "test:bars?size=160x120&fps=2&frames=30"
 
@@ -77,3 +81,19 @@ def test_pictures(run, emoji, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert all("mean change 0.0 of 255" in line for line in lines)
+
+
+@pytest.mark.slow
+def test_export(root, tmp_path, monkeypatch, capsys):
+    config = resolve_config(
+        {"data": {"crop_size": 32}, "networks": {"generator": "resnet_1blocks", "ngf": 4, "ndf": 4}}
+    )
+    state = CycleGAN(config, torch.device("cpu")).state_dict()
+    save_checkpoint(tmp_path / "mine" / "checkpoints" / "latest.pt", config, {"step": 1, "epoch": 1}, state)
+    monkeypatch.setattr(sys, "argv", ["export.py", str(tmp_path / "mine"), str(tmp_path)])
+    runpy.run_path(str(root / "examples" / "export.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == [
+        f"{tmp_path / f'mine-{direction}-fp16.onnx'} passed" for direction in ("AtoB", "BtoA")
+    ]
+    assert any(line.startswith("  onnxruntime fp16, noise at 32x32: ") for line in lines)

@@ -93,7 +93,10 @@ class TestPinnedSize:
 
     @pytest.mark.parametrize("name", ["pinned", "foreign_pinned"])
     def test_another_size_needs_stretching(self, name, model, noise):
-        with pytest.raises(UsageError, match=r"translates 32x48 only and this picture is 48x32; .* --fit stretch"):
+        with pytest.raises(
+            UsageError,
+            match=r"translates 32x48 only and this picture is 48x32; .* another fit, such as stretch, or tiles",
+        ):
             load(model(name))(noise(48, 32, 3))
         stretched = load(model(name), fit="stretch")(np.full((70, 20, 3), 100, np.uint8))
         assert stretched.shape == (70, 20, 3)
@@ -106,13 +109,13 @@ class TestPinnedSize:
 
 class TestFit:
     def test_stretching_is_needed_for_a_size(self, model):
-        with pytest.raises(UsageError, match="add --fit stretch"):
+        with pytest.raises(UsageError, match="goes with the fits stretch"):
             load(model("invert"), size=(64, 64))
-        with pytest.raises(UsageError, match="needs one, such as --size 256"):
+        with pytest.raises(UsageError, match="needs one, such as 256x256"):
             load(model("invert"), fit="stretch")
 
     def test_a_size_that_the_model_cannot_take(self, model):
-        with pytest.raises(UsageError, match=r"multiples of 4, from 8 on; use --size 68x8"):
+        with pytest.raises(UsageError, match=r"multiples of 4, from 8 on; 68x8"):
             load(model("invert"), fit="stretch", size=(66, 4))
         with pytest.raises(UsageError, match="is pinned to 32x48"):
             load(model("pinned"), fit="stretch", size=(64, 64))

@@ -4,6 +4,7 @@ These tell training runs on the same pictures apart; they cannot be compared wit
 [N, C, H, W] in [0, 255], of any number, and of one size within and across the sets.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -92,10 +93,15 @@ def _patches(pictures: Tensor, random: torch.Generator) -> Tensor:
 
 def _sliced_distance(first: Tensor, second: Tensor, random: torch.Generator) -> float:
     directions = F.normalize(torch.randn(first.shape[1], PROJECTIONS, generator=random), dim=0)
-    along = [(patches @ directions).sort(dim=0).values for patches in (first, second)]
+    along = [_sorted_columns(patches @ directions) for patches in (first, second)]
     size = min(map(len, along))
     quantiles = [values[(torch.arange(size) + 0.5).mul(len(values) / size).long()] for values in along]
     return float((quantiles[0] - quantiles[1]).abs().mean())
+
+
+def _sorted_columns(values: Tensor) -> Tensor:
+    """Sort every column of [N, M]; NumPy sorts them, laid out as rows, several times faster than torch."""
+    return torch.from_numpy(np.sort(values.numpy().T, axis=1)).T.contiguous()
 
 
 def _histograms(pictures: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cyclegan_edge.export.artefact import read_metadata
+from cyclegan_edge.export.artefact import Artefact
 from cyclegan_edge.export.verification.verify import verify_artefact
 from cyclegan_edge.trainer.checkpoints.checkpoint import load_generator
 from cyclegan_edge.trainer.networks.resnet import ResnetGenerator
@@ -22,9 +22,9 @@ def official(tmp_path_factory):
 def test_an_official_generator_is_exported_and_verified_without_a_question(official, exported):
     generator = load_generator(official, "AtoB")
     path = exported(generator)
-    metadata = read_metadata(path)
+    metadata = Artefact.open(path).metadata
     assert (metadata.architecture, metadata.source.weights, metadata.source.step) == ("resnet_2blocks", "raw", None)
-    report = verify_artefact(path, generator, backend="onnxruntime")
+    report = verify_artefact(Artefact.open(path), generator, backend="onnxruntime")
     assert report.passed
 
 
@@ -34,14 +34,14 @@ def test_gray_and_many_channels_pass(make_run, exported, channels, io):
     changes = {"data": channels, "losses": {"lambda_identity": 0.0}}
     generator = load_generator(make_run("channels", **changes), "AtoB")
     path = exported(generator, io=io)
-    metadata = read_metadata(path)
+    metadata = Artefact.open(path).metadata
     assert (metadata.input_channels, metadata.output_channels) == (channels["input_nc"], channels["output_nc"])
-    report = verify_artefact(path, generator, backend="onnxruntime")
+    report = verify_artefact(Artefact.open(path), generator, backend="onnxruntime")
     assert report.passed
     assert report.worst is not None
 
 
 def test_raw_weights_are_held_against_raw_weights(run_folder, exported):
     raw, averaged = load_generator(run_folder, "AtoB", "raw"), load_generator(run_folder, "AtoB")
-    assert verify_artefact(exported(raw), raw, backend="onnxruntime").passed
-    assert not verify_artefact(exported(raw), averaged, backend="onnxruntime").passed
+    assert verify_artefact(Artefact.open(exported(raw)), raw, backend="onnxruntime").passed
+    assert not verify_artefact(Artefact.open(exported(raw)), averaged, backend="onnxruntime").passed

@@ -57,7 +57,7 @@ def test_a_folder_that_is_not_a_demo_is_left_alone(cyclegan, tmp_path, capsys):
 def test_a_place_that_cannot_be_written_is_named(cyclegan, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert cyclegan("demo", "--output", tmp_path / "file" / "demo") == 5
-    assert "name another folder with --output" in capsys.readouterr().err
+    assert "name another folder; see --output" in capsys.readouterr().err
 
 
 def test_without_the_emoji_the_demo_says_where_they_are(cyclegan, tmp_path, capsys, monkeypatch):

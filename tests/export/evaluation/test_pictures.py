@@ -105,7 +105,7 @@ def test_a_published_model_is_measured_one_way(make_run, dataroot, tmp_path):
 def test_what_cannot_be_evaluated_is_refused(run_folder, exported, dataroot, extractors, tmp_path):
     with pytest.raises(DatasetError, match=r"has no pictures in testA and testB"):
         run_evaluation(run_folder, tmp_path)
-    with pytest.raises(UsageError, match="pictures of 30x30 cannot be compared; give --size 32"):
+    with pytest.raises(UsageError, match="pictures of 30x30 cannot be compared; 32x32 can"):
         run_evaluation(run_folder, dataroot, size=30)
     with pytest.raises(CheckpointError, match="there is no checkpoint"):
         run_evaluation(tmp_path / "absent", dataroot)

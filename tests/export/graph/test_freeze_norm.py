@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from cyclegan_edge.export.artefact import read_metadata
+from cyclegan_edge.export.artefact import Artefact
 from cyclegan_edge.export.graph.freeze_norm import freeze_norms
 from cyclegan_edge.export.graph.inference import InferenceGenerator
 from cyclegan_edge.runtime.contract import encode
@@ -69,7 +69,7 @@ def test_a_network_without_instance_norm_is_refused(make_run, pictures):
     generator = load_generator(
         make_run("plain", networks={"generator": "resnet_1blocks", "ngf": 4, "norm": "batch"}), "AtoB"
     )
-    with pytest.raises(UsageError, match="plain normalises nothing by instance; leave --freeze-norm out"):
+    with pytest.raises(UsageError, match="plain normalises nothing by instance; it has no norms to freeze"):
         freeze_norms(generator, pictures)
 
 
@@ -81,7 +81,7 @@ class TestCommand:
         arguments = ["--freeze-norm", "--calibration", folder, "--images", folder, "--precision", precision]
         assert cyclegan("export", run_folder, *arguments, "--output", tmp_path) == 0
         path = tmp_path / f"run-AtoB-{precision}-frozen.onnx"
-        told = read_metadata(path)
+        told = Artefact.open(path).metadata
         assert (told.frozen_norm, told.precision, told.verification.passed) == (True, precision, True)
         assert not {node.op_type for node in onnx.load(path).graph.node} & {
             "InstanceNormalization",
@@ -91,19 +91,19 @@ class TestCommand:
             assert cyclegan("verify", path, "--reference", run_folder, "--calibration", folder) == 0
             capsys.readouterr()
             assert cyclegan("verify", path, "--reference", run_folder) == 2
-            assert "name the folder that it was calibrated on with --calibration" in capsys.readouterr().err
+            assert "name the pictures that it was calibrated on; see --calibration" in capsys.readouterr().err
 
     def test_what_does_not_go_together_is_refused_in_one_sentence(
         self, run_folder, folder, generator, exported, tmp_path, cyclegan, capsys
     ):
         refused = [
-            ("--freeze-norm needs pictures", ["export", run_folder, "--freeze-norm", "--output", tmp_path]),
+            ("frozen norms need pictures", ["export", run_folder, "--freeze-norm", "--output", tmp_path]),
             (
-                "--calibration is for --precision int8 and --freeze-norm",
+                "leave them out, or ask for one of these; see --precision, --freeze-norm, --calibration",
                 ["export", run_folder, "--calibration", folder],
             ),
             (
-                "are not frozen; leave --calibration out",
+                "are not frozen; leave the pictures of a calibration out; see --calibration",
                 ["verify", exported(generator), "--reference", run_folder, "--calibration", folder],
             ),
         ]

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from cyclegan_edge.export.artefact import read_metadata
+from cyclegan_edge.export.artefact import Artefact
 from cyclegan_edge.export.graph.onnx_export import export_onnx
 from cyclegan_edge.export.quantization.int8 import quantisable, quantise
 from cyclegan_edge.export.verification.verify import verify_artefact
@@ -28,10 +28,10 @@ def small(request, make_run, exported):
 
 
 def test_every_engine_gives_what_pytorch_gives(small, pictures):
-    report = verify_artefact(small.path, small.generator, pictures)
+    report = verify_artefact(Artefact.open(small.path), small.generator, pictures)
     assert report.passed
     assert {row.engine for row in report.comparisons} == {"onnxruntime", "openvino"}
-    told = read_metadata(small.path)
+    told = Artefact.open(small.path).metadata
     assert (told.architecture, told.size_multiple, told.size_minimum) == (small.name, 4, 8)
 
 
@@ -56,11 +56,11 @@ def test_int8_leaves_what_reads_or_writes_pixels_in_float(small):
 def test_int8_and_fp16_pass_their_gates_and_tensorrt_rtx_builds_all(small, pictures, tmp_path):
     calibration = np.stack([np.array(Image.open(path).convert("RGB").resize((32, 32))) for path in pictures])
     integer, half = tmp_path / "int8.onnx", tmp_path / "fp16.onnx"
-    found = quantise(small.path, integer, read_metadata(small.path), calibration)
+    found = quantise(small.path, integer, Artefact.open(small.path).metadata, calibration)
     assert len(found.sensitivity) == len(quantisable(onnx.load(small.path))) > 0
-    assert verify_artefact(integer, small.generator, pictures, backend="openvino").passed
+    assert verify_artefact(Artefact.open(integer), small.generator, pictures, backend="openvino").passed
     export_onnx(small.generator, half, precision="fp16")
-    assert verify_artefact(half, small.generator, pictures, backend="onnxruntime").passed
+    assert verify_artefact(Artefact.open(half), small.generator, pictures, backend="onnxruntime").passed
     trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
     from cyclegan_edge.export.engine import EngineOptions, build_plan
     from cyclegan_edge.runtime.backends.engine_file import OptimizationProfile

@@ -173,7 +173,7 @@ def test_sizes_are_checked_and_those_named_instead_are_right(network, height, wi
 
 
 def test_a_wrong_size_and_weights_that_diverged_are_refused_before_anything_is_written(generator, tmp_path):
-    with pytest.raises(UsageError, match=r"not 30x32; give --size 28x32 or 32x32"):
+    with pytest.raises(UsageError, match=r"not 30x32; take 28x32 or 32x32"):
         export_onnx(generator, tmp_path / "a.onnx", size=(30, 32))
     weights = generator.network.state_dict() | {"model.1.bias": torch.full((4,), float("nan"))}
     diverged = ResnetGenerator(3, 3, ngf=4, n_blocks=1)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cyclegan_edge.export.artefact import Artefact
 from cyclegan_edge.export.verification.verify import verify_artefact
 from cyclegan_edge.runtime.translator import load
 from cyclegan_edge.trainer.checkpoints.checkpoint import load_generator
@@ -17,7 +18,7 @@ def test_a_resizing_generator_is_exported_and_verified(make_run, exported, gener
     data = {"load_size": side, "crop_size": side}
     loaded = load_generator(make_run(f"{generator}-resize", networks=networks, data=data), "AtoB")
     path = exported(loaded, precision=precision)
-    report = verify_artefact(path, loaded)
+    report = verify_artefact(Artefact.open(path), loaded)
     assert report.passed, report.comparisons
 
 

@@ -95,7 +95,7 @@ def test_the_largest_that_keeps_the_budget_is_taken_or_a_budget_named_that_one_k
         return
     with pytest.raises(UsageError, match=r"no candidate translates 32x32 in .* ms in openvino here") as refused:
         choose(timings, budget)
-    named = float(str(refused.value).split("--budget-ms ")[1].split(",")[0])
+    named = float(str(refused.value).split("; allow ")[1].split(" ms,")[0])
     assert any(keeps(timing, Budget(named, "openvino", "auto", SQUARE)) for timing in timings)
 
 
@@ -151,7 +151,7 @@ def test_the_student_that_was_chosen_is_trained_and_keeps_its_budget(
         (["--budget-ms", 5], "say where the budget is to be kept with --engine openvino or onnxruntime"),
         (["--engine", "openvino", "--size", "32x32"], "--engine, --size without --budget-ms decides nothing"),
         (["--budget-ms", 5, "--engine", "openvino", "--resume"], "leave out --budget-ms, --engine"),
-        (["--budget-ms", 5, "--engine", "openvino", "--size", "31x32"], "give --size 28x32 or 32x32"),
+        (["--budget-ms", 5, "--engine", "openvino", "--size", "31x32"], "take 28x32 or 32x32; see --size"),
         (["--budget-ms", 0, "--engine", "openvino"], "0.0 is not in the range"),
         (["--budget-ms", 5, "--engine", "tensorrt"], "'tensorrt' is not one of"),
     ],

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from cyclegan_edge.export.artefact import read_metadata
+from cyclegan_edge.export.artefact import Artefact
 from cyclegan_edge.export.profiling.chart import WIDTH, make_bars, save_chart
 from cyclegan_edge.export.profiling.costs import count_costs
 from cyclegan_edge.export.profiling.layers import ALL_KINDS, profile
@@ -29,7 +29,7 @@ def edge_path(make_run, exported):
 def int8_path(generator, exported, tmp_path_factory):
     path = tmp_path_factory.mktemp("int8") / "run-int8.onnx"
     pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
-    quantise(exported(generator), path, read_metadata(exported(generator)), pictures)
+    quantise(exported(generator), path, Artefact.open(exported(generator)).metadata, pictures)
     return path
 
 
@@ -181,7 +181,7 @@ class TestCommand:
         pinned = exported(generator, size=(32, 48))
         refused = [
             (2, "profile the ONNX file that it was built from", [tmp_path / "a.engine"]),
-            (2, "takes 32x48 only; leave --size out", [pinned, "--size", "64"]),
+            (2, "takes 32x48 only; take that size; see --size", [pinned, "--size", "64"]),
             (4, "there is no model file", [tmp_path / "nothing.onnx"]),
             (4, "for bf16 use the backend openvino", [path, "--backend", "onnxruntime", "--precision", "bf16"]),
             (5, "cannot write", [path, "--size", "32", "--seconds", 0, "-o", tmp_path / "file" / "out"]),

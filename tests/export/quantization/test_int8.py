@@ -6,7 +6,7 @@ import pytest
 from onnx import numpy_helper
 from PIL import Image
 
-from cyclegan_edge.export.artefact import read_metadata
+from cyclegan_edge.export.artefact import Artefact
 from cyclegan_edge.export.graph.onnx_export import write_onnx
 from cyclegan_edge.export.quantization.int8 import CONVOLUTIONS, quantisable, quantise, run
 from cyclegan_edge.export.quantization.int8_fp16 import mix
@@ -28,7 +28,7 @@ def calibration(pictures):
 @pytest.fixture(scope="module")
 def quantised(generator, exported, calibration, tmp_path_factory):
     path = tmp_path_factory.mktemp("int8") / "run-AtoB-int8.onnx"
-    found = quantise(exported(generator), path, read_metadata(exported(generator)), calibration, keep_float=1)
+    found = quantise(exported(generator), path, Artefact.open(exported(generator)).metadata, calibration, keep_float=1)
     return path, found
 
 
@@ -68,15 +68,15 @@ def test_leaving_all_in_float_is_refused(generator, exported, calibration, tmp_p
     source = exported(generator)
     layers = len(quantisable(onnx.load(source)))
     path = tmp_path / "a.onnx"
-    with pytest.raises(UsageError, match=f"--keep-float {layers} leaves none of the {layers} layers in INT8"):
-        quantise(source, path, read_metadata(source), calibration, keep_float=layers)
+    with pytest.raises(UsageError, match=f"to keep {layers} layers in float leaves none of the {layers} in INT8"):
+        quantise(source, path, Artefact.open(source).metadata, calibration, keep_float=layers)
     assert not path.exists()
 
 
 def test_every_engine_takes_it_and_it_passes_its_gate(quantised, generator, pictures):
     path, _ = quantised
-    assert read_metadata(path).precision == "int8"
-    report = verify_artefact(path, generator, pictures)
+    assert Artefact.open(path).metadata.precision == "int8"
+    report = verify_artefact(Artefact.open(path), generator, pictures)
     assert report.passed
     assert {row.engine for row in report.comparisons} == {"openvino", "onnxruntime"}
     judged = [row for row in report.comparisons if row.input == "pictures"]
@@ -93,7 +93,7 @@ def mixed(quantised, generator, exported, tmp_path_factory):
     """The same for TensorRT: the rest of its chain is FP16."""
     path = tmp_path_factory.mktemp("mixed") / "run-AtoB-int8-fp16.onnx"
     model = mix(onnx.load(quantised[0]), onnx.load(exported(generator, precision="fp16")))
-    write_onnx(model, read_metadata(quantised[0]), path)
+    write_onnx(model, Artefact.open(quantised[0]).metadata, path)
     return path
 
 
@@ -135,7 +135,7 @@ def test_scales_too_small_for_fp16_grow_and_the_weights_stay_what_they_were(quan
 
 
 def test_every_engine_takes_the_fp16_chain_too(mixed, generator, pictures):
-    report = verify_artefact(mixed, generator, pictures)
+    report = verify_artefact(Artefact.open(mixed), generator, pictures)
     assert report.passed
     assert {row.engine for row in report.comparisons} == {"openvino", "onnxruntime"}
 
@@ -161,7 +161,7 @@ def test_tensorrt_rtx_builds_either(request, chain, dtype):
 def test_the_float_interface_is_quantised_too(generator, exported, calibration, tmp_path):
     source = exported(generator, io="float")
     path = tmp_path / "a.onnx"
-    found = quantise(source, path, read_metadata(source), calibration)
+    found = quantise(source, path, Artefact.open(source).metadata, calibration)
     assert open_backend(path, backend="onnxruntime").input.dtype == "float32"
     assert found.psnr_db[found.method] > 25
-    assert json.loads(read_metadata(path).to_text())["precision"] == "int8"
+    assert json.loads(Artefact.open(path).metadata.to_text())["precision"] == "int8"

@@ -6,6 +6,7 @@ import pytest
 from onnx import helper, numpy_helper
 from PIL import Image
 
+from cyclegan_edge.export.artefact import Artefact
 from cyclegan_edge.export.verification.divergence import tolerance_of
 from cyclegan_edge.export.verification.intermediate import open_at
 from cyclegan_edge.export.verification.verify import verify_artefact
@@ -50,7 +51,8 @@ def darker_pixels(graph):
     ],
 )
 def test_a_planted_fault_is_caught_and_its_layer_named(generator, exported, tmp_path, fault, named):
-    report = verify_artefact(planted(exported(generator), tmp_path, fault), generator, backend="onnxruntime")
+    artefact = Artefact.open(planted(exported(generator), tmp_path, fault))
+    report = verify_artefact(artefact, generator, backend="onnxruntime")
     assert not report.passed
     (divergence,) = report.divergences
     assert divergence.layer == named.replace("\\", "")
@@ -60,7 +62,7 @@ def test_a_planted_fault_is_caught_and_its_layer_named(generator, exported, tmp_
 
 @pytest.mark.slow
 def test_every_engine_names_the_same_layer(generator, exported, tmp_path):
-    report = verify_artefact(planted(exported(generator), tmp_path, another_epsilon), generator)
+    report = verify_artefact(Artefact.open(planted(exported(generator), tmp_path, another_epsilon)), generator)
     in_fp32 = {each.engine: each.layer for each in report.divergences if each.precision == "fp32"}
     assert in_fp32 == dict.fromkeys(("onnxruntime", "openvino"), "model.8 (InstanceNormalization)")
 
@@ -98,7 +100,7 @@ def test_the_layer_is_looked_for_with_the_picture_that_came_out_worst(generator,
     for name, picture in (("1-dark", pixels), ("2-bright", 255 - pixels)):
         Image.fromarray(picture).save(tmp_path / f"{name}.png")
     path = planted(exported(generator), tmp_path, a_shift_of_bright_pictures)
-    report = verify_artefact(path, generator, sorted(tmp_path.glob("*.png")), backend="onnxruntime")
+    report = verify_artefact(Artefact.open(path), generator, sorted(tmp_path.glob("*.png")), backend="onnxruntime")
     assert {(row.input, row.size) for row in report.comparisons if not row.passed} == {
         ("pictures", (32, 32)),
         ("pictures", (32, 36)),
@@ -176,7 +178,7 @@ def test_half_precision_statistics_that_overflow_are_caught(generator, exported,
     ramp = np.linspace(0, 255, 64).astype(np.uint8)
     smooth = np.stack([*np.meshgrid(ramp, 255 - ramp), np.full((64, 64), 128, np.uint8)], axis=-1)
     Image.fromarray(smooth).save(tmp_path / "smooth.png")
-    report = verify_artefact(path, generator, [tmp_path / "smooth.png"], backend="onnxruntime")
+    report = verify_artefact(Artefact.open(path), generator, [tmp_path / "smooth.png"], backend="onnxruntime")
     sizes = {row.size for row in report.comparisons}
     assert {row.size for row in report.comparisons if not row.passed} == missed
     assert {each for each in sizes if not np.isfinite(sums_of_squares(path, smooth, each)).all()} == missed

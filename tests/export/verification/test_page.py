@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from cyclegan_edge.export.artefact import Artefact
 from cyclegan_edge.export.quantization.report import LayerCost, Quantisation
 from cyclegan_edge.export.verification.page import save_page
 from cyclegan_edge.export.verification.verify import verify_artefact
@@ -10,7 +11,8 @@ from cyclegan_edge.runtime.errors import OutputError, UsageError
 
 @pytest.fixture(scope="module")
 def report(generator, exported, emoji):
-    return verify_artefact(exported(generator), generator, [next((emoji / "testA").iterdir())], backend="onnxruntime")
+    artefact = Artefact.open(exported(generator))
+    return verify_artefact(artefact, generator, [next((emoji / "testA").iterdir())], backend="onnxruntime")
 
 
 def test_the_page_needs_nothing_beside_itself_and_tells_every_comparison(report, tmp_path):

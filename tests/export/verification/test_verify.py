@@ -8,7 +8,7 @@ import pytest
 from onnx import numpy_helper
 from rich.console import Console
 
-from cyclegan_edge.export.artefact import read_metadata
+from cyclegan_edge.export.artefact import Artefact
 from cyclegan_edge.export.verification import verify
 from cyclegan_edge.export.verification.gates import GATES, UNDETERMINED, Gate
 from cyclegan_edge.export.verification.report import VerificationReport, judged, report_path
@@ -28,7 +28,7 @@ def pictures(emoji):
 
 @pytest.fixture(scope="session")
 def report(generator, exported, pictures):
-    return verify_artefact(exported(generator), generator, pictures)
+    return verify_artefact(Artefact.open(exported(generator)), generator, pictures)
 
 
 def save(model, path):
@@ -83,7 +83,7 @@ def test_a_cpu_without_bf16_is_noted_and_no_failure(generator, exported, monkeyp
         return open_backend(path, precision=precision, **options)
 
     monkeypatch.setattr(verify, "open_backend", no_bf16)
-    report = verify_artefact(exported(generator), generator)
+    report = verify_artefact(Artefact.open(exported(generator)), generator)
     assert report.passed
     assert "openvino in bf16 was left out: this CPU does not compute in bf16" in report.notes
     assert {(row.engine, row.precision) for row in report.comparisons} == FP32_ENGINES
@@ -100,7 +100,7 @@ def test_a_cpu_without_bf16_is_noted_and_no_failure(generator, exported, monkeyp
     ids=str,
 )
 def test_every_kind_of_artefact_passes(generator, exported, pictures, options):
-    report = verify_artefact(exported(generator, **options), generator, pictures)
+    report = verify_artefact(Artefact.open(exported(generator, **options)), generator, pictures)
     assert report.passed
     gate = GATES[options.get("precision", "fp32")]
     assert {row.gate for row in judged(report.comparisons) if row.precision != "bf16"} == {gate}
@@ -129,7 +129,7 @@ SIDE_128 = {"load_size": 128, "crop_size": 128}
 )
 def test_every_architecture_passes(make_run, exported, pictures, changes, precision):
     generator = load_generator(make_run(**changes), "BtoA")
-    report = verify_artefact(exported(generator, precision=precision), generator, pictures)
+    report = verify_artefact(Artefact.open(exported(generator, precision=precision)), generator, pictures)
     assert report.passed
     assert {row.input for row in report.comparisons} == {"noise", "gradient", "constant", "pictures"}
     constant = {row.gate for row in report.comparisons if row.input == "constant" and row.precision == "fp32"}
@@ -148,7 +148,7 @@ def test_a_change_too_small_to_see_is_caught(generator, exported, tmp_path):
     """By six steps of a pixel where tanh is steepest; greater faults are planted in test_divergence.py."""
     model = onnx.load(exported(generator))
     changed(model, "generator.model.18.bias", lambda bias: bias + np.float32(0.05))
-    report = verify_artefact(save(model, tmp_path / "damaged.onnx"), generator)
+    report = verify_artefact(Artefact.open(save(model, tmp_path / "damaged.onnx")), generator)
     assert not report.passed
     assert {(row.engine, row.precision) for row in report.comparisons if not row.passed} >= FP32_ENGINES
     assert all(row.max_lsb > 1 for row in report.comparisons if not row.passed and row.precision == "fp32")
@@ -157,7 +157,7 @@ def test_a_change_too_small_to_see_is_caught(generator, exported, tmp_path):
 
 def test_weights_of_another_network_are_caught_and_the_other_source_is_noted(make_run, generator, exported):
     other = load_generator(make_run("other", run={"seed": 1}), "AtoB")
-    report = verify_artefact(exported(generator), other)
+    report = verify_artefact(Artefact.open(exported(generator)), other)
     assert not report.passed
     assert "run.onnx was made from another checkpoint than this other" in report.notes
 
@@ -184,7 +184,7 @@ def test_a_number_that_is_none_is_seen_behind_pixels(generator, exported, tmp_pa
     """An engine casts NaN to any pixel it likes."""
     model = onnx.load(exported(generator))
     changed(model, "generator.model.18.bias", lambda bias: bias * np.float32("nan"))
-    report = verify_artefact(save(model, tmp_path / "nan.onnx"), generator, backend="onnxruntime")
+    report = verify_artefact(Artefact.open(save(model, tmp_path / "nan.onnx")), generator, backend="onnxruntime")
     singles = [row for row in report.comparisons if row.batch == 1]
     assert {(row.size, row.blank_frames) for row in singles} == {((32, 32), 2), ((32, 36), 2), ((64, 64), 1)}
 
@@ -206,7 +206,7 @@ def test_a_frame_that_is_black_or_not_finite_fails_even_where_no_number_is_gated
     generator, exported, monkeypatch, io, tamper
 ):
     tamper_with(monkeypatch, tamper)
-    report = verify_artefact(exported(generator, io=io), generator, backend="onnxruntime")
+    report = verify_artefact(Artefact.open(exported(generator, io=io)), generator, backend="onnxruntime")
     assert [row.passed for row in report.comparisons] == [False] * 13
     small = [row for row in report.comparisons if row.size != (64, 64)]
     assert {(row.batch, row.blank_frames) for row in small} == {(1, 2), (2, 1)}
@@ -218,7 +218,7 @@ def test_a_batch_that_mixes_its_pictures_is_caught(generator, exported, monkeypa
         "open_backend",
         lambda *args, **options: Faulty(open_backend(*args, **options), lambda batch: batch[::-1]),
     )
-    report = verify_artefact(exported(generator), generator, backend="onnxruntime")
+    report = verify_artefact(Artefact.open(exported(generator)), generator, backend="onnxruntime")
     assert {row.batch for row in judged(report.comparisons) if row.passed} == {1}
     assert {row.batch for row in judged(report.comparisons) if not row.passed} == {2}
     assert {row.alone_lsb > 1 for row in judged(report.comparisons) if row.batch == 2} == {True}
@@ -259,12 +259,13 @@ def test_the_gates_in_words():
 def test_pictures_that_cannot_be_read_are_named_and_none_at_all_is_said(generator, exported, pictures, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
-    report = verify_artefact(exported(generator), generator, [broken, pictures[0]], backend="onnxruntime")
+    artefact = Artefact.open(exported(generator))
+    report = verify_artefact(artefact, generator, [broken, pictures[0]], backend="onnxruntime")
     assert report.pictures == (pictures[0].name,)
     assert [str(broken) in note for note in report.notes] == [True]
     assert {row.input for row in report.comparisons} == {"noise", "gradient", "constant", "pictures"}
 
-    report = verify_artefact(exported(generator), generator, [broken], backend="onnxruntime")
+    report = verify_artefact(Artefact.open(exported(generator)), generator, [broken], backend="onnxruntime")
     assert report.passed
     assert {row.input for row in report.comparisons} == {"noise", "gradient", "constant"}
     assert "no real picture was at hand: compared on synthetic pictures only" in report.notes
@@ -272,13 +273,13 @@ def test_pictures_that_cannot_be_read_are_named_and_none_at_all_is_said(generato
 
 def test_ssim_is_left_out_where_its_window_does_not_fit(generator, exported):
     path = exported(generator, size=(8, 8))
-    report = verify_artefact(path, generator, backend="onnxruntime")
+    report = verify_artefact(Artefact.open(path), generator, backend="onnxruntime")
     assert {(row.size, row.ssim) for row in report.comparisons} == {((8, 8), None)}
 
 
 def test_a_generator_of_another_kind_is_refused(run_folder, generator, exported):
     with pytest.raises(UsageError, match="is resnet_1blocks AtoB and run is resnet_1blocks BtoA"):
-        verify_artefact(exported(generator), load_generator(run_folder, "BtoA"))
+        verify_artefact(Artefact.open(exported(generator)), load_generator(run_folder, "BtoA"))
 
 
 def test_files_that_are_not_ours_are_refused(generator, exported, tmp_path):
@@ -286,24 +287,24 @@ def test_files_that_are_not_ours_are_refused(generator, exported, tmp_path):
     model = onnx.load(whole)
     del model.metadata_props[:]
     with pytest.raises(ArtefactError, match="does not say which checkpoint it came from"):
-        read_metadata(save(model, tmp_path / "foreign.onnx"))
+        Artefact.open(save(model, tmp_path / "foreign.onnx"))
     (tmp_path / "cut.onnx").write_bytes(whole.read_bytes()[:-2000])
     (tmp_path / "noise.onnx").write_bytes(np.random.default_rng(0).bytes(999))
     for name in ("cut", "noise", "absent"):
         with pytest.raises(ArtefactError, match=name):
-            read_metadata(tmp_path / f"{name}.onnx")
+            Artefact.open(tmp_path / f"{name}.onnx")
 
 
 def test_an_unknown_engine_is_refused(generator, exported):
     with pytest.raises(UsageError, match="no backend is called 'openvin'"):
-        verify_artefact(exported(generator), generator, backend="openvin")
+        verify_artefact(Artefact.open(exported(generator)), generator, backend="openvin")
 
 
 def test_the_report_is_stored_beside_the_artefact_and_its_summary_inside(generator, exported, report, tmp_path):
     path = tmp_path / "run-AtoB-fp32.onnx"
     shutil.copyfile(exported(generator), path)
     compared = hashlib.sha256(path.read_bytes()).hexdigest()
-    record(report, path)
+    record(report, Artefact.open(path))
 
     assert {file.name for file in tmp_path.iterdir()} == {
         "run-AtoB-fp32.onnx",
@@ -315,8 +316,8 @@ def test_the_report_is_stored_beside_the_artefact_and_its_summary_inside(generat
     )
     assert report.artefact_sha256 == compared
     assert report.producer.keys() == {"cyclegan_edge", "torch", "onnxruntime", "openvino"}
-    assert report.reference == read_metadata(path).source
-    summary = read_metadata(path).verification
+    assert report.reference == Artefact.open(path).metadata.source
+    summary = Artefact.open(path).metadata.verification
     assert summary.passed
     assert {"onnxruntime fp32", "openvino fp32"} <= set(summary.engines)
     assert summary.max_lsb == max(row.max_lsb for row in judged(report.comparisons))

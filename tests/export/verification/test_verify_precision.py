@@ -3,7 +3,7 @@
 import onnx
 import pytest
 
-from cyclegan_edge.export.artefact import read_metadata
+from cyclegan_edge.export.artefact import Artefact
 from cyclegan_edge.export.verification.report import VerificationReport, judged, report_path
 from cyclegan_edge.export.verification.verify import verify_artefact
 from cyclegan_edge.runtime.errors import ArtefactError
@@ -28,15 +28,18 @@ def test_int8_is_judged_on_its_calibration_pictures_where_there_are_no_others(in
     assert report.passed
     assert {row.input for row in judged(report.comparisons)} == {"pictures"}
     assert set(report.pictures) <= {path.name for path in (emoji / "trainA").iterdir()}
-    assert any("compared on those of --calibration" in note for note in report.notes)
-    assert read_metadata(int8).verification.passed
+    assert any("compared on those of the calibration" in note for note in report.notes)
+    assert Artefact.open(int8).metadata.verification.passed
 
 
 def test_what_nothing_was_judged_of_does_not_pass(cyclegan, moved, int8, emoji, capsys):
     verify_it = ["-q", "verify", int8, "--reference", moved, "--backend", "onnxruntime", "--json"]
     assert cyclegan(*verify_it) == 1
     captured = capsys.readouterr()
-    assert "moved-AtoB-int8.onnx: no real picture to judge it on; the file is kept, give --images" in captured.err
+    assert (
+        "moved-AtoB-int8.onnx: no real picture to judge it on; the file is kept, verify it with some; see --images"
+        in captured.err
+    )
     report = VerificationReport.model_validate_json(captured.out)
     assert not report.passed
     assert not report.summary().passed
@@ -59,11 +62,11 @@ def edited(path, folder, told, instead):
 def test_an_int8_file_that_says_to_be_fp32_is_refused(generator, int8, tmp_path):
     path = edited(int8, tmp_path, '"precision":"int8"', '"precision":"fp32"')
     with pytest.raises(ArtefactError, match="it computes in int8, not fp32"):
-        verify_artefact(path, generator)
+        verify_artefact(Artefact.open(path), generator)
 
 
 @pytest.mark.parametrize(("found", "told"), [("fp32", "int8"), ("fp32", "fp16"), ("fp16", "int8"), ("fp16", "fp32")])
 def test_a_precision_that_the_graph_belies_is_refused(generator, exported, tmp_path, found, told):
     path = edited(exported(generator, precision=found), tmp_path, f'"precision":"{found}"', f'"precision":"{told}"')
     with pytest.raises(ArtefactError, match=f"not what its metadata says: it computes in {found}, not {told}; export"):
-        verify_artefact(path, generator)
+        verify_artefact(Artefact.open(path), generator)

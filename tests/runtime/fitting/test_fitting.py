@@ -68,14 +68,14 @@ class TestFits:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"fit": "letterbox"}, "--fit letterbox needs one, such as --size 256"),
-            ({"fit": "crop", "size": (30, 30)}, "use --size 32x32"),
-            ({"fit": "crop", "size": (32, 32), "scale": 0.5}, "go with --fit native"),
-            ({"fit": "stretch", "size": (32, 32), "tile": 32}, "go with --fit native"),
+            ({"fit": "letterbox"}, "the fit letterbox needs one, such as 256x256"),
+            ({"fit": "crop", "size": (30, 30)}, "32x32 is the next"),
+            ({"fit": "crop", "size": (32, 32), "scale": 0.5}, "go with the fit native"),
+            ({"fit": "stretch", "size": (32, 32), "tile": 32}, "go with the fit native"),
             ({"scale": 1.5}, "lies between 0 and 1; 1.5 does not"),
             ({"scale": 0.0}, "lies between 0 and 1; 0 does not"),
-            ({"tile": 30}, "use --tile 32"),
-            ({"size": (32, 32)}, "add --fit stretch, letterbox or crop"),
+            ({"tile": 30}, "32 is the next"),
+            ({"size": (32, 32)}, "goes with the fits stretch, letterbox and crop"),
         ],
     )
     def test_what_does_not_go_together(self, options, message, model):

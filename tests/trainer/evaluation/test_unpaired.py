@@ -1,8 +1,16 @@
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from cyclegan_edge.trainer.evaluation.unpaired import checkerboard, colour_distance, sliced_wasserstein
+from cyclegan_edge.trainer.evaluation.paired import gmsd, mean_of, psnr, ssim
+from cyclegan_edge.trainer.evaluation.unpaired import (
+    _sorted_columns,
+    checkerboard,
+    colour_distance,
+    sliced_wasserstein,
+)
 
 
 def textures(seed: int, blur: int = 1, number: int = 24) -> torch.Tensor:
@@ -45,3 +53,19 @@ def test_a_grid_raises_the_checkerboard_score(period):
 
 def test_flat_pictures_have_no_checkerboard():
     assert checkerboard(torch.full((2, 3, 32, 32), 90, dtype=torch.uint8)) == pytest.approx(0, abs=1)
+
+
+@given(st.integers(1, 40), st.integers(1, 9))
+def test_columns_are_sorted_as_torch_sorts_them(rows, columns):
+    values = torch.randn(rows, columns, generator=torch.Generator().manual_seed(rows))
+    assert torch.equal(_sorted_columns(values), values.sort(dim=0).values)
+
+
+def test_the_figures_stay_those_of_the_first_release():
+    one, other = textures(0, 3), textures(1, 7)
+    assert sliced_wasserstein(one, other) == pytest.approx(113.34716, rel=1e-5)
+    assert colour_distance(one, other) == pytest.approx(34.859909, rel=1e-5)
+    assert checkerboard(one) == pytest.approx(1.0112600, rel=1e-4)
+    assert mean_of(psnr(one, other)) == pytest.approx(13.688987, rel=1e-5)
+    assert mean_of(ssim(one, other)) == pytest.approx(0.14740653, rel=1e-4)
+    assert mean_of(gmsd(one, other)) == pytest.approx(0.19206995, rel=1e-4)
