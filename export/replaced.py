@@ -13,7 +13,10 @@ LOGGER = logging.getLogger(__name__)
 
 def warn_of_replaced(path: Path, source: SourceCheckpoint) -> None:
     """Name the checkpoint that the file at `path` was made from, if there is a file and it came from another one."""
-    if not path.exists():
+    try:
+        if not path.exists():
+            return
+    except OSError:  # such as a name that is too long: to write there will say it
         return
     older = _source_of(path)
     if older is None:

@@ -53,7 +53,7 @@ class NetworksConfig(_Part):
     """Architecture and initial weights of the four networks."""
 
     generator: Annotated[
-        str, StringConstraints(pattern=r"^((mobile_|edge_)?resnet_[1-9]\d*blocks|unet_128|unet_256)$")
+        str, StringConstraints(pattern=r"^((mobile_|edge_)?resnet_[1-9]\d?blocks|unet_128|unet_256)$")
     ] = Field("resnet_9blocks", description=GENERATORS)
     discriminator: Literal["basic", "n_layers", "pixel"] = "basic"
     n_layers_D: int = Field(3, ge=1, description="layers of the n_layers discriminator; basic has 3")

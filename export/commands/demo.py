@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ...runtime.commands.options import NumberRange, PathType
 from ...runtime.errors import CycleganError
 from ..demo.files import DIRECTIONS, Demo
 from ..demo.steps import export_direction, plan, prepare_folder, train_generators, translate_pictures
@@ -16,14 +17,12 @@ LOGGER = logging.getLogger(__name__)
 @click.command()
 @click.option(
     "--minutes",
-    type=click.FloatRange(0.2),
+    type=NumberRange(0.2, 24 * 60),
     default=5.0,
     show_default=True,
     help="About how long it takes; longer gives better pictures.",
 )
-@click.option(
-    "--output", type=click.Path(path_type=Path), default="demo", show_default=True, help="Folder to write to."
-)
+@click.option("--output", type=PathType(), default="demo", show_default=True, help="Folder to write to.")
 def demo(minutes: float, output: Path) -> None:
     """Train on the embedded emoji, export, verify, translate, and write one report to look at.
 

@@ -1,13 +1,14 @@
 """`cyclegan distill`."""
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ...runtime.commands.console import print_wide
-from ...runtime.commands.options import parse_size, together
+from ...runtime.commands.options import NumberRange, PathType, parse_size, together
 from ...runtime.errors import ConfigError, UsageError, training_side
 from ...trainer.commands.options import RunCommand, configuration_layers, report, run_options
 from ...trainer.config import TrainConfig, resolve_config
@@ -15,6 +16,7 @@ from ...trainer.launch import complete, refuse_existing, resumed_run
 from ..request import DIRECTIONS
 
 if TYPE_CHECKING:
+    from ...runtime.contract import Size
     from ...trainer.checkpoints.official import Layer
     from ..profiling.latency_budget import BudgetPrecision
 
@@ -24,11 +26,36 @@ LOGGER = logging.getLogger(__name__)
 # What only a cycle has.
 WITHOUT_CYCLE = {"losses": ("lambda_A", "lambda_B", "lambda_identity"), "schedule": ("cycle_weight_end",)}
 
+
+@dataclass(frozen=True)
+class BudgetOptions:
+    """A budget of time for the student, and where and of what; None was not given."""
+
+    budget_ms: float | None = None
+    engine: str | None = None
+    engine_precision: "BudgetPrecision | None" = None
+    size: "Size | None" = None
+
+    def check(self, resume: bool) -> None:
+        """Find out whether the options go together.
+
+        Raises:
+            UsageError: they do not.
+        """
+        options = [f"--{name.replace('_', '-')}" for name, value in sorted(vars(self).items()) if value is not None]
+        if options and resume:
+            raise UsageError(f"--resume goes on with the student that was chosen; leave out {', '.join(options)}")
+        if options and not self.budget_ms:
+            raise UsageError(f"{', '.join(options)} without --budget-ms decides nothing; add that too, or leave it out")
+        if self.budget_ms and not self.engine:
+            raise UsageError("say in which engine the budget is to be kept: --engine openvino or onnxruntime")
+
+
 budget_options = together(
     "limits",
     click.option(
         "--budget-ms",
-        type=click.FloatRange(0, min_open=True),
+        type=NumberRange(0, 60_000, min_open=True),
         help="Train the largest student that translates a picture in this many milliseconds on this machine.",
     ),
     click.option(
@@ -47,15 +74,16 @@ budget_options = together(
         callback=parse_size,
         help="Height and width of the pictures that the budget is for.  [default: as trained on]",
     ),
+    make=BudgetOptions,
 )
 
 
 @click.command(cls=RunCommand)
-@click.argument("teacher", type=click.Path(path_type=Path))
-@click.argument("dataroot", type=click.Path(path_type=Path))
+@click.argument("teacher", type=PathType())
+@click.argument("dataroot", type=PathType())
 @click.option("--direction", type=click.Choice(list(DIRECTIONS)), help="Directions to learn.  [default: AtoB]")
 @click.option("--generator", metavar="NAME", help="The student's architecture.  [default: the teacher's]")
-@click.option("--ngf", type=click.IntRange(1), help="The student's width.  [default: the teacher's]")
+@click.option("--ngf", type=click.IntRange(1, 1024), help="The student's width.  [default: the teacher's]")
 @budget_options
 @run_options
 def distill(
@@ -64,7 +92,7 @@ def distill(
     direction: str | None,
     generator: str | None,
     ngf: int | None,
-    limits: dict[str, Any],
+    limits: BudgetOptions,
     name: str,
     runs: Path,
     resume: str | None,
@@ -80,10 +108,10 @@ def distill(
     exported and measured in the engine. The one with the most parameters within the budget is trained.
     """
     layers = configuration_layers(dataroot, **options)
-    layers.append(_given(distill={"teacher": str(teacher.resolve()), "direction": direction}))
-    layers.append(_given(networks={"generator": generator, "ngf": ngf}))
+    layers.append(_without_none(distill={"teacher": str(teacher.resolve()), "direction": direction}))
+    layers.append(_without_none(networks={"generator": generator, "ngf": ngf}))
     _refuse_cycle(layers)
-    _check_limits(limits, resume)
+    limits.check(bool(resume))
     folder = runs / name
     with training_side():
         from ...trainer.methods.teacher import as_taught
@@ -92,10 +120,10 @@ def distill(
         report(complete(config, folder, prepare))
         return
     refuse_existing(folder)
-    taught = as_taught(teacher, DIRECTIONS.get(_said(layers, "distill", "direction"), ("AtoB",))[0])
+    taught = as_taught(teacher, DIRECTIONS.get(_last(layers, "distill", "direction"), ("AtoB",))[0])
     config = resolve_config(taught, *layers)
-    if limits["budget_ms"]:
-        chosen = _within_budget(config, limits, [_said(layers, "networks", key) for key in ("generator", "ngf")])
+    if limits.budget_ms:
+        chosen = _within_budget(config, limits, [_last(layers, "networks", key) for key in ("generator", "ngf")])
         config = resolve_config(taught, *layers, {"networks": chosen})
     elif all(getattr(config.networks, key) == taught["networks"][key] for key in ("generator", "ngf")):
         raise UsageError(
@@ -105,61 +133,46 @@ def distill(
     report(complete(config, folder, lambda run: None))
 
 
-def _check_limits(limits: dict[str, Any], resume: str | None) -> None:
-    """Find out whether the options of a budget go together.
+def _within_budget(config: TrainConfig, limits: BudgetOptions, student: list[Any]) -> dict[str, Any]:
+    """Measure candidates, print them, and return the architecture and width of the one to train.
 
-    Raises:
-        UsageError: they do not.
+    `student` is the architecture and the width that the user asked for, None for several.
     """
-    given = [f"--{key.replace('_', '-')}" for key, value in sorted(limits.items()) if value is not None]
-    if given and resume:
-        raise UsageError(f"--resume goes on with the student that was chosen; leave out {', '.join(given)}")
-    if given and not limits["budget_ms"]:
-        raise UsageError(f"{', '.join(given)} without --budget-ms decides nothing; add that too, or leave it out")
-    if limits["budget_ms"] and not limits["engine"]:
-        raise UsageError("say where the budget is to be kept with --engine openvino or onnxruntime")
-
-
-def _within_budget(config: TrainConfig, limits: dict[str, Any], named: list[Any]) -> dict[str, Any]:
-    """Measure candidates, print them, and return the architecture and width of the one to train."""
     from ...trainer.data.dataset import domain_folder, load_examples
     from ...trainer.methods.teacher import load_teachers
     from ..profiling.latency_budget import GENERATORS, Budget, budget_table, choose, search
 
-    load_examples(config, 1)  # a dataset that is not there is told before minutes of measuring
+    assert limits.budget_ms is not None, "checked before"
+    assert limits.engine is not None, "checked before"
+    load_examples(config, 1)  # a dataset that is missing is reported before minutes of measuring
     teacher = next(iter(load_teachers(config).values()))
     side = config.data.crop_size
-    precision: BudgetPrecision = limits["engine_precision"] or "auto"
-    budget = Budget(limits["budget_ms"], limits["engine"], precision, limits["size"] or (side, side))
-    generator, ngf = named
+    budget = Budget(limits.budget_ms, limits.engine, limits.engine_precision or "auto", limits.size or (side, side))
+    generator, ngf = student
     timings = list(search(teacher, config.networks, budget, (generator,) if generator else GENERATORS, ngf))
     if timings:
         print_wide(budget_table(timings, budget))
     chosen = choose(timings, budget)
     LOGGER.info("the student is %s with ngf %d: %.2f ms", chosen.generator, chosen.ngf, chosen.p50_ms)
-    if precision == "int8":
+    if budget.precision == "int8":
         pictures = domain_folder(config.data, "train", "A" if teacher.direction == "AtoB" else "B")
-        LOGGER.info("it is in time in INT8: cyclegan export … --precision int8 --calibration %s", pictures)
+        LOGGER.info("it keeps the budget in INT8: cyclegan export … --precision int8 --calibration %s", pictures)
     return {"generator": chosen.generator, "ngf": chosen.ngf}
 
 
-def _given(**parts: dict[str, Any]) -> "Layer":
-    """Return the values that were given, as a layer of the configuration."""
+def _without_none(**parts: dict[str, Any]) -> "Layer":
+    """Return the values that the user set, as a layer of the configuration."""
     return {part: {key: value for key, value in keys.items() if value is not None} for part, keys in parts.items()}
 
 
-def _said(layers: "list[Layer]", part: str, key: str) -> Any:
-    """Return what the last layer that speaks of it says of a key, None where none does."""
+def _last(layers: "list[Layer]", part: str, key: str) -> Any:
+    """Return the value of a key in the last layer that has it, None where none has."""
     return next((layer[part][key] for layer in reversed(layers) if key in layer.get(part, {})), None)
 
 
 def _refuse_cycle(layers: "list[Layer]") -> None:
-    """Refuse what would be without effect.
-
-    Raises:
-        ConfigError: a key weighs a cycle.
-    """
+    """Raise a `ConfigError` where a key weighs a cycle, which a distillation does not have."""
     for part, keys in WITHOUT_CYCLE.items():
         for key in keys:
-            if _said(layers, part, key) is not None:
+            if _last(layers, part, key) is not None:
                 raise ConfigError(f"a distillation has no cycle for {part}.{key} to weigh; leave that out")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ...runtime.commands.console import print_wide, spinner
-from ...runtime.commands.options import backend_option, device_option, json_option
+from ...runtime.commands.options import PathType, backend_option, device_option, json_option
 from ...runtime.errors import CycleganError, UsageError, training_side
 
 if TYPE_CHECKING:
@@ -41,20 +41,24 @@ OTHERS = {
 
 
 @click.command()
-@click.argument("source", metavar="ARTEFACT_OR_SOURCE", type=click.Path(path_type=Path))
-@click.argument("dataroot", required=False, type=click.Path(path_type=Path))
+@click.argument("source", metavar="ARTEFACT_OR_SOURCE", type=PathType())
+@click.argument("dataroot", required=False, type=PathType())
 @click.option(
     "--video",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     help="Measure how steady the translation of this video is instead, without smoothing and with each way of it.",
 )
 @click.option(
-    "--size", type=click.IntRange(8), help="Side of the squares that are compared, in pixels.  [default: as trained]"
+    "--size",
+    type=click.IntRange(8, 4096),
+    help="Side of the squares that are compared, in pixels.  [default: as trained]",
 )
-@click.option("--limit", type=click.IntRange(1), help="Take only the first N pictures of each folder, or frames.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1_000_000), help="Take only the first N pictures of each folder, or frames."
+)
 @click.option(
     "--features",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     help="TorchScript or ONNX network for FID and KID: float32 [N, 3, H, W] in [0, 255] to [N, D].",
 )
 @click.option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...runtime.commands.console import print_wide, spinner
-from ...runtime.commands.options import json_option
+from ...runtime.commands.options import PathType, json_option
 from ...runtime.errors import UsageError, training_side
 from ..request import DIRECTIONS, Request
 from .options import images_option, request_options
@@ -18,15 +18,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=PathType())
 @click.option(
     "--direction", type=click.Choice(list(DIRECTIONS)), default="AtoB", show_default=True, help="Which generator."
 )
 @request_options
 @images_option
-@click.option(
-    "--output", type=click.Path(path_type=Path), help="Folder to write to.  [default: the run's exports/, else here]"
-)
+@click.option("--output", type=PathType(), help="Folder to write to.  [default: the run's exports/, else here]")
 @json_option
 def export(
     source: Path, direction: str, request: Request, images: Path | None, output: Path | None, as_json: bool

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...runtime.commands.options import json_option
+from ...runtime.commands.options import PathType, json_option
 from ...runtime.errors import training_side
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ ENGINE_SUFFIX = ".engine"
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PathType())
 @json_option
 def info(file: Path, as_json: bool) -> None:
     """Describe FILE: an exported model, a checkpoint, or a run folder (its latest checkpoint)."""

@@ -1,12 +1,11 @@
 """The options of `cyclegan export`, and the values that they take."""
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ...runtime.commands.options import parse_size, together
+from ...runtime.commands.options import PathType, parse_size, together
 from ..request import CHOICES, TARGETS, Request, Target
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def parse_capabilities(context: click.Context, parameter: click.Parameter, text:
 
 images_option = click.option(
     "--images",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     help="Folder of pictures to verify with.  [default: the dataset's testA or testB]",
 )
 
@@ -117,21 +116,21 @@ request_options = together(
     ),
     click.option(
         "--keep-float",
-        type=click.IntRange(min=0),
+        type=click.IntRange(0, 1000),
         default=Request.keep_float,
         show_default=True,
         help="Leave so many of the layers that int8 costs most in float.",
     ),
     click.option(
         "--batch-size",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, 256),
         help="Largest batch of an engine, and that Triton puts together.  [default: 1; with triton 8]",
     ),
     click.option("--tf32", is_flag=True, help="Let an FP32 engine round its factors to 10 bits: faster, less exact."),
     click.option(
         "--workspace",
         "workspace_mib",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, 2**20),
         metavar="MIB",
         help="Memory that an engine's layers may use.",
     ),
@@ -144,7 +143,7 @@ request_options = together(
     ),
     click.option(
         "--calibration",
-        type=click.Path(path_type=Path),
+        type=PathType(),
         help="Folder of pictures that int8's ranges, or --freeze-norm's statistics, are measured on.",
     ),
     click.option(

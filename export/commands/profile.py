@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ...runtime.commands.console import print_wide, spinner
-from ...runtime.commands.options import json_option, parse_size
+from ...runtime.commands.options import NumberRange, PathType, json_option, parse_size
 from ...runtime.errors import training_side
 from ...runtime.files import replacing
 
@@ -22,7 +22,7 @@ SHOWN = 0.005  # share of the time below which a layer is not listed by itself
 
 
 @click.command()
-@click.argument("artefact", type=click.Path(path_type=Path))
+@click.argument("artefact", type=PathType())
 @click.option(
     "--backend",
     default="auto",
@@ -44,7 +44,7 @@ SHOWN = 0.005  # share of the time below which a layer is not listed by itself
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0),
+    type=NumberRange(0, 3600),
     default=3.0,
     show_default=True,
     help="Length of the measurement; at least five pictures run.",
@@ -52,7 +52,7 @@ SHOWN = 0.005  # share of the time below which a layer is not listed by itself
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     help="Folder for NAME.profile.json and the chart NAME.profile.svg.",
 )
 @json_option

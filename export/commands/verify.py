@@ -5,22 +5,18 @@ from pathlib import Path
 import click
 
 from ...runtime.commands.console import print_wide, spinner
-from ...runtime.commands.options import json_option
+from ...runtime.commands.options import PathType, json_option
 from ...runtime.errors import training_side
 from .options import images_option
 
 
 @click.command()
-@click.argument("artefact", type=click.Path(path_type=Path))
-@click.option(
-    "--reference", required=True, type=click.Path(path_type=Path), help="The run folder or checkpoint it came from."
-)
+@click.argument("artefact", type=PathType())
+@click.option("--reference", required=True, type=PathType(), help="The run folder or checkpoint it came from.")
 @images_option
-@click.option(
-    "--calibration", type=click.Path(path_type=Path), help="The pictures that a file of --freeze-norm was made with."
-)
+@click.option("--calibration", type=PathType(), help="The pictures that a file of --freeze-norm was made with.")
 @click.option("--backend", default="auto", show_default=True, help="An engine; auto: every one that is installed.")
-@click.option("--report", "page", type=click.Path(path_type=Path), help="Write the report as a page, FILE.html.")
+@click.option("--report", "page", type=PathType(), help="Write the report as a page, FILE.html.")
 @json_option
 def verify(
     artefact: Path,

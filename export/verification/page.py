@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ...runtime.errors import UsageError
+from ...runtime.errors import OutputError, UsageError
 from ...trainer.tracking.html_page import write_page
 from .gates import GATES, UNDETERMINED
 from .report import VerificationReport, report_path, save_report
@@ -44,6 +44,13 @@ def save_beside(report: VerificationReport, artefact: Path) -> None:
 
 
 def forget(artefact: Path) -> None:
-    """Take away what tells of an older file in the artefact's place."""
+    """Remove the reports on an older file in the artefact's place.
+
+    Raises:
+        OutputError: they cannot be removed.
+    """
     for path in (report_path(artefact), page_path(artefact)):
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror}; choose a place that can be written") from error

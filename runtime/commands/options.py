@@ -1,27 +1,65 @@
-"""Options that several commands take, and how a command takes many of them as one argument."""
+"""Options that several commands take, the bounds of their values, and how a command takes many as one argument."""
 
+import math
+import os
 import re
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
 
+from ..files import MAX_NAME
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+MAX_SIDE = 8192  # pixels: a larger size is a slip of the finger, and would fill the memory
+MAX_PATH = 4096  # bytes
+
+
+class PathType(click.Path):
+    """A path of click's, as a `Path`; one that no file system can have is refused before anything asks for it."""
+
+    def __init__(self, **checks: Any) -> None:
+        super().__init__(path_type=Path, **checks)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, which has no name of more than 255 bytes and is not empty."""
+        text = os.fspath(value)
+        if not text:
+            self.fail("it is empty; name a file or a folder", param, ctx)
+        if len(os.fsencode(text)) > MAX_PATH or any(len(os.fsencode(part)) > MAX_NAME for part in Path(text).parts):
+            self.fail(f"{text[:20]}… is too long; a name has at most {MAX_NAME} bytes", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class NumberRange(click.FloatRange):
+    """A range of numbers, of which NaN is none: it compares with no bound."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is no number", param, ctx)
+        return number
 
 
 def parse_size(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
     """Read `HxW`, or `N` for a square, as (height, width) in pixels; a callback of click's options.
 
     Raises:
-        click.BadParameter: the text is neither.
+        click.BadParameter: the text is neither, or a side is longer than `MAX_SIDE`.
     """
     if text is None:
         return None
     match = re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", text)
     if match is None:
         raise click.BadParameter(f"{text!r} is no size; write height x width, such as 256x512, or one number")
-    return int(match[1]), int(match[2] or match[1])
+    sides = match[1], match[2] or match[1]
+    if any(len(side) > len(str(MAX_SIDE)) or int(side) > MAX_SIDE for side in sides):
+        raise click.BadParameter(f"{text[:20]} is too large; a side has at most {MAX_SIDE} pixels")
+    return int(sides[0]), int(sides[1])
 
 
 def together(name: str, *options: Decorator, make: Callable[..., Any] = dict) -> Decorator:
