@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("source", type=PathType())
 @click.option(
-    "--direction", type=click.Choice(list(DIRECTIONS)), default="AtoB", show_default=True, help="Which generator."
+    "--direction", type=click.Choice(list(DIRECTIONS)), default="AtoB", show_default=True, help="Generators to export."
 )
 @request_options
 @images_option
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 def export(
     source: Path, direction: str, request: Request, images: Path | None, output: Path | None, as_json: bool
 ) -> None:
-    """Turn the generators of SOURCE into ONNX files or TensorRT engines, and compare those with PyTorch.
+    """Export the generators of SOURCE as ONNX files or TensorRT engines, and compare each file with PyTorch.
 
     SOURCE is a run folder, a checkpoint, or official weights (a folder of latest_net_G_A.pth files, or one of them).
-    Each file replaces an older one of its name. The comparison is stored beside it, as NAME.verify.json and as a page,
-    NAME.verify.html. A file that misses its gate is kept, and the command exits 1. An engine that cannot run here is
-    reported as not verified. triton writes a model repository, OUTPUT/triton.
+    A file replaces an older one of its name. The comparison is stored beside it: NAME.verify.json, and NAME.verify.html
+    to look at. A file that misses its gate is kept, and the command exits 1. An engine that cannot run on this machine
+    is reported as not verified. The target triton writes a model repository, OUTPUT/triton.
     """
     with training_side():
         from ..targets import export_source

@@ -1,4 +1,4 @@
-"""The options of `cyclegan export`, and the values that they take."""
+"""The options of `cyclegan export`, and how their values are read."""
 
 import re
 from typing import TYPE_CHECKING
@@ -73,66 +73,67 @@ request_options = together(
         default=",".join(Request.targets),
         show_default=True,
         callback=parse_targets,
-        help=f"{', '.join(TARGETS)}, or several with commas.",
+        help=f"What to write: {', '.join(TARGETS)}, or several separated by commas.",
     ),
     click.option(
         "--precision",
         type=click.Choice(CHOICES["precision"]),
         default=Request.precision,
         show_default=True,
-        help="fp16: convolutions in half; int8: convolutions in integers; normalisation and pixels always in FP32.",
+        help="Precision of the convolutions; int8 needs --calibration. Normalisation and pixels stay in FP32.",
     ),
     click.option(
         "--size",
         metavar="HxW",
         callback=parse_size_range,
-        help="Pin height and width, or for engines bound them: MIN:OPT:MAX.  [default: any size]",
+        help="Height and width that the file takes; for engines also a range, MIN:OPT:MAX.  [default: any size]",
     ),
     click.option(
         "--io",
         type=click.Choice(CHOICES["io"]),
         default=Request.io,
         show_default=True,
-        help="uint8: NHWC pixels in and out; float: the bare generator, NCHW in [-1, 1].",
+        help="uint8: pixels in and out, NHWC; float: the bare generator, NCHW in [-1, 1].",
     ),
     click.option(
         "--weights",
         type=click.Choice(CHOICES["weights"]),
         default=Request.weights,
         show_default=True,
-        help="Averaged weights where the run keeps any, or those of the last step.",
+        help="Averaged weights where the run keeps them (ema), or those of the last step (raw).",
     ),
     click.option(
         "--freeze-norm",
         is_flag=True,
-        help="Normalise every picture by the statistics of --calibration: faster, steadier, other colours.",
+        help="Normalise by fixed statistics, those of --calibration: faster, less flicker, other colours.",
     ),
     click.option(
         "--batch-norm",
         type=click.Choice(CHOICES["batch_norm"]),
         default=Request.batch_norm,
         show_default=True,
-        help="Statistics of a batch norm: those of training, or of each picture, as the official test without --eval.",
+        help="Statistics of batch norms: those of training, or each picture's, as the official test without --eval.",
     ),
     click.option(
         "--keep-float",
         type=click.IntRange(0, 1000),
         default=Request.keep_float,
         show_default=True,
-        help="Leave so many of the layers that int8 costs most in float.",
+        metavar="N",
+        help="Keep in float the N layers that lose most in int8.",
     ),
     click.option(
         "--batch-size",
         type=click.IntRange(1, 256),
-        help="Largest batch of an engine, and that Triton puts together.  [default: 1; with triton 8]",
+        help="Largest batch of an engine, or that Triton puts together.  [default: 1; with triton 8]",
     ),
-    click.option("--tf32", is_flag=True, help="Let an FP32 engine round its factors to 10 bits: faster, less exact."),
+    click.option("--tf32", is_flag=True, help="Let an FP32 engine compute in TF32: faster, less exact."),
     click.option(
         "--workspace",
         "workspace_mib",
         type=click.IntRange(1, 2**20),
         metavar="MIB",
-        help="Memory that an engine's layers may use.",
+        help="Memory limit of an engine's layers, in MiB.",
     ),
     click.option(
         "--compute-capability",
@@ -144,7 +145,7 @@ request_options = together(
     click.option(
         "--calibration",
         type=PathType(),
-        help="Folder of pictures that int8's ranges, or --freeze-norm's statistics, are measured on.",
+        help="Folder of pictures to measure on: the ranges of int8, or the statistics of --freeze-norm.",
     ),
     click.option(
         "--no-verify",

@@ -12,11 +12,11 @@ from .options import images_option
 
 @click.command()
 @click.argument("artefact", type=PathType())
-@click.option("--reference", required=True, type=PathType(), help="The run folder or checkpoint it came from.")
+@click.option("--reference", required=True, type=PathType(), help="Run folder or checkpoint that it was exported from.")
 @images_option
-@click.option("--calibration", type=PathType(), help="The pictures that a file of --freeze-norm was made with.")
-@click.option("--backend", default="auto", show_default=True, help="An engine; auto: every one that is installed.")
-@click.option("--report", "page", type=PathType(), help="Write the report as a page, FILE.html.")
+@click.option("--calibration", type=PathType(), help="Folder of pictures that export --freeze-norm was given.")
+@click.option("--backend", default="auto", show_default=True, help="Engine to verify in; auto: every engine installed.")
+@click.option("--report", "page", type=PathType(), help="Write the report as a page to this FILE.html.")
 @json_option
 def verify(
     artefact: Path,
@@ -27,9 +27,10 @@ def verify(
     page: Path | None,
     as_json: bool,
 ) -> None:
-    """Compare ARTEFACT with the checkpoint it came from, in every engine; the artefact is not changed.
+    """Run ARTEFACT in every engine and compare it with the checkpoint that it was exported from.
 
-    Exits 1 where a comparison misses its gate, and names the first layer that differs.
+    The artefact is not changed. Where a comparison misses its gate, the first layer that differs is named and the
+    command exits 1.
     """
     with training_side():
         from ...trainer.checkpoints.checkpoint import load_generator
