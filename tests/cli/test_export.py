@@ -1,6 +1,7 @@
 """`cyclegan export`, `verify` and `info`, as a user calls them."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -263,14 +264,14 @@ def process(*arguments, program=EDGE, cwd):
 
 
 def test_without_torch_info_reads_artefacts_and_says_what_checkpoints_need(artefact, run, tmp_path):
-    advice = 'needs torch, which is not installed; install it with: pip install "cyclegan-edge[train]"'
+    advice = r'needs (torch|onnx), which is not installed; install it with: pip install "cyclegan-edge\[train\]"'
     described = process("info", artefact, cwd=tmp_path)
     assert described.returncode == 0, described.stderr
     assert "resnet_1blocks" in described.stdout
     for words in (("info", run), ("export", run), ("verify", artefact, "--reference", run)):
         refused = process(*words, cwd=tmp_path)
         assert refused.returncode == 4
-        assert advice in refused.stderr
+        assert re.search(advice, refused.stderr)
         assert "Traceback" not in refused.stderr
 
 
@@ -297,7 +298,7 @@ def test_a_module_of_ours_that_is_missing_is_no_advice_to_install_something():
 
 def test_a_file_of_another_checkpoint_is_not_replaced_in_silence(cyclegan, make_run, tmp_path, caplog):
     out = ["--output", tmp_path, "--no-verify"]
-    older, newer = make_run("mine"), make_run("mine")
+    older, newer = make_run("mine"), make_run("mine", load_size=40)
     assert cyclegan("export", older, *out) == 0
     assert cyclegan("export", older, *out) == 0
     assert "is replaced" not in caplog.text
