@@ -27,8 +27,8 @@ class PathType(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, which has no name of more than 255 bytes and is not empty."""
         text = os.fspath(value)
-        if not text:
-            self.fail("it is empty; name a file or a folder", param, ctx)
+        if not text or "\0" in text:
+            self.fail(f"{text!r} is no path; name a file or a folder", param, ctx)
         if len(os.fsencode(text)) > MAX_PATH or any(len(os.fsencode(part)) > MAX_NAME for part in Path(text).parts):
             self.fail(f"{text[:20]}… is too long; a name has at most {MAX_NAME} bytes", param, ctx)
         return super().convert(value, param, ctx)

@@ -37,7 +37,7 @@ def test_every_number_has_a_bound_and_every_path_is_checked(parameter):
 @settings(max_examples=20, deadline=None)
 @given(
     text=st.one_of(
-        st.text(max_size=20),
+        st.text(st.characters(codec="utf-8"), max_size=20),
         st.integers(300, 5000).map("n".__mul__),
         st.integers().map(str),
         st.floats().map(str),
@@ -67,7 +67,7 @@ def test_a_size_has_a_bound(text):
     [
         (["export", "{run}", "--size", "100000", "--no-verify"], "100000 is too large; a side has at most 8192 pixels"),
         (["export", "n" * 300], "nnn… is too long; a name has at most 255 bytes"),
-        (["export", "{run}", "--output", ""], "it is empty; name a file or a folder"),
+        (["export", "{run}", "--output", ""], "'' is no path; name a file or a folder"),
         (["export", "{run}", "--batch-size", "1000000"], "1000000 is not in the range 1<=x<=256"),
         (["evaluate", "{run}", "n" * 300], "is too long"),
         (["evaluate", "{run}", "{run}", "--size", "100000"], "not in the range 8<=x<=4096"),
