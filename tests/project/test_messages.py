@@ -24,16 +24,14 @@ WHOLE_COMMAND = re.compile(r"cyclegan \w+ [^;]*--[a-z]|pip install [^;]*--[a-z]"
 
 
 def messages(tree: ast.AST) -> Iterator[str]:
-    """Give every text in a module that is no docstring."""
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    texts = {
-        id(node.body[0].value)
-        for node in ast.walk(tree)
-        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
-    }
+    """Give every text that a module raises, logs or notes."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in texts:
-            yield node.value
+        called = node.func if isinstance(node, ast.Call) else None
+        logged = isinstance(called, ast.Attribute) and getattr(called.value, "id", "") in ("LOGGER", "notes")
+        if isinstance(node, ast.Raise) or logged:
+            for part in ast.walk(node):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    yield part.value
 
 
 @pytest.mark.parametrize("path", BELOW, ids=lambda path: path.relative_to(ROOT).as_posix())
