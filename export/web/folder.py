@@ -56,7 +56,7 @@ class WebModel:
             if channels not in (1, 3):
                 raise UsageError(f"a page shows pictures of 1 or 3 channels, and {self.name} has {channels}")
         if self.metadata.io != "uint8":
-            raise UsageError("a page takes pixels; leave --io at uint8")
+            raise UsageError("a page takes pixels, uint8, in and out", about=("io",))
 
 
 def write_web(models: list[WebModel], folder: Path) -> Path:
@@ -97,7 +97,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         if manifest["schema_version"] != SCHEMA_VERSION:
             raise KeyError("schema_version")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OutputError(f"{folder} holds no page of cyclegan export; name another folder with --output") from error
+        raise OutputError(
+            f"{folder} holds no page of cyclegan export; name another folder", about=("output",)
+        ) from error
     return manifest
 
 
