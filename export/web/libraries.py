@@ -5,6 +5,7 @@ No wheel that is kept up ships ONNX Runtime Web, so its files are part of this p
 
 import gzip
 import hashlib
+import zlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -40,7 +41,7 @@ class Library(BaseModel):
             try:
                 data = path.read_bytes()
                 data = gzip.decompress(data) if path.suffix == ".gz" else data
-            except (OSError, EOFError) as error:
+            except (OSError, EOFError, zlib.error) as error:
                 raise ArtefactError(f"{path} cannot be read ({error}); install cyclegan-edge again") from error
             if hashlib.sha256(data).hexdigest() != sha256:
                 raise ArtefactError(f"{path} is not that of {self.package} {self.version}; install cyclegan-edge again")

@@ -51,7 +51,9 @@ class StaticHandler(SimpleHTTPRequestHandler):
         """Keep quiet."""
 
 
-class _Server(ThreadingHTTPServer):
+class StaticServer(ThreadingHTTPServer):
+    """A server of one folder on a socket that listens already."""
+
     daemon_threads = True
 
     def __init__(self, listening: socket.socket, folder: Path) -> None:
@@ -78,7 +80,7 @@ def serve_folder(
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
         listening = context.wrap_socket(listening, server_side=True, do_handshake_on_connect=False)
-    server = _Server(listening, folder)
+    server = StaticServer(listening, folder)
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt

@@ -1,6 +1,6 @@
 // What translates on this device: an engine for one choice, which WebAssembly replaces, aloud, where it breaks.
 
-import { choice, onChoice } from "./choices.js";
+import { choice, onChoice, showEngine } from "./choices.js";
 import { CHOICES, Engine } from "./engine.js";
 import { say } from "./status.js";
 
@@ -17,7 +17,7 @@ export async function readManifest() {
   return {
     models: manifest.models.map(({ name, metadata }) => ({
       name,
-      direction: metadata.direction,
+      direction: name.includes(metadata.direction) ? undefined : metadata.direction,
       size: metadata.size,
       title: `${metadata.architecture}, made by cyclegan-edge ${metadata.producer.cyclegan_edge}`,
     })),
@@ -40,10 +40,11 @@ export function deviceFor(picked) {
 export class Device {
   constructor({ model, engine }) {
     this.model = manifest.models.find(({ name }) => name === model);
+    this.chosen = engine;
     this.engine = this.#open(engine);
   }
 
-  /** Translate an ImageBitmap, which is used up, at most `longest` pixels long. */
+  /** Translate an ImageBitmap, which is used up, at most `longest` pixels long; `trouble` says what broke on the way. */
   async translate(bitmap, longest) {
     const engine = await this.engine;
     const spare = engine.engine === "webgpu" ? await createImageBitmap(bitmap) : undefined;
@@ -54,8 +55,9 @@ export class Device {
     } catch (error) {
       if (!spare || this.closed) throw error;
       engine.close();
-      this.engine = this.#open("wasm", `WebGPU failed while it ran: ${error.message}`);
-      return this.translate(spare, longest);
+      const trouble = `WebGPU failed while it ran (${error.message}); WebAssembly took over`;
+      this.engine = this.#open("wasm", trouble);
+      return { ...(await this.translate(spare, longest)), trouble };
     }
   }
 
@@ -71,6 +73,8 @@ export class Device {
       const why = [trouble, engine.passedOver].filter(Boolean).join("; ");
       if (!this.closed) {
         document.body.dataset.engine = engine;
+        const before = this.chosen === "auto" ? "Automatic: " : this.chosen === engine.engine ? "" : "Failed: ";
+        showEngine(this.chosen, `${before}${engine.label}`, engine);
         say(`Runs on this device: ${engine}.${why ? ` ${why}.` : ""}`, Boolean(trouble) || engine.failed);
       }
       return engine;

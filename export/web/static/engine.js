@@ -51,6 +51,10 @@ export class Engine {
     });
   }
 
+  get label() {
+    return LABELS[this.engine];
+  }
+
   /** Say what it is, such as "WebAssembly, FP16 file, 2 threads". */
   toString() {
     return `${LABELS[this.engine]}, ${this.precision.toUpperCase()} file, ${this.place}`;

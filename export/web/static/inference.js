@@ -43,15 +43,15 @@ function wasm(model) {
 
 /** The graphics processor; `choosy` passes one by that is emulated. */
 async function webgpu(model, choosy) {
-  if (!navigator.gpu) throw new Unavailable("this browser has no WebGPU");
-  if (!WebAssembly.Suspending) throw new Unavailable("this browser has no WebAssembly.Suspending, which it needs");
+  if (!navigator.gpu) throw new Unavailable("this browser does not have it");
+  if (!WebAssembly.Suspending) throw new Unavailable("this browser lacks WebAssembly.Suspending, which it needs");
   const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
-  if (!adapter) throw new Unavailable("no WebGPU adapter answers");
+  if (!adapter) throw new Unavailable("no adapter answers");
   const { vendor, architecture, isFallbackAdapter, description } = adapter.info;
   const emulated = isFallbackAdapter || /swiftshader/i.test(`${architecture} ${description}`);
-  if (choosy && emulated) throw new Unavailable("the WebGPU adapter is emulated");
+  if (choosy && emulated) throw new Unavailable("its adapter is emulated");
   const precision = adapter.features.has("shader-f16") && model.files.fp16 ? "fp16" : "fp32";
-  if (!model.files[precision]) throw new Unavailable("WebGPU lacks shader-f16 here, and this model has no FP32 file");
+  if (!model.files[precision]) throw new Unavailable("its adapter lacks shader-f16, and this model has no FP32 file");
   return { precision, place: [vendor, architecture].filter(Boolean).join(" ") || "adapter without a name" };
 }
 

@@ -28,7 +28,7 @@ export async function translatePicture(file, picked, signal) {
   if (width * height > MOST_PIXELS) {
     throw new Error(`${width} × ${height} is too large; choose a picture of at most ${MOST_PIXELS / 1e6} megapixels.`);
   }
-  const { bitmap, engine } = await deviceFor(picked).translate(await createImageBitmap(before), picked.size);
+  const { bitmap, engine, trouble } = await deviceFor(picked).translate(await createImageBitmap(before), picked.size);
   signal.throwIfAborted();
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = canvas.getContext("2d");
@@ -37,5 +37,5 @@ export async function translatePicture(file, picked, signal) {
   bitmap.close();
   const translated = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   if (!translated) throw new Error(`${width} × ${height} is too large for this browser; choose a smaller picture.`);
-  return { before, after: await createImageBitmap(canvas), translated, engine };
+  return { before, after: await createImageBitmap(canvas), translated, engine, trouble };
 }

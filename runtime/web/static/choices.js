@@ -30,6 +30,15 @@ export function fillChoices(offer) {
   pin();
 }
 
+/** Show in the choices what an engine turned out to be, for as long as it is the one that was chosen. */
+export function showEngine(chosenValue, label, title) {
+  for (const option of engine.options) {
+    option.dataset.label ??= option.textContent;
+    option.textContent = option.value === chosenValue ? label : option.dataset.label;
+  }
+  engine.title = title;
+}
+
 /** Call `listener` whenever something else is chosen. */
 export const onChoice = (listener) => chosen.addEventListener("change", listener);
 

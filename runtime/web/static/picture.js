@@ -43,7 +43,7 @@ export class Picture {
     say("Translating …");
     try {
       const sent = performance.now();
-      const { before, after, translated, engine } = await this.translate(file, choice(), asked.signal);
+      const { before, after, translated, engine, trouble } = await this.translate(file, choice(), asked.signal);
       const milliseconds = performance.now() - sent;
       if (asked.signal.aborted) return;
       this.compare.show(before, after);
@@ -52,7 +52,7 @@ export class Picture {
       this.#figure("size", `${after.width} × ${after.height}`);
       this.#figure("engine", inMilliseconds(engine));
       this.#figure("latency", inMilliseconds(milliseconds));
-      say("Translated. Drag the split to compare.");
+      say(`Translated. Drag the split to compare.${trouble ? ` ${trouble}.` : ""}`, Boolean(trouble));
     } catch (error) {
       if (error.name !== "AbortError") say(error.message, true);
     } finally {

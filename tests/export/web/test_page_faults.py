@@ -1,0 +1,217 @@
+"""What an exported page says when something is missing, refused, cut or lost: a sentence, and nothing stands still."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from .conftest import FAKE_CAMERA, WEBGPU
+
+
+def says(page: Page, sentence: str, seconds: float = 30) -> None:
+    expect(page.locator("#status.alert")).to_contain_text(sentence, timeout=seconds * 1000)
+
+
+def translates(page: Page, picture: bytes) -> None:
+    page.click("#tab-picture")
+    page.set_input_files("#picture-file", {"name": "a.png", "mimeType": "image/png", "buffer": picture})
+    expect(page.locator("#status")).to_have_text("Translated. Drag the split to compare.", timeout=30_000)
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--use-fake-device-for-media-stream", "--deny-permission-prompts"), "The camera was not allowed"),
+        (("--use-fake-ui-for-media-stream",), "There is no camera at this device"),
+    ],
+)
+def test_a_camera_that_is_refused_or_missing(open_page, picture, flags: tuple[str, ...], sentence: str) -> None:
+    page = open_page(flags=flags)
+    page.click("#camera-start")
+    says(page, sentence)
+    translates(page, picture())
+
+
+def test_a_camera_that_is_unplugged(open_page, picture) -> None:
+    page = open_page()
+    page.evaluate(
+        """() => {
+          const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+          navigator.mediaDevices.getUserMedia = async (...wanted) => (window.stream = await ask(...wanted));
+        }"""
+    )
+    page.click("#camera-start")
+    expect(page.locator("#camera .stage.shown")).to_be_visible()
+    page.evaluate("stream.getVideoTracks()[0].dispatchEvent(new Event('ended'))")
+    says(page, "The camera is gone")
+    expect(page.locator("#camera-start")).to_be_visible()
+
+
+def test_a_tab_that_is_hidden(open_page) -> None:
+    page = open_page()
+    page.click("#camera-start")
+    expect(page.locator("#camera .stage.shown")).to_be_visible()
+    for hidden, sentence in ((True, "Paused: this page is hidden."), (False, "")):
+        page.evaluate(
+            """(hidden) => {
+              Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+              document.dispatchEvent(new Event("visibilitychange"));
+            }""",
+            hidden,
+        )
+        expect(page.locator("#status")).to_have_text(sentence)
+
+
+def test_webgpu_that_is_wanted_and_not_there(open_page, picture) -> None:
+    page = open_page()
+    page.select_option("#engine", "webgpu")
+    says(page, "WebAssembly, FP16 file")
+    says(page, "WebGPU: no adapter answers")
+    expect(page.locator("#engine option:checked")).to_have_text("Failed: WebAssembly")
+    translates(page, picture())
+
+
+def test_a_model_without_an_fp32_file_where_the_adapter_lacks_fp16(open_page, copied: Path, host, picture) -> None:
+    manifest = json.loads((copied / "models.json").read_text())
+    del manifest["models"][0]["files"]["fp32"]
+    (copied / "models.json").write_text(json.dumps(manifest))
+    page = open_page(host(copied), flags=WEBGPU)
+    page.select_option("#engine", "webgpu")
+    says(page, "shader-f16")
+    translates(page, picture())
+
+
+def end_graphics_process() -> None:
+    """Kill the process in which the browsers of this test run compute graphics; they start another."""
+    listing = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    processes = [line.split(None, 2) for line in listing.splitlines()]
+    family = {str(os.getpid())}
+    for _ in range(10):
+        family |= {pid for pid, parent, _ in processes if parent in family}
+    graphics = [int(pid) for pid, _, command in processes if pid in family and "--type=gpu-process" in command]
+    assert graphics
+    for pid in graphics:
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_a_device_that_is_lost_while_it_runs(open_page, picture) -> None:
+    page = open_page(flags=(*FAKE_CAMERA, *WEBGPU), calm=False)
+    page.select_option("#engine", "webgpu")
+    expect(page.locator("#status")).to_contain_text("google swiftshader", timeout=30_000)
+    translates(page, picture())
+    end_graphics_process()
+    page.set_input_files("#picture-file", {"name": "b.png", "mimeType": "image/png", "buffer": picture(20, 30)})
+    expect(page.locator("#picture [data-figure=size]")).to_have_text("30 × 20", timeout=60_000)
+    says(page, "WebGPU failed while it ran")
+    expect(page.locator("#engine option:checked")).to_have_text("Failed: WebAssembly")
+
+
+def test_a_page_that_cannot_be_isolated_runs_on_one_thread(open_page, web_folder: Path, host, picture) -> None:
+    page = open_page(host(web_folder, plain=True), calm=False, service_workers="block")
+    expect(page.locator("#status")).to_contain_text("1 thread, page not isolated")
+    translates(page, picture())
+
+
+MODEL = "models/invert-AtoB-fp16.onnx"
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def change(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "sentence"),
+    [
+        (MODEL, remove, f"{MODEL} is missing at the host (404)"),
+        (MODEL, cut, f"{MODEL} is cut or changed"),
+        (MODEL, change, f"{MODEL} is cut or changed"),
+        ("libraries/onnxruntime-web/ort-wasm-simd-threaded.wasm.gz", cut, "wasm.gz is cut or changed"),
+        ("models.json", remove, "models.json is missing at the host (404)"),
+        ("models.json", cut, "models.json is damaged"),
+    ],
+)
+def test_a_file_that_is_missing_or_damaged(open_page, copied, host, name: str, damage, sentence: str) -> None:
+    damage(copied / name)
+    says(open_page(host(copied), calm=False, ready=False, service_workers="block"), sentence)
+
+
+def test_a_model_that_was_cut_is_fetched_anew_once_it_is_whole(open_page, copied: Path, host, picture) -> None:
+    whole = (copied / MODEL).read_bytes()
+    cut(copied / MODEL)
+    page = open_page(host(copied), calm=False, ready=False)
+    says(page, "is cut or changed")
+    (copied / MODEL).write_bytes(whole)
+    translates(page, picture())
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
+def test_a_file_that_is_no_picture(open_page, picture, data: bytes) -> None:
+    page = open_page()
+    page.click("#tab-picture")
+    page.set_input_files("#picture-file", {"name": "a.png", "mimeType": "image/png", "buffer": data})
+    says(page, "a.png is no picture that this browser reads")
+    translates(page, picture())
+
+
+def test_a_picture_that_is_too_large(open_page, picture) -> None:
+    page = open_page()
+    page.click("#tab-picture")
+    large = cv2.imencode(".png", np.zeros((10_000, 10_001), np.uint8))[1].tobytes()
+    page.set_input_files("#picture-file", {"name": "a.png", "mimeType": "image/png", "buffer": large})
+    says(page, "10001 × 10000 is too large")
+    translates(page, picture())
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"), [(b"", "no video that can be read"), (b"no video" * 100, "no video that can be read")]
+)
+def test_a_file_that_is_no_video(open_page, data: bytes, sentence: str) -> None:
+    page = open_page()
+    page.click("#tab-video")
+    page.set_input_files("#video-file", {"name": "a.mp4", "mimeType": "video/mp4", "buffer": data})
+    expect(page.locator(".job.failed .job-state")).to_contain_text(sentence)
+
+
+def test_a_video_of_a_codec_that_the_browser_lacks(open_page, tmp_path: Path) -> None:
+    path = tmp_path / "old.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (64, 48))
+    writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    page = open_page(calm=False)
+    page.click("#tab-video")
+    page.set_input_files("#video-file", path)
+    expect(page.locator(".job.failed .job-state")).to_contain_text("cannot decode its codec")
+
+
+def test_a_video_that_ends_in_its_middle(open_page, clip, tmp_path: Path) -> None:
+    path = tmp_path / "cut.webm"
+    data = clip(500, "webm").read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    page = open_page()
+    page.click("#tab-video")
+    page.set_input_files("#video-file", path)
+    expect(page.locator(".job-state", has_text="Done").or_(page.locator(".job.failed"))).to_be_visible(timeout=60_000)
+
+
+def test_a_page_that_is_opened_as_a_file(web_folder: Path, launch) -> None:
+    page = launch(*FAKE_CAMERA).new_page()
+    page.goto((web_folder / "index.html").as_uri())
+    expect(page.locator("#status")).to_contain_text("it does not run as a file")
+    expect(page.locator("#status .late")).to_be_visible(timeout=10_000)
+    page.close()
