@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 
-Target = Literal["onnx", "tensorrt", "tensorrt-rtx", "triton"]
+Target = Literal["onnx", "tensorrt", "tensorrt-rtx", "triton", "web"]
 FilePrecision = Literal["fp32", "fp16", "int8"]
 Directions = Literal["AtoB", "BtoA", "both"]
 
@@ -135,6 +135,7 @@ class Request:
 
         self._check_calibration()
         self._check_engines()
+        self._check_web(generators)
         if self.precision == "fp16" and self.targets == ("onnx",):
             LOGGER.warning("on a CPU fp16 halves the file and nothing else: engines there compute it in FP32")
         for generator in generators:
@@ -161,6 +162,16 @@ class Request:
                 "only int8 and frozen norms use pictures for calibration; leave them out, or ask for one of these",
                 about=("calibration", "precision", "freeze_norm"),
             )
+
+    def _check_web(self, generators: "list[LoadedGenerator]") -> None:
+        if "web" in self.targets and self.io == "float":
+            raise UsageError("a page takes pixels, not the bare generator", about=("io",))
+        if self.targets == ("web",) and self.precision == "int8":
+            raise UsageError("a page holds FP16 and FP32, no INT8", about=("precision",))
+        for generator in generators if "web" in self.targets else ():
+            for channels in (generator.input_nc, generator.output_nc):
+                if channels not in (1, 3):
+                    raise UsageError(f"a page shows pictures of 1 or 3 channels, and {generator.name} has {channels}")
 
     def _check_engines(self) -> None:
         if self.libraries and self.size is None:

@@ -28,6 +28,7 @@ from .triton import model_path, write_model
 from .verification.page import forget, save_beside
 from .verification.report import VerificationReport
 from .verification.verify import record, verify_artefact
+from .web.target import export_page
 
 LOGGER = logging.getLogger(__name__)
 
@@ -79,6 +80,14 @@ def export_source(
 
 def _produce(maker: "_Maker") -> Iterator[Product]:
     """Write every target of one generator, one after the other; each replaces an older file of its name."""
+    if set(maker.request.targets) != {"web"}:
+        yield from _produce_files(maker)
+    if "web" in maker.request.targets:
+        yield _produce_page(maker)
+
+
+def _produce_files(maker: "_Maker") -> Iterator[Product]:
+    """Write an ONNX file, and what is made of it."""
     request = maker.request
     with tempfile.TemporaryDirectory() as scratch:
         folder = maker.folder if "onnx" in request.targets else Path(scratch)
@@ -98,9 +107,10 @@ def _produce(maker: "_Maker") -> Iterator[Product]:
             yield _produce_triton(maker, graph, engines.get("tensorrt"))
 
 
-def base_name(generator: LoadedGenerator, request: Request) -> str:
+def base_name(generator: LoadedGenerator, request: Request, *, precision: bool = True) -> str:
     """Name a graph by what sets it apart: `NAME-AtoB-fp16`, then whatever is not the default."""
-    parts = [generator.name, generator.direction, request.precision]
+    parts = [generator.name, generator.direction]
+    parts += [request.precision] if precision else []
     parts += ["{}x{}".format(*request.pinned)] if request.pinned else []
     parts += [request.io] if request.io != "uint8" else []
     parts += ["frozen"] if request.freeze_norm else []
@@ -194,6 +204,21 @@ def _produce_engine(maker: _Maker, graph: _Graph, library: Library) -> Product:
     report = maker.verify(engine, graph.quantisation)
     record(report, engine)
     return Product(path, report, graph.quantisation)
+
+
+def _produce_page(maker: _Maker) -> Product:
+    """Write the page, or add the generator to the page of its other direction, and compare it in a browser."""
+    folder = maker.folder / f"{maker.generator.name}-web"
+    report = export_page(
+        maker.generator,
+        base_name(maker.generator, maker.request, precision=False),
+        folder,
+        size=maker.request.pinned,
+        pictures=maker.pictures,
+        calibration=maker.calibration,
+        verify=maker.request.verify,
+    )
+    return Product(folder, report, None)
 
 
 def _produce_triton(maker: _Maker, graph: _Graph, engine: Product | None) -> Product:

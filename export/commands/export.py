@@ -29,12 +29,13 @@ if TYPE_CHECKING:
 def export(
     source: Path, direction: str, request: Request, images: Path | None, output: Path | None, as_json: bool
 ) -> None:
-    """Export the generators of SOURCE as ONNX files or TensorRT engines, and compare each file with PyTorch.
+    """Export the generators of SOURCE as ONNX files, TensorRT engines or a web page, and compare each with PyTorch.
 
     SOURCE is a run folder, a checkpoint, or official weights (a folder of latest_net_G_A.pth files, or one of them).
     A file replaces an older one of its name. The comparison is stored beside it: NAME.verify.json, and NAME.verify.html
     to look at. A file that misses its gate is kept, and the command exits 1. An engine that cannot run on this machine
-    is reported as not verified. The target triton writes a model repository, OUTPUT/triton.
+    is reported as not verified. The target triton writes a model repository, OUTPUT/triton; web writes OUTPUT/NAME-web,
+    a folder for any static host whose page runs the model in the visitor's browser.
     """
     with training_side():
         from ..targets import export_source
@@ -50,7 +51,7 @@ def export(
         products.append(product)
     if as_json:
         click.echo(json.dumps([_as_dict(product) for product in products]))
-    fail_if_missed({product.path: product.report for product in products if product.report})
+    fail_if_missed([(product.path, product.report) for product in products if product.report])
 
 
 def _next(making: "Iterator[Product]", text: str) -> "Product | None":

@@ -61,4 +61,4 @@ def verify(
         click.echo(report.model_dump_json())
     else:
         print_wide(report_table(report))
-    fail_if_missed({artefact: report})
+    fail_if_missed([(artefact, report)])

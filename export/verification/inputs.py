@@ -16,6 +16,7 @@ from ...trainer.data.pictures import Pixels, resize
 from ..graph.inference import InferenceGenerator
 
 BATCHES = (1, 2)
+BRIEF = 64  # side of the one frame for an engine that takes minutes
 LARGEST = 1024  # side in pixels of the largest input, which costs PyTorch and each engine seconds
 
 
@@ -48,15 +49,21 @@ def make_inputs(
     generator: LoadedGenerator,
     pictures: list[Pixels],
     profile: OptimizationProfile | None = None,
+    *,
+    brief: bool = False,
 ) -> Iterator[VerificationInput]:
     """Make noise, a gradient, constant frames and frames of `pictures`, at every size that an artefact is verified at.
 
     An engine is verified at the sizes and batches of its `profile`, an ONNX file at the one that is pinned, or at three
-    around the size that the network was trained at. The largest size gets one frame.
+    around the size that the network was trained at. The largest size gets one frame. `brief` gives one small frame.
     """
     reference = InferenceGenerator(generator.network, io="float")
     side = padded_side(generator.config.data.crop_size, metadata.size_multiple, metadata.size_minimum)
-    for shape in _engine_shapes(profile) if profile else _shapes(metadata, side):
+    shapes = _engine_shapes(profile) if profile else _shapes(metadata, side)
+    if brief:
+        small = padded_side(min(side, BRIEF), metadata.size_multiple, metadata.size_minimum)
+        shapes = iter([_Shape(metadata.size or (small, small), BATCHES[:1], one_frame=True)])
+    for shape in shapes:
         for kind, frames in _frames(shape, metadata.input_channels, pictures).items():
             singly: list[NDArray[Any]] = [reference.translate(encode(frame[None])) for frame in frames]
             # Frames are repeated until every batch size divides their number.

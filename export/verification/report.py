@@ -171,14 +171,23 @@ def save_report(report: VerificationReport, path: Path) -> None:
         partial.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def fail_if_missed(reports: dict[Path, VerificationReport]) -> None:
-    """Raise a `CycleganError` where an artefact missed its gate, or had no picture to be judged on."""
-    failed = {path.name: report for path, report in reports.items() if not report.passed}
-    missed = ", ".join(name for name, report in failed.items() if not all(row.passed for row in report.comparisons))
+def fail_if_missed(reports: Sequence[tuple[Path, VerificationReport]]) -> None:
+    """Raise a `CycleganError` where an artefact missed its gate, or had no picture to be judged on.
+
+    A page has a report for each of its models, so its path may come more than once.
+    """
+    failed = [(path.name, report) for path, report in reports if not report.passed]
+    missed = [name for name, report in failed if not all(row.passed for row in report.comparisons)]
     if missed:
-        raise CycleganError(f"{missed}: not the same as PyTorch within the gate; the file is kept, do not ship it")
+        raise CycleganError(
+            f"{_names(missed)}: not the same as PyTorch within the gate; the file is kept, do not ship it"
+        )
     if failed:
         raise CycleganError(
-            f"{', '.join(failed)}: no real picture to judge it on; the file is kept, verify it with some",
+            f"{_names([name for name, _ in failed])}: no real picture to judge it on; the file is kept, verify it with some",
             about=("images",),
         )
+
+
+def _names(names: list[str]) -> str:
+    return ", ".join(dict.fromkeys(names))

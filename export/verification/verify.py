@@ -1,7 +1,7 @@
 """Verify an artefact: run it in every installed engine and compare it with the generator in PyTorch."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from datetime import UTC, datetime
 from functools import cache
@@ -41,12 +41,15 @@ def verify_artefact(
     *,
     calibration: Sequence[Path] = (),
     backend: str = "auto",
+    engines: Iterable[OpenArtefact] | None = None,
+    brief: bool = False,
 ) -> VerificationReport:
     """Compare an artefact with `generator` in FP32 on noise, on constant pictures and on up to four of `pictures`.
 
     `make_inputs` says in which sizes and batches. PyTorch takes one picture at a time, so a batch must also equal its
     pictures alone. The pictures of `calibration` stand in where there are no others. `backend` "auto" means every
-    engine installed. What has no gate does not pass: INT8 has one on real pictures only.
+    engine installed; `engines` are others, opened one after the other. `brief` compares one small picture. What has no
+    gate does not pass: INT8 has one on real pictures only.
 
     Raises:
         ArtefactError: the artefact cannot be loaded.
@@ -59,10 +62,10 @@ def verify_artefact(
     if metadata.source.sha256 != generator.sha256:
         notes.append(f"{path.name} was made from another checkpoint than this {generator.name}")
     # Made once for all engines: PyTorch's side is the slow one.
-    inputs = list(make_inputs(metadata, generator, list(readable.values()), artefact.profile))
+    inputs = list(make_inputs(metadata, generator, list(readable.values()), artefact.profile, brief=brief))
     compared = [
         frames
-        for opened in _engines(artefact, backend, notes)
+        for opened in engines or _engines(artefact, backend, notes)
         for source in inputs
         for frames in compare_batches(opened, metadata.io, source, _gate(source, metadata, opened.backend, generator))
     ]
@@ -179,6 +182,8 @@ def _divergences(
             missed.setdefault((frames.comparison.engine, frames.comparison.precision), []).append(frames)
     divergences = []
     for (engine, precision), of_engine in missed.items():
+        if engine not in available_backends():  # it shows no layers, as a browser
+            continue
         singles = [frames for frames in of_engine if frames.comparison.batch == 1]
         if not singles:
             divergences.append(only_batches(sorted({each.comparison.batch for each in of_engine}), engine, precision))
@@ -207,5 +212,6 @@ _owners = cache(packages_distributions)  # of modules; it reads every package th
 def _producer(engines: set[str]) -> dict[str, str]:
     """Return the versions of everything that took part; the library of an engine may come from several packages."""
     owners = _owners()
-    libraries = {engine: version(owners[engine.replace("-", "_")][0]) for engine in sorted(engines)}
+    modules = {engine: engine.replace("-", "_") for engine in sorted(engines)}
+    libraries = {engine: version(owners[module][0]) for engine, module in modules.items() if module in owners}
     return {"cyclegan_edge": __version__, "torch": version("torch")} | libraries

@@ -39,7 +39,7 @@ FLAGS = (
     "--use-webgpu-adapter=swiftshader",
 )
 START_SECONDS = 120.0
-RUN_SECONDS = 900.0
+RUN_SECONDS = 300.0
 
 Engine = Literal["wasm", "webgpu"]
 
@@ -51,7 +51,7 @@ def find_chromium() -> str | None:
 
 
 class BrowserBackend:
-    """A model of a page in one of the page's engines; a `Backend` of the runtime.
+    """A model of a page in one of the page's engines, on at most `threads`; a `Backend` of the runtime.
 
     Raises:
         BackendError: Chromium does not start, or the engine does not open there.
@@ -59,7 +59,9 @@ class BrowserBackend:
 
     device = "cpu"
 
-    def __init__(self, chromium: str, folder: Path, model: str, engine: Engine, precision: str) -> None:
+    def __init__(
+        self, chromium: str, folder: Path, model: str, engine: Engine, precision: str, *, threads: int = 8
+    ) -> None:
         self.name: str = engine
         self.precision = precision
         self.input = TensorSpec("image", (None, None, None, None), "uint8")
@@ -70,7 +72,7 @@ class BrowserBackend:
         self._server = _Server(folder, self._batches, self._answers)
         Thread(target=self._server.serve_forever, daemon=True).start()
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        wanted = urlencode({"model": model, "engine": engine, "precision": precision})
+        wanted = urlencode({"model": model, "engine": engine, "precision": precision, "threads": threads})
         address = f"http://127.0.0.1:{self._server.server_port}/static/verify.html?{wanted}"
         as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
         self._process = subprocess.Popen(
@@ -79,7 +81,7 @@ class BrowserBackend:
             stderr=subprocess.DEVNULL,
         )
         try:
-            self.place = str(self._answer(START_SECONDS))
+            self.place = str(self._answer(START_SECONDS))  # the browser, and what the engine runs on there
         except BackendError:
             self.close()
             raise

@@ -1,6 +1,6 @@
 """Writes the folder: the page, its models and their description, the libraries, the service worker and the headers."""
 
-import gzip
+import filecmp
 import hashlib
 import json
 import shutil
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ... import __version__
-from ...runtime.errors import OutputError, UsageError
+from ...runtime.errors import OutputError
 from ...runtime.files import replacing
-from ...runtime.metadata import ArtefactMetadata
+from ...runtime.metadata import ArtefactMetadata, Verification
 from ...runtime.web.static_folder import HEADERS
 from .libraries import FOLDER as LIBRARIES
-from .libraries import libraries, published_name
+from .libraries import libraries, library, published_name
 
 OWN = Path(__file__).parent / "static"
 SHARED = Path(__file__).parents[2] / "runtime" / "web" / "static"  # of the server's page
@@ -50,14 +50,6 @@ class WebModel:
     metadata: ArtefactMetadata
     usual: int
 
-    def __post_init__(self) -> None:
-        """Refuse what no canvas gives or shows."""
-        for channels in (self.metadata.input_channels, self.metadata.output_channels):
-            if channels not in (1, 3):
-                raise UsageError(f"a page shows pictures of 1 or 3 channels, and {self.name} has {channels}")
-        if self.metadata.io != "uint8":
-            raise UsageError("a page takes pixels, uint8, in and out", about=("io",))
-
 
 def write_web(models: list[WebModel], folder: Path) -> Path:
     """Write a page for `models` into `folder`; models of other names that a page there has already stay.
@@ -67,10 +59,9 @@ def write_web(models: list[WebModel], folder: Path) -> Path:
         ArtefactError: the libraries are damaged.
     """
     before = _models_of(folder)
-    for library in libraries():
-        library.check()
-    shell = [_copy(source, folder, place) for source, place in _page_files()]
-    for source, place in _library_files():
+    for each in libraries():
+        each.check()
+    for source, place in (*_page_files(), *_library_files()):
         _copy(source, folder, place)
     described = {model.name: _describe(model, folder) for model in models}
     manifest = {
@@ -79,11 +70,23 @@ def write_web(models: list[WebModel], folder: Path) -> Path:
         "models": [*described.values(), *(each for each in before if each["name"] not in described)],
         "runtimes": {name: _runtime(folder, *parts) for name, parts in RUNTIMES.items()},
     }
-    _write(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
     _write(folder / "_headers", "/*\n" + "".join(f"  {name}: {value}\n" for name, value in HEADERS.items()))
     _write(folder / "README.txt", _readme())
-    _write(folder / "sw.js", _service_worker(folder, [*shell, MANIFEST]))
+    _write_manifest(manifest, folder)
     return folder
+
+
+def store_verification(verification: Verification, name: str, folder: Path) -> None:
+    """Write the summary of a verification into the description of the model `name`.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    manifest = read_manifest(folder)
+    for model in manifest["models"]:
+        if model["name"] == name:
+            model["metadata"]["verification"] = verification.model_dump(mode="json")
+    _write_manifest(manifest, folder)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -111,6 +114,12 @@ def _models_of(folder: Path) -> list[dict[str, Any]]:
     return [each for each in models if all((folder / file["path"]).is_file() for file in each["files"].values())]
 
 
+def _write_manifest(manifest: dict[str, Any], folder: Path) -> None:
+    """Write models.json, and a service worker that knows of it."""
+    _write(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    _write(folder / "sw.js", _service_worker(folder, [*(place for _, place in _page_files()), MANIFEST]))
+
+
 def _page_files() -> Iterator[tuple[Path, str]]:
     """Give the page's own files and where they lie in the folder: those of the server's page, and ours."""
     for path in sorted(SHARED.iterdir()):
@@ -122,9 +131,9 @@ def _page_files() -> Iterator[tuple[Path, str]]:
 
 
 def _library_files() -> Iterator[tuple[Path, str]]:
-    for library in libraries():
-        for path in library.sources:
-            yield path, f"{LIBRARIES.name}/{library.package}/{published_name(path)}"
+    for each in libraries():
+        for path in each.sources:
+            yield path, f"{LIBRARIES.name}/{each.package}/{published_name(path)}"
 
 
 def _describe(model: WebModel, folder: Path) -> dict[str, Any]:
@@ -139,7 +148,7 @@ def _describe(model: WebModel, folder: Path) -> dict[str, Any]:
 
 def _runtime(folder: Path, module: str, factory: str) -> dict[str, Any]:
     binary = _described(folder, f"{ORT}/{factory}.wasm.gz")
-    unpacked = len(gzip.decompress((folder / binary["path"]).read_bytes()))
+    unpacked = library("onnxruntime-web").files[f"{factory}.wasm"].bytes
     return {
         "module": f"{ORT}/{module}",
         "factory": f"{ORT}/{factory}.js",
@@ -168,6 +177,9 @@ def _readme() -> str:
 
 
 def _copy(source: Path, folder: Path, place: str) -> str:
+    """Copy a file, unless the same one is there; returns its place."""
+    if (folder / place).is_file() and filecmp.cmp(source, folder / place, shallow=False):
+        return place
     with replacing(folder / place) as partial:
         shutil.copyfile(source, partial)
     return place

@@ -17,13 +17,20 @@ from ...runtime.errors import ArtefactError
 FOLDER = Path(__file__).parent / "libraries"
 
 
+class LibraryFile(BaseModel):
+    """A file as its npm package holds it, not packed."""
+
+    bytes: int
+    sha256: str
+
+
 class Library(BaseModel):
-    """An npm package at its pinned version; `files` are those that are taken from it, with their sha256 there."""
+    """An npm package at its pinned version; `files` are those that are taken from it, by their names."""
 
     package: str
     version: str
     licence: str
-    files: dict[str, str]
+    files: dict[str, LibraryFile]
 
     @property
     def sources(self) -> Iterator[Path]:
@@ -36,14 +43,14 @@ class Library(BaseModel):
         Raises:
             ArtefactError: one is missing or was changed.
         """
-        for name, sha256 in self.files.items():
+        for name, file in self.files.items():
             path = FOLDER / self.package / (f"{name}.gz" if name.endswith(".wasm") else name)
             try:
                 data = path.read_bytes()
                 data = gzip.decompress(data) if path.suffix == ".gz" else data
             except (OSError, EOFError, zlib.error) as error:
                 raise ArtefactError(f"{path} cannot be read ({error}); install cyclegan-edge again") from error
-            if hashlib.sha256(data).hexdigest() != sha256:
+            if hashlib.sha256(data).hexdigest() != file.sha256:
                 raise ArtefactError(f"{path} is not that of {self.package} {self.version}; install cyclegan-edge again")
 
 
@@ -53,9 +60,9 @@ def libraries() -> list[Library]:
     return TypeAdapter(list[Library]).validate_json((FOLDER / "libraries.json").read_bytes())
 
 
-def version_of(package: str) -> str:
-    """Return the pinned version of an npm package."""
-    return next(library.version for library in libraries() if library.package == package)
+def library(package: str) -> Library:
+    """Return the library that is an npm package."""
+    return next(each for each in libraries() if each.package == package)
 
 
 def published_name(path: Path) -> str:

@@ -11,9 +11,10 @@ try {
   const manifest = await (await fetch("/models.json")).json();
   const model = manifest.models.find(({ name }) => name === wanted.get("model"));
   model.files = { [wanted.get("precision")]: model.files[wanted.get("precision")] };
-  const engine = await Engine.open(manifest, model, wanted.get("engine"));
+  const engine = await Engine.open(manifest, model, wanted.get("engine"), () => {}, Number(wanted.get("threads")));
   if (engine.engine !== wanted.get("engine")) throw new Error(engine.passedOver);
-  await report(engine.place);
+  const [browser] = navigator.userAgent.match(/\w+\/[\d.]+(?= Safari)/) ?? [navigator.userAgent];
+  await report(`${browser}, ${engine.place}`);
   for (;;) {
     const next = await fetch("/verification/next");
     if (next.status === 204) continue; // nothing to do yet

@@ -14,13 +14,13 @@ export class Engine {
    * `tell(what, part)` hears how much has been fetched. `passedOver` says of the engine what engines were not taken, and
    * `failed` whether any of them broke, or had been named.
    */
-  static async open(manifest, model, wanted, tell = () => {}) {
+  static async open(manifest, model, wanted, tell = () => {}, mostThreads = 8) {
     const passedOver = [];
     let failed = false;
     for (const name of wanted === "wasm" ? ["wasm"] : ["webgpu", "wasm"]) {
       const engine = new Engine(tell);
       try {
-        const request = { engine: name, choosy: wanted === "auto", model, runtime: manifest.runtimes[name] };
+        const request = { engine: name, choosy: wanted === "auto", model, runtime: manifest.runtimes[name], mostThreads };
         const found = await engine.run("open", request);
         return Object.assign(engine, found, { passedOver: passedOver.join("; "), failed });
       } catch (error) {

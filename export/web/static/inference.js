@@ -6,12 +6,12 @@ const root = new URL("../", import.meta.url);
 export class Unavailable extends Error {}
 
 /** Open a model; `tell(what, part)` hears how much has been fetched. `found` says what it runs on. */
-export async function openSession({ engine, choosy, model, runtime }, tell) {
-  const { precision, place } = engine === "webgpu" ? await webgpu(model, choosy) : wasm(model);
+export async function openSession({ engine, choosy, model, runtime, mostThreads }, tell) {
+  const { precision, place } = engine === "webgpu" ? await webgpu(model, choosy) : wasm(model, mostThreads);
   const file = model.files[precision];
   const ort = await import(new URL(runtime.module, root));
   ort.env.logLevel = "error";
-  ort.env.wasm.numThreads = threads();
+  ort.env.wasm.numThreads = threads(mostThreads);
   ort.env.wasm.wasmPaths = { mjs: new URL(runtime.factory, root).href };
   ort.env.wasm.wasmBinary = await unpacked(await fetchFile(runtime.binary, (part) => tell("the engine", part)));
   const bytes = await fetchFile(file, (part) => tell("the model", part));
@@ -30,13 +30,13 @@ export async function infer({ session, ort }, data, shape) {
   return result;
 }
 
-function threads() {
-  return self.crossOriginIsolated ? Math.min(8, navigator.hardwareConcurrency || 1) : 1;
+function threads(most) {
+  return self.crossOriginIsolated ? Math.min(most, navigator.hardwareConcurrency || 1) : 1;
 }
 
 /** The processor: half the bytes to fetch, computed in FP32 all the same. */
-function wasm(model) {
-  const count = threads();
+function wasm(model, mostThreads) {
+  const count = threads(mostThreads);
   const place = count > 1 ? `${count} threads` : self.crossOriginIsolated ? "1 thread" : "1 thread, page not isolated";
   return { precision: model.files.fp16 ? "fp16" : "fp32", place };
 }
