@@ -9,7 +9,7 @@ import click
 from ...runtime.commands.options import NumberRange, PathType
 from ...runtime.errors import CycleganError
 from ..demo.files import DIRECTIONS, Demo
-from ..demo.steps import export_direction, plan, prepare_folder, train_generators, translate_pictures
+from ..demo.steps import export_direction, plan, prepare_folder, train_generators, translate_pictures, write_page
 
 LOGGER = logging.getLogger(__name__)
 
@@ -38,8 +38,12 @@ def demo(minutes: float, output: Path) -> None:
         raise click.Abort
     LOGGER.info("2 of 4: exporting and verifying both directions")
     reports = {direction: export_direction(files, direction) for direction in DIRECTIONS}
-    LOGGER.info("3 of 4: translating %d pictures each way, and a video", len(list(files.pictures("A").iterdir())))
+    LOGGER.info(
+        "3 of 4: translating %d pictures each way and a video, and writing a page for browsers",
+        len(list(files.pictures("A").iterdir())),
+    )
     translate_pictures(files)
+    write_page(files)
     LOGGER.info("4 of 4: measuring, and writing the report")
     from ..demo.report import write_report
 

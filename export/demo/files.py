@@ -31,6 +31,11 @@ class Demo:
         """The exported generator of a direction."""
         return self.run / "exports" / f"flat2three-{direction}-fp32.onnx"
 
+    @property
+    def page(self) -> Path:
+        """The folder of the page that translates in a browser."""
+        return self.folder / "web"
+
     def video(self, kind: str) -> Path:
         """The video of the flat emoji (A) or its translation (AtoB)."""
         return self.folder / f"emoji-{kind}.webm"

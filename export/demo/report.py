@@ -61,6 +61,7 @@ def write_report(files: Demo, config: TrainConfig, verification: dict[str, Verif
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "artefacts": {direction: _relative(files.artefact(direction)) for direction in DIRECTIONS},
         "run": _relative(files.run),
+        "page": _relative(files.page),
         "minutes": (time.monotonic() - started) / 60,
         "size": SIZE,
     }

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,3 +143,22 @@ def translate_pictures(files: Demo) -> None:
                 write_picture(files.pictures(kind) / path.name, translator(read_picture(path)))
             if kind == "AtoB":
                 translator.stream(files.video("A"), files.video("AtoB")).run()
+
+
+def write_page(files: Demo) -> None:
+    """Write a page of the shipped student and of both generators that were trained."""
+    import onnx
+
+    from ..artefact import Artefact
+    from ..web.folder import WebModel, write_web
+    from ..web.widen import widen
+
+    with tempfile.TemporaryDirectory() as scratch:
+        wide = Path(scratch) / SMALL.name
+        onnx.save(widen(onnx.load(SMALL)), wide)
+        small = WebModel("shipped-AtoB", {"fp16": SMALL, "fp32": wide}, Artefact.open(SMALL).metadata, SIZE)
+        trained = [
+            WebModel(f"demo-{direction}", {"fp32": path}, Artefact.open(path).metadata, SIZE)
+            for direction, path in ((direction, files.artefact(direction)) for direction in DIRECTIONS)
+        ]
+        write_web([small, *trained], files.page)

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -177,17 +177,14 @@ def fail_if_missed(reports: Sequence[tuple[Path, VerificationReport]]) -> None:
     A page has a report for each of its models, so its path may come more than once.
     """
     failed = [(path.name, report) for path, report in reports if not report.passed]
-    missed = [name for name, report in failed if not all(row.passed for row in report.comparisons)]
+    missed = _names(name for name, report in failed if not all(row.passed for row in report.comparisons))
     if missed:
+        raise CycleganError(f"{missed}: not the same as PyTorch within the gate; the file is kept, do not ship it")
+    if names := _names(name for name, _ in failed):
         raise CycleganError(
-            f"{_names(missed)}: not the same as PyTorch within the gate; the file is kept, do not ship it"
-        )
-    if failed:
-        raise CycleganError(
-            f"{_names([name for name, _ in failed])}: no real picture to judge it on; the file is kept, verify it with some",
-            about=("images",),
+            f"{names}: no real picture to judge it on; the file is kept, verify it with some", about=("images",)
         )
 
 
-def _names(names: list[str]) -> str:
+def _names(names: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(names))

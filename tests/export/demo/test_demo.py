@@ -1,5 +1,6 @@
 import base64
 import json
+import os
 import re
 import subprocess
 import sys
@@ -43,6 +44,9 @@ def test_the_demo_leaves_everything_the_report_speaks_of(tmp_path):
         artefact = tmp_path / "demo" / "runs" / "flat2three" / "exports" / f"flat2three-{direction}-fp32.onnx"
         assert json.loads(artefact.with_suffix(".verify.json").read_text())["passed"]
         assert len(list((tmp_path / "demo" / "pictures" / direction).iterdir())) == 100
+    manifest = json.loads((tmp_path / "demo" / "web" / "models.json").read_text())
+    assert [model["name"] for model in manifest["models"]] == ["shipped-AtoB", "demo-AtoB", "demo-BtoA"]
+    assert f"cyclegan serve --static {os.path.relpath(tmp_path / 'demo' / 'web')}" in page
     assert "Traceback" not in done.stderr
     assert "imencode" not in done.stderr
 

@@ -116,7 +116,7 @@ def test_one_direction_that_misses_its_gate_is_enough(compared) -> None:
             "comparisons": (good.comparisons[0].model_copy(update={"passed": False}), *good.comparisons[1:]),
         }
     )
-    with pytest.raises(CycleganError, match="^run-web: not the same as PyTorch"):
+    with pytest.raises(CycleganError, match=r"^run-web: not the same as PyTorch"):
         fail_if_missed([(Path("run-web"), bad), (Path("run-web"), good)])
 
 
