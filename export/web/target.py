@@ -11,6 +11,7 @@ from ...runtime.errors import BackendError
 from ...trainer.checkpoints.checkpoint import LoadedGenerator
 from ..artefact import Artefact
 from ..graph.onnx_export import export_onnx
+from ..replaced import warn_of_replaced
 from ..verification.compare import OpenArtefact
 from ..verification.page import save_page
 from ..verification.report import VerificationReport, save_report
@@ -52,6 +53,7 @@ def export_page(
         model = WebModel(name, files, metadata, usual=max(size) if size else generator.config.data.crop_size)
         for path in beside.values():
             path.unlink(missing_ok=True)
+        warn_of_replaced(folder / "models" / files["fp16"].name, metadata.source)
         write_web([model], folder)
         if not verify:
             return None
