@@ -23,7 +23,9 @@ SizeRange = tuple[Size, Size, Size]  # min, opt, max
 PIXEL_SCALE = 127.5
 STEPS_16_BIT = np.float32(257)  # of 16-bit values to one of 8-bit: 65535 ↔ 255
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"})
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"}
+)
 
 _Values = TypeVar("_Values")  # a NumPy array or a torch tensor, of a floating type
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..jobs.stream import StreamOptions
     from ..pipeline.outputs import OutputOptions
     from ..translator import LoadOptions
+    from ..video import Encoding
 
 
 def _load_options(**values: Any) -> "LoadOptions":
@@ -209,7 +210,8 @@ def translate(
     is_folder = Path(address).is_dir()
     if is_folder:
         folder_options = replace(folder_options, overwrite=output_options.overwrite)
-        summary = _translate_folder(model, address, targets, load_options, stream_options, folder_options)
+        encoding = output_options.encoding
+        summary = _translate_folder(model, address, targets, load_options, stream_options, folder_options, encoding)
         interrupted = False
     else:
         from ..jobs.folder import FolderOptions
@@ -235,7 +237,7 @@ def translate(
         raise click.Abort
     if summary["failed"]:
         raise CycleganError(
-            f"{summary['failed']} of {summary['read']} {'pictures' if is_folder else 'frames'} failed; see above"
+            f"{summary['failed']} of {summary['read']} {'files' if is_folder else 'frames'} failed; see above"
         )
 
 
@@ -246,6 +248,7 @@ def _translate_folder(
     load_options: "LoadOptions",
     stream_options: "StreamOptions",
     folder_options: "FolderOptions",
+    encoding: "Encoding",
 ) -> dict[str, Any]:
     from ..jobs.folder import translate_folder
     from .console import status_line
@@ -261,6 +264,7 @@ def _translate_folder(
         load_options,
         folder_options,
         batch_size=stream_options.batch_size,
+        encoding=encoding,
         progress=status_line,
     ).summary()
 

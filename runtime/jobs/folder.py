@@ -15,8 +15,9 @@ from ..files import remove_hidden
 from ..pipeline.run import PATIENCE, run
 from ..stats import Progress, Stats
 from ..translator import LoadOptions
-from ..video import VIDEO_SUFFIXES
-from .job import FolderJob, OnError, Recipe, plan, watch
+from ..video import VIDEO_SUFFIXES, Encoding
+from .films import translate_film
+from .job import FolderJob, OnError, Recipe, Translate, TranslateFilm, plan, watch
 from .manifest import NAME, Manifest
 from .ray_cluster import run_on_ray
 
@@ -70,10 +71,11 @@ def translate_folder(
     options: FolderOptions,
     *,
     batch_size: int,
+    encoding: Encoding = Encoding(),  # noqa: B008 - frozen
     progress: Progress,
     control: Control | None = None,
 ) -> FolderResult:
-    """Translate the pictures of a folder into another.
+    """Translate the pictures and films of a folder into another.
 
     Args:
         root: the folder; its tree is mirrored in `output`.
@@ -82,6 +84,7 @@ def translate_folder(
         load_options: how the model is loaded.
         options: what is done, and where.
         batch_size: pictures that are translated together.
+        encoding: how its films are encoded.
         progress: shows how far the work is.
         control: ends the job before its end; to a folder that is watched, that is its end.
 
@@ -122,7 +125,10 @@ def translate_folder(
                 fresh = Control(control.stop, control.paused)  # counts of its own
                 return run(source, translator, sink, batch_size=size, control=fresh, watch=show, patience=PATIENCE)
 
-            stats = _watch(plan_again, translate, control) if options.watch else job.run(translate)
+            def film(path: Path, target: Path) -> None:
+                translate_film(path, target, translator, encoding, control)
+
+            stats = _watch(plan_again, translate, film, control) if options.watch else job.run(translate, film)
             engine = translator.backend
             return FolderResult(job, stats, engine.name, engine.device, engine.precision)
 
@@ -138,6 +144,8 @@ def _check(root: Path, output: Path, options: FolderOptions) -> None:
 
 
 def _tell(job: FolderJob) -> None:
+    if job.left_out:
+        LOGGER.warning("%s", job.left_out)
     if job.skipped:
         LOGGER.info("finished before and left alone: %d (--overwrite makes them anew)", job.skipped)
     if job.failed_before:
@@ -151,10 +159,10 @@ def _ended_by_signals(control: Control, options: FolderOptions) -> Iterator[None
         yield
 
 
-def _watch(plan_again: Callable[[], FolderJob], translate: Any, control: Control) -> Stats:
+def _watch(plan_again: Callable[[], FolderJob], translate: Translate, film: TranslateFilm, control: Control) -> Stats:
     """Add the rounds up."""
     total = Stats()
-    for stats in watch(plan_again, translate, control.stop):
+    for stats in watch(plan_again, translate, control.stop, film):
         LOGGER.info("translated %d, failed %d", stats.frames, stats.failed)
         total.read += stats.read
         total.frames += stats.frames

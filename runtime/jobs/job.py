@@ -16,17 +16,23 @@ from time import perf_counter
 from typing import Literal
 
 from ..backends.engine_file import files_beside
-from ..errors import ArtefactError, FileOutputError, InputError, ModelError
+from ..contract import PICTURE_SUFFIXES
+from ..errors import ArtefactError, CycleganError, FileOutputError, InputError, ModelError, OutputError
 from ..frame import Frame, Sink, Source, Write
+from ..listing import list_files
 from ..sinks import picture_sink
+from ..sinks.animation import holds_several
 from ..sources import PictureSource, find_pictures
+from ..sources.animation import count_frames
 from ..stats import Stats
+from ..video import VIDEO_SUFFIXES
 from .manifest import Manifest, Record, Status, Work
 from .names import refuse_collisions, target_name
 
 LOGGER = logging.getLogger(__name__)
 
 OnError = Literal["skip", "stop"]
+TranslateFilm = Callable[[Path, Path], None]  # from a file to another
 Translate = Callable[[Source, Sink, bool], Stats]  # from a source to a sink; True: one by one, never in batches
 
 
@@ -85,11 +91,13 @@ class FolderJob:
     on_error: OnError = "skip"
     skipped: int = 0  # finished by an earlier run, or somebody else's
     failed_before: int = 0  # in an earlier run, and not tried again
+    left_out: str = ""  # the files of the folder that are not of the job, in one line
+    films: list[Path] = field(default_factory=list)  # found while pictures were read: they come after them
     done: set[Path] = field(default_factory=set)  # in this run
     failed: set[Path] = field(default_factory=set)  # in this run
 
-    def run(self, translate: Translate, *, proven: bool = False) -> Stats:
-        """Do what is left, and count it.
+    def run(self, translate: Translate, film: TranslateFilm | None = None, *, proven: bool = False) -> Stats:
+        """Do what is left, and count it: the pictures, then the films, each by `film`.
 
         Where the engine fails, the files are tried one by one from there on, and the one that it fails on is passed
         over. An engine that fails on two in a row, or on all where it has not been `proven` before, is broken itself.
@@ -120,8 +128,25 @@ class FolderJob:
         if suspect and not (self.done or proven):
             raise suspect[1]
         self._convict(suspect)
+        for name in self.films:
+            self._translate_film(name, film)
         stats.read, stats.frames, stats.failed = len(self.done | self.failed), len(self.done), len(self.failed)
         return stats
+
+    def _translate_film(self, name: Path, film: TranslateFilm | None) -> None:
+        start = perf_counter()
+        try:
+            self.start(name)
+            if film is None:
+                raise InputError(f"{self.root / name} holds several frames, which are not translated here")
+            film(self.root / name, self.output / self.target(name))
+        except CycleganError as error:
+            if self.on_error == "stop" or (isinstance(error, OutputError) and not isinstance(error, FileOutputError)):
+                raise
+            LOGGER.error("failed: %s", error)
+            self.fail(name, error)
+        else:
+            self.succeed(name, perf_counter() - start)
 
     def start(self, name: Path) -> None:
         """Write down that a file is begun: whatever is found at its target later is ours."""
@@ -186,12 +211,25 @@ class JobSource:
 
     def __iter__(self) -> Iterator[Frame | InputError]:
         for name in self.names:
+            if self._is_film(name):
+                self.job.films.append(name)
+                continue
             item = self._read(name)
             if isinstance(item, InputError):
                 self.job.fail(name, item)
                 if self.job.on_error == "stop":
                     raise item
             yield item
+
+    def _is_film(self, name: Path) -> bool:
+        """Whether a file is translated as a film, after the pictures."""
+        if name.suffix.lower() in VIDEO_SUFFIXES:
+            return True
+        frames = count_frames(self.job.root / name)
+        if frames > 1 and not holds_several(self.job.target(name)):
+            LOGGER.warning("%s holds %d frames; the first is translated, because its result holds one", name, frames)
+            return False
+        return frames > 1
 
     def _read(self, name: Path) -> Frame | InputError:
         try:
@@ -225,14 +263,12 @@ def plan(
         UsageError: two pictures would be written to one file, a result would replace an input, or a folder has the
             name of a result.
     """
-    try:
-        names = find_pictures(root, outside=output)
-    except InputError:
-        if not may_be_empty:
-            raise
-        names = []
+    listing = list_files(root, PICTURE_SUFFIXES | VIDEO_SUFFIXES, outside=output)
+    names = listing.files
+    if not names and not may_be_empty:
+        find_pictures(root, outside=output)  # says what it should hold
     refuse_collisions(root, output, names, picture_format)
-    job = FolderJob(root, output, recipe, manifest, [], picture_format, on_error)
+    job = FolderJob(root, output, recipe, manifest, [], picture_format, on_error, left_out=listing.summary())
     todo = []
     for name in names:
         record = manifest.get(name.as_posix())
@@ -252,7 +288,12 @@ def plan(
 
 
 def watch(
-    plan_again: Callable[[], FolderJob], translate: Translate, stop: Event, *, interval: float = 1.0
+    plan_again: Callable[[], FolderJob],
+    translate: Translate,
+    stop: Event,
+    film: TranslateFilm | None = None,
+    *,
+    interval: float = 1.0,
 ) -> Iterator[Stats]:
     """Translate files as they come, until `stop` is set; give the counts of each round.
 
@@ -271,6 +312,6 @@ def watch(
         job.todo = [name for name, work in now.items() if seen.get(name) == work]
         seen = now
         if job.todo:
-            yield job.run(translate, proven=proven)
+            yield job.run(translate, film, proven=proven)
             proven = proven or bool(job.done)
         stop.wait(interval)

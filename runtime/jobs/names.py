@@ -5,10 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UsageError
+from ..video import CONTAINERS, VIDEO_SUFFIXES
 
 
 def target_name(name: Path, picture_format: str | None) -> Path:
-    """Return the relative path of a picture's result: its own, or with the suffix of `picture_format`."""
+    """Return the relative path of a result: the file's own, or with the suffix of `picture_format`.
+
+    A video of a kind that is not written becomes an MP4.
+    """
+    suffix = name.suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return name if suffix in CONTAINERS else name.with_suffix(".mp4")
     return name if picture_format is None else name.with_suffix(f".{picture_format}")
 
 

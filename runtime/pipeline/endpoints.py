@@ -14,12 +14,14 @@ from ..errors import InputError, UsageError
 from ..files import is_same
 from ..frame import Frame, Source
 from ..sinks import picture_sink
+from ..sinks.animation import ANIMATIONS, PAGED
 from ..sinks.views import viewed
 from ..sources import PictureSource, SinglePicture, read_whole
+from ..sources.animation import AnimationSource, open_animation
 from ..sources.network import SCHEMES
 from ..sources.sequence import SequenceSource, is_sequence
 from ..video import CONTAINERS, VIDEO_SUFFIXES, VideoFormat, VideoSource, open_video
-from .outputs import OutputOptions, is_file, make_outputs, refuse_existing
+from .outputs import FILM_ANIMATIONS, OutputOptions, is_file, make_outputs, refuse_existing
 from .run import Output
 
 STILL = VideoFormat(Fraction(25))  # how pictures would follow one another in a recording
@@ -62,6 +64,9 @@ def connect(
 
         open_window()  # before PyAV is imported: on Linux the windows of OpenCV may hang after it
     path = Path(address)
+    animation = open_animation(path) if path.is_file() else None
+    if animation is not None:
+        return _connect_animation(animation, targets, control, options)
     if path.is_file() and path.suffix.lower() in PICTURE_SUFFIXES:
         return _connect_picture(path, targets, control, options)
     if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
@@ -121,10 +126,23 @@ def _connect_picture(path: Path, targets: Sequence[str], control: Control, optio
     return Endpoints(source, outputs, [str(target) for target in todo], skipped)
 
 
+def _connect_animation(
+    animation: AnimationSource, targets: Sequence[str], control: Control, options: OutputOptions
+) -> Endpoints:
+    """Connect a picture of several frames: an animation is a film, and pages go to pages."""
+    kinds = PAGED if animation.is_paged else ANIMATIONS | CONTAINERS
+    todo, skipped = _unfinished(animation.path, targets, kinds, options.overwrite)
+    if not todo:
+        return Endpoints(PictureSource(animation.path.parent, ()), (), targets, skipped)
+    refuse_existing([target for target in targets if is_sequence(target)], [animation.path], options)
+    outputs = make_outputs([str(target) for target in todo], animation.format, control, options, several=True)
+    return Endpoints(animation, outputs, [str(target) for target in todo], skipped, is_video=True)
+
+
 def _connect_video(
     path: Path, targets: Sequence[str], control: Control, options: OutputOptions, deinterlace: bool
 ) -> Endpoints:
-    todo, skipped = _unfinished(path, targets, CONTAINERS, options.overwrite)
+    todo, skipped = _unfinished(path, targets, CONTAINERS | FILM_ANIMATIONS, options.overwrite)
     if not todo:
         return Endpoints(PictureSource(path.parent, ()), (), targets, skipped)
     refuse_existing([target for target in targets if is_sequence(target)], [path], options)
@@ -180,7 +198,7 @@ def _unfinished(
     """Return the targets that are to be made, files as paths, and how many were finished before."""
     todo: list[Path | str] = []
     for target in targets:
-        if not is_file(target) or (suffixes is CONTAINERS and is_sequence(target)):
+        if not is_file(target) or (suffixes is not PICTURE_SUFFIXES and is_sequence(target)):
             todo.append(target)
             continue
         file = _target(path, Path(target), suffixes)

@@ -9,12 +9,14 @@ from ..control import Control
 from ..errors import UsageError
 from ..files import is_same
 from ..sinks import sequence_sink
+from ..sinks.animation import ANIMATIONS, PAGED, animation_sink
 from ..sinks.views import Overlay, View, viewed
 from ..sources.sequence import find_numbered, is_sequence
 from ..video import CONTAINERS, Encoding, VideoFormat, video_sink
 from .run import Output
 
 VIRTUAL_CAMERA = "virtual-camera"
+FILM_ANIMATIONS = frozenset({".gif", ".webp"})  # that any film may become; .png is one only where its source is
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,17 @@ def make_outputs(
     format: VideoFormat,  # noqa: A002 - the word of the source
     control: Control,
     options: OutputOptions,
+    *,
+    several: bool = False,
 ) -> list[Output]:
-    """Make the sinks of a moving source; a window brings one more, for what its keys ask to keep."""
+    """Make the sinks of a moving source; a window brings one more, for what its keys ask to keep.
+
+    `several`: the source is a picture of several frames, so that one of these, such as .png, can be its output.
+    """
     outputs = []
     for target in targets:
         if target != "window":
-            outputs.append(_make_output(target, format, control, options))
+            outputs.append(_make_output(target, format, control, options, several))
             continue
         from ..sinks.recording import Recording
         from ..sinks.window import Window
@@ -77,6 +84,7 @@ def _make_output(
     format: VideoFormat,  # noqa: A002 - the word of the source
     control: Control,
     options: OutputOptions,
+    several: bool,
 ) -> Output:
     """Make the sink of a moving source."""
     overlay = Overlay(control.stats) if options.overlay else None
@@ -98,7 +106,10 @@ def _make_output(
         return Output(viewed(raw_sink(), options.view, overlay), target)
     if is_sequence(target):
         return Output(viewed(sequence_sink(Path(target)), options.view, overlay), target)
-    if Path(target).suffix.lower() not in CONTAINERS:
+    suffix = Path(target).suffix.lower()
+    if suffix in (ANIMATIONS | PAGED if several else FILM_ANIMATIONS):
+        return Output(viewed(animation_sink(Path(target), format.rate), options.view, overlay), target)
+    if suffix not in CONTAINERS:
         raise UsageError(
             f"a moving picture cannot be written as {target}; name a file in {', '.join(sorted(CONTAINERS))}, "
             "or numbered pictures such as frame_%05d.png"

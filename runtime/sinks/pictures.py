@@ -15,19 +15,20 @@ from ..errors import FileOutputError
 from ..files import replacing
 from ..frame import Frame, Write
 from ..sources.sequence import numbered
+from ..sources.tiff import Tiff
+from ..video import has_pyav
+from .gif import encode_gif
 
 LOGGER = logging.getLogger(__name__)
 
 QUALITY = 95  # of the lossy formats, out of 100
-_OPTIONS = {
-    ".jpg": [cv2.IMWRITE_JPEG_QUALITY, QUALITY],
-    ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, QUALITY],
-    ".webp": [cv2.IMWRITE_WEBP_QUALITY, QUALITY],
-}
+_QUALITIES = {".jpg": cv2.IMWRITE_JPEG_QUALITY, ".webp": cv2.IMWRITE_WEBP_QUALITY, ".avif": cv2.IMWRITE_AVIF_QUALITY}
+_SAME = dict.fromkeys((".jpeg", ".jpe", ".jfif"), ".jpg")  # names of one format
+_TIFF = frozenset({".tif", ".tiff"})
 _GRAY_ONLY = ".pgm"
 _DEEP = frozenset({".png", ".tif", ".tiff", ".ppm", ".pgm"})  # hold 16 bits
-_TRANSPARENT = frozenset({".png", ".tif", ".tiff", ".webp"})
-_PROFILED = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+_TRANSPARENT = frozenset({".png", ".tif", ".tiff", ".webp", ".avif", ".gif"})
+_PROFILED = frozenset({".jpg", ".png", ".webp"})
 _TO_BGR = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
 
 
@@ -65,26 +66,40 @@ def write_picture(path: Path, picture: Picture, profile: bytes | None = None) ->
     Raises:
         OutputError: the place cannot be written; a `FileOutputError` where the format does not take such a picture.
     """
-    suffix = path.suffix.lower()
+    data = encode_picture(picture, path.suffix.lower(), str(path), profile)
+    with replacing(path) as partial:
+        partial.write_bytes(data)
+
+
+def encode_picture(
+    picture: Picture, suffix: str, name: str, profile: bytes | None = None, quality: int = QUALITY
+) -> bytes:
+    """Encode a picture in RGB order as a file of some format; `name` is what it is called in messages.
+
+    Raises:
+        FileOutputError: the format does not take such a picture.
+    """
     if suffix not in _DEEP:
         picture = to_8_bits(picture)
     if picture.shape[2] == 4 and suffix not in _TRANSPARENT:
         picture = _on_white(picture)
+    if suffix == ".gif" and has_pyav():
+        return encode_gif([picture], [0], 0)
     conversion = cv2.COLOR_RGB2GRAY if suffix == _GRAY_ONLY else _TO_BGR[picture.shape[2]]
     try:
         pixels = cv2.cvtColor(picture, conversion)
-        encoded, data = _encode(suffix, pixels, profile)
+        encoded, data = _encode(_SAME.get(suffix, suffix), pixels, profile, quality)
     except cv2.error as error:
-        raise FileOutputError(f"cannot write {path} as {suffix}: {error.err}; name another format") from error
+        raise FileOutputError(f"cannot write {name} as {suffix}: {error.err}; name another format") from error
     if not encoded:
         height, width = picture.shape[:2]
-        raise FileOutputError(f"cannot write {path}: {suffix} holds no {height}x{width} pixels; name another format")
-    with replacing(path) as partial:
-        partial.write_bytes(np.asarray(data).tobytes())
+        raise FileOutputError(f"cannot write {name}: {suffix} holds no {height}x{width} pixels; name another format")
+    content = np.asarray(data).tobytes()
+    return Tiff(content).with_profile(profile) if profile and suffix in _TIFF else content
 
 
-def _encode(suffix: str, pixels: MatLike, profile: bytes | None) -> tuple[bool, MatLike]:
-    options = _OPTIONS.get(suffix, [])
+def _encode(suffix: str, pixels: MatLike, profile: bytes | None, quality: int) -> tuple[bool, MatLike]:
+    options = [_QUALITIES[suffix], quality] if suffix in _QUALITIES else []
     if profile and suffix in _PROFILED:
         kinds, values = [cv2.IMAGE_METADATA_ICCP], [np.frombuffer(profile, np.uint8)]
         encoded, data = cv2.imencodeWithMetadata(suffix, pixels, kinds, values, options)

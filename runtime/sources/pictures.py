@@ -4,15 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-from cv2.typing import MatLike
 
 from ..contract import PICTURE_SUFFIXES, Picture, to_8_bits
 from ..errors import InputError
 from ..frame import Frame
 from ..listing import list_files
-from .orientation import read_orientation, turn_upright
+from .picture_file import decode_picture
 
 
 @dataclass(frozen=True)
@@ -76,23 +74,8 @@ def read_whole(path: Path) -> tuple[Picture, bytes | None]:
         data = np.fromfile(path, np.uint8)  # cv2.imread cannot open every Unicode path
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    try:
-        pixels, kinds, values = cv2.imdecodeWithMetadata(data, flags=cv2.IMREAD_UNCHANGED)
-    except cv2.error:  # an empty file, or more pixels than OpenCV takes
-        pixels, kinds, values = None, (), ()
-    if pixels is None:
-        raise InputError(f"{path} is damaged or no picture; replace it or take it away")
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise InputError(f"{path} holds {pixels.dtype} values; convert it to 8 or 16 bits")
-    metadata = {kind: np.asarray(value, np.uint8).tobytes() for kind, value in zip(kinds, values, strict=True)}
-    upright = turn_upright(_to_rgb(pixels), read_orientation(metadata.get(cv2.IMAGE_METADATA_EXIF, b"")))
-    return upright, metadata.get(cv2.IMAGE_METADATA_ICCP)
-
-
-def _to_rgb(pixels: MatLike) -> Picture:
-    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    conversion = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}[channels]
-    return np.asarray(cv2.cvtColor(pixels, conversion), dtype=pixels.dtype)
+    file = decode_picture(data, str(path))
+    return file.pixels, file.profile
 
 
 def find_pictures(root: Path, *, outside: Path) -> list[Path]:

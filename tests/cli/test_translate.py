@@ -93,7 +93,7 @@ class TestPicturesAndFolders:
         assert (summary["translated"], summary["failed"], summary["frames"]) == (3, 1, 3)
         assert summary["output"] == str(tmp_path / "out")
         assert "b.jpg is damaged" in caplog.text
-        assert "cyclegan: 1 of 4 pictures failed; see above" in captured.err
+        assert "cyclegan: 1 of 4 files failed; see above" in captured.err
         assert files(tmp_path / "out") == ["a.png", "below/a.png", "below/deeper/c.ppm"]
 
     def test_an_output_inside_the_input_is_not_translated_again(self, translate, folder):

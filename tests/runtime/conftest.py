@@ -1,6 +1,8 @@
 """Tiny ONNX models, whose right answer is known without computing it, and pictures for them."""
 
+import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +156,29 @@ def metadata() -> Callable[..., ArtefactMetadata]:
 def noise() -> Callable[..., NDArray[np.uint8]]:
     """Make the same random pixels for the same shape."""
     return lambda *shape: np.random.default_rng(sum(shape)).integers(0, 256, shape, dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the command ended with."""
+
+    code: int
+    summary: dict[str, Any]  # empty where none was printed
+    said: str  # on stderr
+
+
+@pytest.fixture
+def translate(cyclegan, model, capfd) -> Callable[..., Outcome]:
+    """Run `cyclegan translate` with a model that inverts."""
+
+    def run(given: object, *outputs: object, options: tuple[str, ...] = (), artefact: Path | None = None) -> Outcome:
+        arguments = ["translate", "-m", artefact or model("invert"), "-i", given, "--json", "--backend", "onnxruntime"]
+        for output in outputs:
+            arguments += ["-o", output]
+        capfd.readouterr()
+        code = cyclegan(*arguments, *options)
+        printed = capfd.readouterr()
+        assert "Traceback" not in printed.err
+        return Outcome(code, json.loads(printed.out) if printed.out else {}, printed.err)
+
+    return run

@@ -1,12 +1,14 @@
 """What a picture file holds beside its colours comes through: alpha, 16 bits, orientation and colour profile."""
 
 import struct
+import zlib
 
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from cyclegan_edge.runtime.errors import InputError
 from cyclegan_edge.runtime.sinks import write_picture
@@ -30,25 +32,47 @@ def exif(orientation: int, order: str = ">") -> bytes:
     return head + struct.pack(order + "HHHIHHI", 1, 0x0112, 3, 1, orientation, 0, 0)
 
 
+def with_iccp(png: bytes, profile: bytes) -> bytes:
+    """Put a profile into a PNG file, behind its header."""
+    content = b"test\0\0" + zlib.compress(profile)
+    chunk = b"iCCP" + content
+    head = 8 + 25
+    return png[:head] + struct.pack(">I", len(content)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + png[head:]
+
+
 @pytest.fixture
 def picture(noise):
     return noise(12, 20, 3)
 
 
 class TestProfiles:
-    @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+    @pytest.mark.parametrize("suffix", [".png", ".jpg", ".jfif", ".webp", ".tif", ".tiff"])
     def test_a_profile_goes_from_file_to_file(self, suffix, picture, tmp_path):
         profile = icc_profile()
         write_picture(tmp_path / f"a{suffix}", picture, profile)
         (frame,) = PictureSource(tmp_path, [(tmp_path / f"a{suffix}").relative_to(tmp_path)])
         assert frame.profile == profile
 
-    @pytest.mark.parametrize("suffix", [".bmp", ".tif", ".ppm"])
+    @pytest.mark.parametrize("suffix", [".bmp", ".ppm"])
     def test_formats_that_hold_none(self, suffix, picture, tmp_path):
         write_picture(tmp_path / f"a{suffix}", picture, icc_profile())
         pixels, profile = read_whole(tmp_path / f"a{suffix}")
         assert profile is None
         assert np.array_equal(pixels, picture)
+
+    @pytest.mark.parametrize("space", [b"CMYK", b"GRAY", b"Lab "])
+    @pytest.mark.parametrize("suffix", [".tif", ".png", ".jpg"])
+    def test_a_profile_of_other_colours_is_left_out_and_told(self, space, suffix, picture, tmp_path, caplog):
+        profile = icc_profile().replace(b"RGB ", space, 1)
+        write_picture(tmp_path / f"a{suffix}", picture, icc_profile())
+        data = (tmp_path / f"a{suffix}").read_bytes()
+        if suffix == ".png":  # whose profile is packed
+            packed = cv2.imencode(".png", picture[..., ::-1])[1]
+            data = with_iccp(packed.tobytes(), profile)
+        (tmp_path / f"a{suffix}").write_bytes(data.replace(icc_profile(), profile))
+        assert read_whole(tmp_path / f"a{suffix}")[1] is None
+        assert "profile" in caplog.text
+        assert "it is left out" in caplog.text
 
     def test_a_damaged_profile_does_not_cost_the_picture(self, picture, tmp_path, caplog):
         write_picture(tmp_path / "a.png", picture, b"no profile" * 20)
@@ -84,6 +108,43 @@ class TestDepthAndAlpha:
         pixels, _ = read_whole(tmp_path / "a.png")
         assert (pixels.shape, pixels.dtype) == ((4, 5, 3), np.uint16)
         assert (pixels == 77 * 257).all()
+
+    @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+    @pytest.mark.parametrize("mode", ["LA", "RGBA"])
+    def test_alpha_of_other_tools_is_kept_and_not_multiplied(self, mode, suffix, tmp_path, caplog):
+        pixels = np.full((12, 16, len(mode)), 200, np.uint8)
+        pixels[..., -1] = np.arange(16) * 17
+        Image.fromarray(pixels, mode).save(tmp_path / f"a{suffix}", **({"lossless": True} if suffix == ".webp" else {}))
+        read, _ = read_whole(tmp_path / f"a{suffix}")
+        if (mode, suffix) == ("LA", ".tif"):
+            assert "the alpha of a gray TIFF is left out" in caplog.text
+        else:
+            assert np.array_equal(read[..., 3], pixels[..., -1])
+        assert (read[:, 1:, :3] == 200).all()  # where nothing is to be seen, WebP may hold any colour
+
+    def test_more_pixels_than_can_be_read_are_told(self, tmp_path):
+        header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
+        chunk = b"IHDR" + header
+        data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        pixels = b"IDAT" + zlib.compress(bytes(1000))
+        data += struct.pack(">I", len(pixels) - 4) + pixels + struct.pack(">I", zlib.crc32(pixels))
+        (tmp_path / "a.png").write_bytes(data)
+        with pytest.raises(InputError, match="has more pixels than can be read; make it smaller"):
+            read_whole(tmp_path / "a.png")
+
+    def test_damage_inside_a_jpeg_is_told(self, noise, tmp_path, caplog):
+        write_picture(tmp_path / "a.jpg", noise(64, 64, 3))
+        whole = (tmp_path / "a.jpg").read_bytes()
+        read_whole(tmp_path / "a.jpg")
+        assert not caplog.text
+        middle = len(whole) * 2 // 3
+        broken = whole[:middle] + np.random.default_rng(0).bytes(2000) + whole[middle + 2000 :]
+        (tmp_path / "a.jpg").write_bytes(broken)
+        try:
+            read_whole(tmp_path / "a.jpg")
+        except InputError:
+            return
+        assert "is damaged inside" in caplog.text
 
     def test_floating_point_is_refused_with_what_to_do(self, tmp_path):
         cv2.imwrite(str(tmp_path / "a.hdr"), np.full((4, 5, 3), 0.5, np.float32))

@@ -1,0 +1,42 @@
+"""The films of a folder job: videos, and pictures of several frames, each translated as `translate FILE` does it."""
+
+from pathlib import Path
+
+from ..control import Control
+from ..errors import CycleganError, InputError
+from ..frame import FrameTranslator
+from ..pipeline.outputs import OutputOptions, make_outputs
+from ..pipeline.run import PATIENCE, run
+from ..sources.animation import AnimationSource, open_animation
+from ..video import VIDEO_SUFFIXES, Encoding, VideoSource, open_video
+
+
+def open_film(path: Path) -> VideoSource | AnimationSource | None:
+    """Open a file whose frames follow one another; None for a picture.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    return open_video(path) if path.suffix.lower() in VIDEO_SUFFIXES else open_animation(path)
+
+
+def translate_film(path: Path, target: Path, translator: FrameTranslator, encoding: Encoding, control: Control) -> None:
+    """Translate one film into a file.
+
+    Raises:
+        InputError: it cannot be read, or not whole; what can be seen of it is written.
+        ModelError, OutputError: it cannot be translated or written.
+        KeyboardInterrupt: it was stopped before its end.
+    """
+    source = open_film(path)
+    if source is None:
+        raise InputError(f"{path} holds one frame only")
+    own = Control(control.stop, control.paused)  # counts of its own
+    options = OutputOptions(encoding, overwrite=True)
+    several = isinstance(source, AnimationSource)
+    outputs = make_outputs([str(target)], source.format, own, options, several=several)
+    stats = run(source, translator, *outputs, control=own, patience=PATIENCE)
+    if stats.interrupted:
+        raise KeyboardInterrupt
+    if stats.failed:
+        raise CycleganError(f"{path}: {stats.failed} of {stats.read} frames failed; the others are in {target}")

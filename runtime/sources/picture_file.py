@@ -1,0 +1,100 @@
+"""One reader of pictures for everybody: the bytes of a file become upright pixels, with all that the file holds."""
+
+import logging
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from cv2.typing import MatLike
+from numpy.typing import NDArray
+
+from ..contract import Picture
+from ..errors import InputError
+from .orientation import read_orientation, turn_upright
+from .tiff import Tiff
+
+LOGGER = logging.getLogger(__name__)
+
+_SPACE = slice(16, 20)  # of an ICC profile: the colours that it describes
+_PNG = b"\x89PNG"
+_TIFF = (b"II*\0", b"MM\0*")
+_MARKERS_IN_SCANS = np.array([0x00, *range(0xD0, 0xDA), 0xC4, 0xDA, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE, 0xFF])
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """A picture and its colour profile."""
+
+    pixels: Picture  # upright, in RGB order, uint8 or uint16 [H, W, 3], or 4 with alpha
+    profile: bytes | None  # the ICC profile of RGB colours
+
+
+def decode_picture(data: bytes | NDArray[np.uint8], name: str) -> PictureFile:
+    """Decode a picture file with all that it holds.
+
+    What is lost is logged: a profile of colours that are no RGB, damage inside a JPEG.
+
+    Args:
+        data: the file's bytes.
+        name: what it is called in messages.
+
+    Raises:
+        InputError: it is no picture, damaged, or too large.
+    """
+    content = data if isinstance(data, bytes) else data.tobytes()
+    tiff = Tiff(content) if content[:4] in _TIFF else None
+    buffer = np.frombuffer(tiff.as_stored() if tiff else content, np.uint8)
+    try:
+        pixels, kinds, values = cv2.imdecodeWithMetadata(buffer, flags=cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        if re.search("CV_IO_MAX_IMAGE|validateInputImageSize", str(error)):
+            raise InputError(f"{name} has more pixels than can be read; make it smaller or cut it") from error
+        pixels, kinds, values = None, (), ()  # an empty file
+    if pixels is None:
+        raise InputError(f"{name} is damaged or no picture; replace it or take it away")
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{name} holds {pixels.dtype} values; convert it to 8 or 16 bits")
+    if tiff and tiff.has_gray_alpha:
+        LOGGER.warning("%s: the alpha of a gray TIFF is left out; save it as PNG to keep it", name)
+    if content[:2] == b"\xff\xd8" and _is_damaged_inside(buffer):
+        LOGGER.warning("%s is damaged inside; what can be seen of it is used", name)
+    metadata: dict[Any, bytes] = {
+        kind: np.asarray(value, np.uint8).tobytes() for kind, value in zip(kinds, values, strict=True)
+    }
+    profile = tiff.profile if tiff else metadata.get(cv2.IMAGE_METADATA_ICCP)
+    if profile is None and content.startswith(_PNG) and b"iCCP" in content[: max(content.find(b"IDAT"), 0)]:
+        LOGGER.warning("%s: its colour profile is damaged or of other colours than its pixels; it is left out", name)
+    upright = turn_upright(to_rgb(pixels), read_orientation(metadata.get(cv2.IMAGE_METADATA_EXIF, b"")))
+    return PictureFile(upright, _of_rgb(profile, name))
+
+
+def _of_rgb(profile: bytes | None, name: str) -> bytes | None:
+    """Return a profile that fits RGB pixels; any other is told and left out."""
+    if not profile:
+        return None
+    space = profile[_SPACE].decode("latin-1").strip()
+    if space == "RGB" or len(profile) < 128:  # a short one is none; who writes it says so
+        return profile
+    LOGGER.warning("%s: its pixels become RGB, which its %s profile does not describe; it is left out", name, space)
+    return None
+
+
+def to_rgb(pixels: MatLike) -> Picture:
+    """Turn what OpenCV decoded, gray, BGR or BGRA, into RGB or RGBA."""
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    conversion = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}[channels]
+    return np.asarray(cv2.cvtColor(pixels, conversion), dtype=pixels.dtype)
+
+
+def _is_damaged_inside(data: NDArray[np.uint8]) -> bool:
+    """Whether the coded part of a JPEG holds markers that cannot be there; decoders pass over them in silence."""
+    start = data.tobytes().find(b"\xff\xda")
+    if start < 0:
+        return False
+    coded = data[start + 2 :]
+    ends = np.flatnonzero((coded[:-1] == 0xFF) & (coded[1:] == 0xD9))
+    coded = coded[: ends[-1] + 1] if len(ends) else coded
+    following = coded[1:][coded[:-1] == 0xFF]
+    return not bool(np.isin(following, _MARKERS_IN_SCANS).all())
