@@ -4,6 +4,7 @@ Names follow the options of the official PyTorch implementation. Every unknown k
 """
 
 import re
+import reprlib
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from ..runtime.errors import ConfigError
 from ..runtime.metadata import Direction
+from .bounds import Channels, Count, Interval, PathText, Side, Weight, Width
 
 Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -21,26 +23,26 @@ GENERATORS = "resnet_<N>blocks, mobile_resnet_<N>blocks, edge_resnet_<N>blocks, 
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataConfig(_Part):
     """What pictures the networks see."""
 
-    dataroot: str = ""
+    dataroot: PathText = ""
     direction: Direction = Field("AtoB", description="BtoA swaps the folders: trainB becomes domain A")
-    input_nc: int = Field(3, ge=1, description="channels of domain A's pictures")
-    output_nc: int = Field(3, ge=1, description="channels of domain B's pictures")
+    input_nc: Channels = Field(3, description="channels of domain A's pictures")
+    output_nc: Channels = Field(3, description="channels of domain B's pictures")
     preprocess: Preprocess = Field("resize_and_crop", description="how a picture gets to the size that is trained on")
-    load_size: int = Field(286, ge=8, description="side, or width for scale_width, that pictures are resized to")
-    crop_size: int = Field(256, ge=8, description="side of the random crop that is trained on, in pixels")
+    load_size: Side = Field(286, description="side, or width for scale_width, that pictures are resized to")
+    crop_size: Side = Field(256, description="side of the random crop that is trained on, in pixels")
     flip: bool = Field(True, description="mirror half of the pictures")
-    batch_size: int = Field(1, ge=1)
+    batch_size: int = Field(1, ge=1, le=65536)
     serial_batches: bool = Field(False, description="take the pictures in the order of their names")
     white_A: int = Field(65535, ge=1, le=65535, description="value of domain A's 16-bit files that is white")
     white_B: int = Field(65535, ge=1, le=65535, description="value of domain B's 16-bit files that is white")
-    cache: str = Field("", description="folder of prepared pictures; empty: the user's cache folder; off: none")
-    max_dataset_size: int = Field(0, ge=0, description="pictures of each folder that are used, by name; 0: all")
+    cache: PathText = Field("", description="folder of prepared pictures; empty: the user's cache folder; off: none")
+    max_dataset_size: Count = Field(0, description="pictures of each folder that are used, by name; 0: all")
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:
@@ -56,9 +58,9 @@ class NetworksConfig(_Part):
         str, StringConstraints(pattern=r"^((mobile_|edge_)?resnet_[1-9]\d?blocks|unet_128|unet_256)$")
     ] = Field("resnet_9blocks", description=GENERATORS)
     discriminator: Literal["basic", "n_layers", "pixel"] = "basic"
-    n_layers_D: int = Field(3, ge=1, description="layers of the n_layers discriminator; basic has 3")
-    ngf: int = Field(64, ge=1, description="channels of the generators' first convolution")
-    ndf: int = Field(64, ge=1, description="channels of the discriminators' first convolution")
+    n_layers_D: int = Field(3, ge=1, le=8, description="layers of the n_layers discriminator; basic has 3")
+    ngf: Width = Field(64, description="channels of the generators' first convolution")
+    ndf: Width = Field(64, description="channels of the discriminators' first convolution")
     norm: Literal["instance", "batch", "none"] = "instance"
     upsample: Literal["deconv", "resize"] = Field(
         "deconv", description="resize (nearest, then a convolution) cannot leave a checkerboard"
@@ -66,7 +68,7 @@ class NetworksConfig(_Part):
     antialias: bool = Field(False, description="blur pools in the place of strides, as in the generator of CUT")
     dropout: bool = False
     init_type: Literal["normal", "xavier", "kaiming", "orthogonal"] = "normal"
-    init_gain: float = Field(0.02, gt=0)
+    init_gain: float = Field(0.02, gt=0, le=10)
 
     @model_validator(mode="after")
     def _upsampling_exists(self) -> Self:
@@ -97,24 +99,26 @@ class LossesConfig(_Part):
     """Weights and kinds of the loss terms."""
 
     gan_mode: Literal["lsgan", "vanilla", "hinge", "wgangp"] = "lsgan"
-    lambda_A: float = Field(10.0, ge=0, description="weight of the cycle A → B → A")
-    lambda_B: float = Field(10.0, ge=0, description="weight of the cycle B → A → B")
-    lambda_identity: float = Field(0.5, ge=0, description="identity weight relative to the cycle weights; 0: off")
-    lambda_gp: float = Field(10.0, ge=0, description="weight of wgangp's gradient penalty")
+    lambda_A: Weight = Field(10.0, description="weight of the cycle A → B → A")
+    lambda_B: Weight = Field(10.0, description="weight of the cycle B → A → B")
+    lambda_identity: Weight = Field(0.5, description="identity weight relative to the cycle weights; 0: off")
+    lambda_gp: Weight = Field(10.0, description="weight of wgangp's gradient penalty")
 
 
 class OptimConfig(_Part):
     """How one step updates the networks."""
 
-    lr: float = Field(2e-4, gt=0)
+    lr: float = Field(2e-4, gt=0, le=1)
     beta1: float = Field(0.5, ge=0, lt=1)
     beta2: float = Field(0.999, ge=0, lt=1)
     update_order: Literal["generators_first", "discriminators_first"] = "generators_first"
-    pool_size: int = Field(50, ge=0, description="fakes that each history buffer holds; 0: none")
-    ema_halflife: float = Field(10_000, ge=0, description="half-life of the averaged generators, in pictures; 0: off")
-    clip_norm: float = Field(0, ge=0, description="longest gradient of all generators, or discriminators; 0: any")
+    pool_size: int = Field(50, ge=0, le=100_000, description="fakes that each history buffer holds; 0: none")
+    ema_halflife: float = Field(
+        10_000, ge=0, le=1e12, description="half-life of averaged generators, in pictures; 0: off"
+    )
+    clip_norm: Weight = Field(0, description="longest gradient of all generators, or discriminators; 0: any")
     diffaugment: bool = Field(False, description="change all that a discriminator sees, for some hundred pictures")
-    accumulate: int = Field(1, ge=1, description="parts that a batch is computed in, one after another, to save memory")
+    accumulate: int = Field(1, ge=1, le=65536, description="parts that a batch is computed in, to save memory")
     checkpoint_activations: bool = Field(False, description="compute generators twice, to save memory")
 
 
@@ -122,9 +126,9 @@ class ScheduleConfig(_Part):
     """How the learning rate falls, by epoch."""
 
     lr_policy: Literal["linear", "step", "cosine", "plateau"] = "linear"
-    n_epochs: int = Field(100, ge=0, description="epochs at the initial learning rate")
-    n_epochs_decay: int = Field(100, ge=0, description="epochs over which linear and cosine fall to zero")
-    lr_decay_iters: int = Field(50, ge=1, description="epochs between the steps of the step policy")
+    n_epochs: Count = Field(100, description="epochs at the initial learning rate")
+    n_epochs_decay: Count = Field(100, description="epochs over which linear and cosine fall to zero")
+    lr_decay_iters: Interval = Field(50, description="epochs between the steps of the step policy")
     cycle_weight_end: float = Field(1, ge=0, le=1, description="share of the cycle weights that the last epoch has")
 
     @property
@@ -143,15 +147,15 @@ class RunConfig(_Part):
     """The run itself: where, how precisely, how long, and what is written when."""
 
     seed: int = Field(0, ge=0, lt=2**63)
-    device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$")] = "auto"
     precision: Precision = "auto"
     compile: bool = Field(False, description="compile the step: minutes at the start, then faster")
-    max_steps: int = Field(0, ge=0, description="stop after this many steps in all; 0: when the epochs are done")
-    log_every: int = Field(50, ge=1, description="steps between two records of the losses")
-    preview_every: int = Field(500, ge=1, description="steps between two preview grids")
-    save_every: int = Field(500, ge=1, description="steps between two writes of latest.pt")
-    keep_every_epochs: int = Field(10, ge=1, description="epochs between two checkpoints that are kept for good")
-    validate_every_epochs: int = Field(5, ge=1, description="epochs between two validations on testA and testB")
+    max_steps: Count = Field(0, description="stop after this many steps in all; 0: when the epochs are done")
+    log_every: Interval = Field(50, description="steps between two records of the losses")
+    preview_every: Interval = Field(500, description="steps between two preview grids")
+    save_every: Interval = Field(500, description="steps between two writes of latest.pt")
+    keep_every_epochs: Interval = Field(10, description="epochs between two checkpoints that are kept for good")
+    validate_every_epochs: Interval = Field(5, description="epochs between two validations on testA and testB")
 
 
 class ValidationConfig(_Part):
@@ -164,19 +168,19 @@ class ValidationConfig(_Part):
             r"|(cycle_psnr|identity_psnr)(_A|_B)?)$"
         ),
     ] = Field("auto", description="chooses best.pt; a bare name is the mean of both directions; auto: ssim, or swd")
-    patience: int = Field(0, ge=0, description="validations without a better metric before the run stops; 0: never")
-    max_pictures: int = Field(64, ge=1, description="pictures of each folder that are measured, always the same")
-    features: str = Field("", description="TorchScript feature extractor that adds fid and kid")
+    patience: Count = Field(0, description="validations without a better metric before the run stops; 0: never")
+    max_pictures: Interval = Field(64, description="pictures of each folder that are measured, always the same")
+    features: PathText = Field("", description="TorchScript feature extractor that adds fid and kid")
 
 
 class DistillConfig(_Part):
     """What a student learns from its teacher; without a teacher a run is a CycleGAN's."""
 
-    teacher: str = Field("", description="run folder, checkpoint or official weights; empty: none")
+    teacher: PathText = Field("", description="run folder, checkpoint or official weights; empty: none")
     direction: Literal["AtoB", "BtoA", "both"] = Field("AtoB", description="which generators have a student")
-    lambda_output: float = Field(10.0, ge=0, description="weight of the L1 distance to the teacher's output")
-    lambda_features: float = Field(1.0, ge=0, description="weight of the distance to its activations; 0: off")
-    lambda_adversarial: float = Field(1.0, ge=0, description="weight of the discriminator's judgement")
+    lambda_output: Weight = Field(10.0, description="weight of the L1 distance to the teacher's output")
+    lambda_features: Weight = Field(1.0, description="weight of the distance to its activations; 0: off")
+    lambda_adversarial: Weight = Field(1.0, description="weight of the discriminator's judgement")
 
     @property
     def directions(self) -> tuple[Direction, ...]:
@@ -256,10 +260,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also of numbers and nestings without end
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
 
@@ -271,11 +275,11 @@ def parse_assignment(text: str) -> dict[str, Any]:
     """
     match = re.fullmatch(r"(\w+)\.(\w+)=(.*)", text, re.DOTALL)
     if match is None:
-        raise ConfigError(f"--set takes PART.KEY=VALUE, such as networks.ngf=32; got {text!r}")
+        raise ConfigError(f"--set takes PART.KEY=VALUE, such as networks.ngf=32; got {reprlib.repr(text)}")
     part, key, value = match.groups()
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         parsed = value
     return {part: {key: parsed}}
 
@@ -318,7 +322,7 @@ def _explain(error: ValidationError) -> str:
     name = ".".join(location)
     if detail["type"] != "extra_forbidden":
         message = detail["msg"].removeprefix("Value error, ")
-        return f"{name}: {message} (got {detail['input']!r})" if len(location) > 1 else message
+        return f"{name}: {message} (got {reprlib.repr(detail['input'])})" if len(location) > 1 else message
     if len(location) == 1:
         known, hint = list(TrainConfig.model_fields), _known_parts()
     else:

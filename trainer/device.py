@@ -18,10 +18,10 @@ def pick_device(name: str, local_rank: int | None = None) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     device = torch.device("cuda", local_rank or 0) if name == "cuda" else torch.device(name)
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("there is no mps device here; use --device auto or cpu")
+        raise UsageError("there is no mps device here; use run.device=auto or cpu")
     if device.type == "cuda" and device.index >= torch.cuda.device_count():
         found = f"{torch.cuda.device_count()} found" if torch.cuda.is_available() else "CUDA finds none"
-        raise UsageError(f"there is no device {device} here ({found}); use --device auto or cpu")
+        raise UsageError(f"there is no device {device} here ({found}); use run.device=auto or cpu")
     return device
 
 
@@ -44,7 +44,7 @@ def pick_amp_dtype(precision: str, device: torch.device) -> torch.dtype | None:
         UsageError: the device cannot train in the precision that was asked for.
     """
     if precision == "fp16" and device.type != "cuda":
-        raise UsageError(f"--precision fp16 trains on CUDA only, not on {device.type}; use bf16 or fp32")
+        raise UsageError(f"run.precision=fp16 trains on CUDA only, not on {device.type}; use bf16 or fp32")
     if precision == "auto":
         precision = "bf16" if _computes_bf16(device) else "fp16" if _computes_fp16(device) else "fp32"
     return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]

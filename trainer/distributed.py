@@ -91,7 +91,7 @@ def joined_world(device: str) -> Iterator[World]:
         yield World()
         return
     if device.startswith("cuda:"):
-        raise UsageError(f"--device {device} is one device for {size} processes; use --device cuda, one for each")
+        raise UsageError(f"run.device={device} is one device for {size} processes; use run.device=cuda, one for each")
     import torch.distributed.nn  # imported after the group exists, its functions would hold it for ever
 
     world = World(int(os.environ["RANK"]), size, int(os.environ["LOCAL_RANK"]))
@@ -106,7 +106,7 @@ def joined_world(device: str) -> Iterator[World]:
             raise
         raise CycleganError(
             f"process {world.rank} of {size} stopped because another one ended; its own message says why. The latest "
-            "checkpoint is whole: start again with --resume"
+            "checkpoint is whole: resume the run"
         ) from error
     else:
         # A network in a reference cycle would keep the group's threads alive; they abort the process when they meet
@@ -130,5 +130,5 @@ def check_distributable(config: TrainConfig, world: World) -> None:
     if world.size > 1 and config.networks.norm == "batch" and config.data.batch_size == config.optim.accumulate:
         raise UsageError(
             f"networks.norm=batch with one picture at a time in each of {world.size} processes normalises every "
-            f"picture by itself; use norm=instance, or --batch-size {2 * config.optim.accumulate} or more"
+            f"picture by itself; use norm=instance, or data.batch_size={2 * config.optim.accumulate} or more"
         )

@@ -106,7 +106,11 @@ def refuse_existing(folder: Path) -> None:
     Raises:
         OutputError: there is one.
     """
-    if (folder / "checkpoints").exists():
+    try:
+        exists = (folder / "checkpoints").exists()
+    except OSError as error:
+        raise OutputError(f"cannot look into {folder}: {error.strerror}; choose another place") from error
+    if exists:
         raise OutputError(f"{folder} already holds a run; resume it, or give the new one another name")
 
 

@@ -187,7 +187,7 @@ class Run:
         if saved != self.world.size:
             raise CheckpointError(
                 f"the run was trained by {saved} processes, each with a history and pictures of its own, and cannot go "
-                f"on with {self.world.size}; use torchrun --nproc_per_node={saved}, or start a new run with --init-from"
+                f"on with {self.world.size}; use torchrun --nproc_per_node={saved}, or start a new run from its weights"
             )
         local = state["processes"][self.world.rank]
         self.model.load_state_dict(state)

@@ -42,7 +42,7 @@ def check(dataroot: Path, sheet: Path | None, as_json: bool) -> None:
         from ..data.inspection import inspect_dataset
 
     if sheet is not None and sheet.suffix.lower() != ".png":
-        raise OutputError(f"the contact sheet becomes a PNG; name it {sheet.with_suffix('.png')}")
+        raise OutputError(f"the contact sheet becomes a PNG; name it {sheet.stem or 'sheet'}.png")
     inspection, pictures = inspect_dataset(dataroot)
     if sheet is not None:
         counts = {name: facts.count for name, facts in inspection.folders.items() if facts.count}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from ...runtime import files
+from ..bounds import check_path
 from ..config import Precision, parse_assignment, read_toml
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ FLAGS = {
 
 
 MAX_NAME = 200  # bytes of a run's name: file systems take 255
-MAX_PATH = 4000  # bytes of a path: Linux takes 4095
 CHECKPOINT = re.compile(r"(latest|best|epoch-\d+)(\.pt)?")
 
 
@@ -46,14 +45,12 @@ class PathType(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Refuse what no file can be called."""
-        encoded = os.fsencode(value)
-        if not encoded or b"\0" in encoded:
-            self.fail("an empty text, or one with a NUL, is no path", param, ctx)
-        if len(encoded) > MAX_PATH:
-            self.fail(f"a path has at most {MAX_PATH} bytes, not {len(encoded)}", param, ctx)
-        longest = max(len(part) for part in encoded.split(b"/"))
-        if longest > files.MAX_NAME:
-            self.fail(f"a name in a path has at most {files.MAX_NAME} bytes, not {longest}", param, ctx)
+        if not str(value):
+            self.fail("an empty text is no path", param, ctx)
+        try:
+            check_path(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -143,7 +140,7 @@ def configuration_layers(
         if value is not None:
             part, key = FLAGS[flag]
             layers.append({part: {key: value}})
-    return [*layers, {"data": {"dataroot": str(dataroot.resolve())}}]
+    return [*layers, {"data": {"dataroot": os.path.realpath(dataroot)}}]
 
 
 def report(result: "TrainingResult") -> None:

@@ -16,7 +16,7 @@ from .options import PATH, RunCommand, configuration_layers, report, run_options
 @run_options
 @click.option(
     "--size",
-    type=int,
+    type=click.IntRange(8, 16384),
     help="Side of the square crops to train on; pictures are resized to 286/256 of it first.  [default: 256]",
 )
 @click.option(

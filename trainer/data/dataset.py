@@ -214,7 +214,7 @@ def _check_sizes(domains: Sequence[TrainingPictures], config: TrainConfig) -> No
         if min(width, height) < data.crop_size:
             raise DatasetError(
                 f"{smallest} is {width}x{height}, smaller than the crop of {data.crop_size}; take "
-                "--set data.preprocess=resize_and_crop, or smaller crops with --size"
+                "data.preprocess=resize_and_crop, or a smaller data.crop_size"
             )
         return
     for path, size in sized:

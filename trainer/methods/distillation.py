@@ -83,7 +83,7 @@ class Distillation(GAN):
         if state["teachers"] != self._sha256:
             raise CheckpointError(
                 f"{self.config.distill.teacher} is not what this student began to learn from: was it trained further "
-                "since? Name the old one, such as a checkpoint that was kept, or start anew with another --name"
+                "since? Name the old one, such as a checkpoint that was kept, or start anew under another name"
             )
         super().load_state_dict(state)
 

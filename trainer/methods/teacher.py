@@ -50,7 +50,7 @@ def load_teachers(config: TrainConfig) -> dict[Direction, LoadedGenerator]:
     teachers = {direction: load_generator(source, direction) for direction in config.distill.directions}
     untold = [teacher.sha256 for teacher in teachers.values() if teacher.step is None]
     if len(set(untold)) < len(untold):
-        raise ConfigError(f"{source} holds one generator; say which way it translates with --direction AtoB or BtoA")
+        raise ConfigError(f"{source} holds one generator; say which way it translates: distill.direction=AtoB or BtoA")
     for direction, teacher in teachers.items():
         _check(config, direction, teacher)
     return teachers
@@ -74,7 +74,7 @@ def _check(config: TrainConfig, direction: Direction, teacher: LoadedGenerator) 
     ):
         raise ConfigError(
             f"the teacher {teacher.name} takes sides that are multiples of {network.size_multiple}; train on crops of "
-            f"them: --set data.crop_size={padded_side(data.crop_size, network.size_multiple)}"
+            f"them: data.crop_size={padded_side(data.crop_size, network.size_multiple)}"
         )
     widest = teacher.config.networks.ngf
     if config.networks.ngf > widest:

@@ -231,7 +231,7 @@ def test_a_u_net_has_no_chain_to_compare(configure, make_teacher):
         Distillation(configure(unet), CPU)
     model = Distillation(configure(unet, distill={"lambda_features": 0}), CPU)
     assert model.networks.keys() == {"G_A", "D_A", "ema_A"}
-    with pytest.raises(ConfigError, match=r"multiples of 128; train on crops of them: --set data.crop_size=128"):
+    with pytest.raises(ConfigError, match=r"multiples of 128; train on crops of them: data.crop_size=128"):
         Distillation(configure(unet, data={"crop_size": 32}), CPU)
 
 
