@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from cyclegan_edge import __version__
-from cyclegan_edge.runtime.errors import CycleganError, without_opencv
+from cyclegan_edge.runtime.errors import CycleganError, printable, without_opencv
 
 LOGGER = logging.getLogger("cyclegan_edge")
 
@@ -79,11 +79,18 @@ class LazyGroup(click.Group):
 def cyclegan(verbose: bool, quiet: bool) -> None:
     """Train a translator on two folders of unpaired pictures, and run it in real time on the edge."""
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Printable())
     LOGGER.setLevel(level)
     # OpenCV and its FFmpeg print what our one sentence says better; the user's own settings win.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+
+class _Printable(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def _run(arguments: list[str] | None) -> Any:
@@ -101,7 +108,7 @@ def main(arguments: list[str] | None = None) -> Any:
         code = _run(arguments)
     except CycleganError as error:
         LOGGER.debug("the error came from here:", exc_info=True)
-        click.echo(f"cyclegan: {error}", err=True)
+        click.echo(f"cyclegan: {printable(str(error))}", err=True)
         code = error.exit_code
     except click.ClickException as error:
         error.show()

@@ -17,11 +17,20 @@ A message is one sentence that says what is wrong with the user's input, and wha
 a failing disk becomes an `OutputError`.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
 StreamFailure = Literal["unreachable", "unauthorised", "not found", "unsupported", "timeout", "ended", "failed"]
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    """Replace control characters: names and metadata of other people's files must not steer a terminal."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class CycleganError(Exception):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -10,11 +10,16 @@ from .errors import ArtefactError
 
 SCHEMA_VERSION = 1
 METADATA_KEY = "cyclegan_edge.metadata"
+LONGEST_TEXT = 2**20  # characters of the whole JSON
 
 Direction = Literal["AtoB", "BtoA"]
 IO = Literal["uint8", "float"]
 # Statistics of a batch norm: those of training, or each picture's own.
 BatchNorm = Literal["evaluation", "picture"]
+
+
+Side = Annotated[int, Field(ge=1, le=2**16)]  # pixels
+Channels = Annotated[int, Field(ge=1, le=2**12)]
 
 
 class SourceCheckpoint(BaseModel):
@@ -24,7 +29,7 @@ class SourceCheckpoint(BaseModel):
 
     name: str
     sha256: str
-    step: int | None = None
+    step: int | None = Field(None, ge=0, le=2**53)
     weights: Literal["ema", "raw"]
     data_direction: Direction = Field("AtoB", description="BtoA: domain A is the dataset's trainB and testB")
 
@@ -36,8 +41,10 @@ class Verification(BaseModel):
 
     passed: bool
     engines: tuple[str, ...]
-    max_lsb: int = Field(description="largest difference of any pixel, in steps of 1/255")
-    min_psnr_db: float | None = Field(description="lowest PSNR of any comparison; None where all were identical")
+    max_lsb: int = Field(ge=0, le=255, description="largest difference of any pixel, in steps of 1/255")
+    min_psnr_db: float | None = Field(
+        allow_inf_nan=False, description="lowest PSNR of any comparison; None where all were identical"
+    )
 
 
 class ArtefactMetadata(BaseModel):
@@ -57,11 +64,11 @@ class ArtefactMetadata(BaseModel):
     precision: Literal["fp32", "fp16", "int8"]
     batch_norm: BatchNorm = Field("evaluation", description="and dropout is off, always")
     frozen_norm: bool = Field(False, description="normalised by statistics of calibration pictures, not by its own")
-    input_channels: int = Field(ge=1)
-    output_channels: int = Field(ge=1)
-    size_multiple: int = Field(ge=1)
-    size_minimum: int = Field(ge=1)
-    size: tuple[int, int] | None = None
+    input_channels: Channels
+    output_channels: Channels
+    size_multiple: Side
+    size_minimum: Side
+    size: tuple[Side, Side] | None = None
     source: SourceCheckpoint
     producer: dict[str, str]
     created: str
@@ -81,6 +88,8 @@ def parse_metadata(properties: Mapping[str, str], path: Path) -> ArtefactMetadat
     text = properties.get(METADATA_KEY)
     if text is None:
         return None
+    if len(text) > LONGEST_TEXT:
+        raise ArtefactError(f"{path} carries metadata of {len(text)} characters, which is too much; export it again")
     try:
         version = _Versioned.model_validate_json(text).schema_version
         if version > SCHEMA_VERSION:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...runtime.commands.options import PathType, json_option
-from ...runtime.errors import training_side
+from ...runtime.errors import printable, training_side
 
 if TYPE_CHECKING:
     from ...runtime.backends.base import Backend
@@ -31,7 +31,8 @@ def info(file: Path, as_json: bool) -> None:
     lines = list(_flatten(facts))
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
-        click.echo(f"{name:<{width}}  {', '.join(map(str, value)) if isinstance(value, list) else value}")
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        click.echo(printable(f"{name:<{width}}  {shown}"))
 
 
 def _artefact_facts(path: Path) -> dict[str, Any]:

@@ -22,6 +22,11 @@ QUALITY = 85  # of JPEG, out of 100
 BOUNDARY = "frame"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 SLOWEST_VIEWER = 10.0  # seconds for one frame, before its connection is closed
+HEADERS = {
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+}
 _PAGE = b"""<!doctype html><meta charset="utf-8"><title>cyclegan</title>
 <style>body{margin:0;background:#111}img{display:block;margin:auto;max-width:100vw;max-height:100vh}</style>
 <img src="/stream.mjpg" alt="translated frames">
@@ -119,6 +124,13 @@ class _Server(ThreadingHTTPServer):
 def _handler(broadcast: MjpegBroadcast, stats: Stats) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = SLOWEST_VIEWER
+        server_version, sys_version = "cyclegan", ""
+
+        def end_headers(self) -> None:
+            """Keep pages of other sites from showing or reading the frames."""
+            for name, value in HEADERS.items():
+                self.send_header(name, value)
+            super().end_headers()
 
         def do_GET(self) -> None:
             host = (self.headers.get("Host") or "").rpartition(":")[0].strip("[]")

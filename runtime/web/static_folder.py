@@ -36,6 +36,8 @@ class StaticHandler(SimpleHTTPRequestHandler):
         ".svg": "image/svg+xml",
     }
 
+    server_version, sys_version = "cyclegan", ""
+
     def end_headers(self) -> None:
         """Add the headers to every answer."""
         for name, value in HEADERS.items():

@@ -101,14 +101,19 @@ def _read_torch(path: Path, head: bytes) -> Any:
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse a ZIP archive that is cut short, or that holds no weights."""
+    """Refuse a ZIP archive that is cut short, that holds no weights, or that unpacks to more than it is."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+            unpacked = sum(entry.file_size for entry in archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise _unreadable(path, "it is cut short; download or copy it again") from error
     if any(name.endswith("/constants.pkl") for name in names):
         raise _unreadable(path, "it is a TorchScript program, not weights; name the checkpoint that it was made of")
+    if unpacked > path.stat().st_size:  # which torch.save, that compresses nothing, never writes
+        raise _unreadable(
+            path, f"it is a compressed archive, which unpacks to {unpacked} bytes; save it with torch.save"
+        )
     if not any(name.endswith("data.pkl") for name in names):
         raise _unreadable(path, "it is a ZIP archive of other files; unpack it, and name the weights inside")
 

@@ -139,6 +139,15 @@ class TestBrowser:
             assert self.get(port, "/stats.json", host="evil.example:80").status == 403
         assert threading.active_count() <= before + 1  # the viewer's own thread ends with its connection
 
+    def test_other_sites_pages_cannot_show_the_frames_and_no_version_is_told(self, port):
+        with mjpeg_sink(f"http://127.0.0.1:{port}", Stats()) as write:
+            write(frame(10))
+            for path in ("/", "/stats.json", "/stream.mjpg", "/nothing"):
+                headers = self.get(port, path).headers
+                assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+                assert headers["X-Frame-Options"] == "DENY"
+                assert not any(sign.isdigit() for sign in headers["Server"])
+
     def test_nobody_watching_costs_no_encoding(self, port, monkeypatch):
         monkeypatch.setattr(cv2, "imencode", None)
         with mjpeg_sink(f"http://127.0.0.1:{port}", Stats()) as write:

@@ -13,7 +13,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
@@ -257,6 +257,7 @@ def test_the_head_of_the_endless_stream_ends(start, wait_until) -> None:
     wait_until(lambda: one.service.sockets.taken == 0)
 
 
+@settings(deadline=None)
 @given(
     size=st.one_of(st.text(max_size=30), st.integers().map(str), st.just("0" * 9 + "9" * 5000)),
     kind=st.one_of(st.none(), st.text(max_size=10), st.sampled_from(["png", "jpeg", "webp"])),

@@ -6,7 +6,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cyclegan_edge.runtime.web.picture_chunks import MOST_PARTS, TooManyPartsError, strip
@@ -92,11 +92,13 @@ def test_tables_between_the_scans_of_a_jpeg_are_counted() -> None:
         strip(plain[:-2] + segment(0xC4, b"") * (MOST_PARTS + 1) + plain[-2:], "image/jpeg")
 
 
+@settings(deadline=None)
 @given(kind=st.sampled_from(["image/png", "image/jpeg", "image/webp"]), data=st.binary(max_size=400))
 def test_no_bytes_raise(kind: str, data: bytes) -> None:
     strip(data, kind)
 
 
+@settings(deadline=None)
 @given(suffix=st.sampled_from([".png", ".jpg", ".webp"]), length=st.integers(0, 3000), seed=st.integers(0, 99))
 def test_damage_is_never_a_fault(suffix: str, length: int, seed: int) -> None:
     whole = bytearray(encode(suffix))

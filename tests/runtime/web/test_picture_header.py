@@ -5,7 +5,7 @@ import struct
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cyclegan_edge.runtime.web.picture_header import PictureHeader, count_scans, read_header
@@ -21,6 +21,7 @@ def encoded(suffix: str, height: int, width: int, *options: int) -> bytes:
 
 
 @suffixes
+@settings(deadline=None)
 @given(height=st.integers(1, 300), width=st.integers(1, 300))
 def test_the_size_is_that_of_the_decoder(suffix: str, height: int, width: int) -> None:
     header = read_header(encoded(suffix, height, width))
@@ -52,12 +53,14 @@ def test_the_scans_of_a_progressive_picture_are_counted() -> None:
 
 
 @suffixes
+@settings(deadline=None)
 @given(length=st.integers(0, 200))
 def test_a_file_that_was_cut_off_is_known_or_not_but_never_raises(suffix: str, length: int) -> None:
     whole = encoded(suffix, 31, 17)
     assert read_header(whole[:length]) in (None, read_header(whole))
 
 
+@settings(deadline=None)
 @given(
     start=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFFaaaaWEBPVP8 ", b"RIFFaaaaWEBPVP8L"]),
     rest=st.binary(max_size=300),

@@ -1,6 +1,7 @@
 import io
 import os
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -125,3 +126,13 @@ def test_a_failed_write_keeps_the_previous_checkpoint(saved, make_config, monkey
         save_checkpoint(path, make_config(), {"step": 8, "epoch": 2}, model.state_dict())
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["latest.pt"]
+
+
+def test_an_archive_that_unpacks_to_more_than_it_is_is_refused_before(tmp_path):
+    whole = torch_bytes({"weight": torch.zeros(2**20)})
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive, zipfile.ZipFile(tmp_path / "bomb.pth", "w") as bomb:
+        for entry in archive.infolist():
+            bomb.writestr(entry.filename, archive.read(entry), compress_type=zipfile.ZIP_DEFLATED)
+    assert (tmp_path / "bomb.pth").stat().st_size < 2**14
+    with pytest.raises(CheckpointError, match="compressed archive"):
+        load_checkpoint(tmp_path / "bomb.pth")
