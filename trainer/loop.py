@@ -138,7 +138,7 @@ class Run:
             clock.tick()
             self._interrupted = self.world.any(stop.received)
             rate = (self.step - before) * self.batches.global_batch / (time.monotonic() - started)
-            progress.update(bar, completed=self.step, rate=rate)
+            progress.update(bar, completed=self.step, total=self.total_steps, rate=rate)
             ending = self._interrupted or self.step == self.total_steps
             logged, saved = self._due(run.log_every), self._due(run.save_every)
             # Here alone the host waits for the device: it asks which updates were skipped, and how large losses are.
@@ -306,21 +306,6 @@ class Run:
             TextColumn("{task.fields[losses]}"),
         )
         return Progress(*columns, console=console, disable=not (console.is_terminal and self.world.writes))
-
-
-def seconds_per_step(config: TrainConfig) -> float:
-    """Time a step of a run on this machine: the quickest of five on noise, after two that warm up."""
-    device = pick_device(config.run.device)
-    model = CycleGAN(config, device, pick_amp_dtype(config.run.precision, device))
-    side = config.data.crop_size
-    noise = torch.rand(config.data.batch_size, 3, side, side, device=device) * 2 - 1
-    seconds = []
-    for _ in range(7):
-        before = time.perf_counter()
-        losses = model.step(noise, noise)
-        losses["D_A"].item()  # waits for the device
-        seconds.append(time.perf_counter() - before)
-    return min(seconds[2:])
 
 
 def _brief(values: dict[str, float]) -> str:

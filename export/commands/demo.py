@@ -7,9 +7,16 @@ from pathlib import Path
 import click
 
 from ...runtime.commands.options import NumberRange, PathType
-from ...runtime.errors import CycleganError
+from ...runtime.errors import CycleganError, training_side
 from ..demo.files import DIRECTIONS, Demo
-from ..demo.steps import export_direction, plan, prepare_folder, train_generators, translate_pictures, write_page
+from ..demo.steps import (
+    configuration,
+    export_direction,
+    prepare_folder,
+    train_generators,
+    translate_pictures,
+    write_page,
+)
 
 LOGGER = logging.getLogger(__name__)
 
@@ -32,9 +39,16 @@ def demo(minutes: float, output: Path) -> None:
     started = time.monotonic()
     files = Demo(output.resolve())
     prepare_folder(files.folder)
-    LOGGER.info("1 of 4: training")
-    config = plan(minutes * 60)
-    if train_generators(config, files).interrupted:
+    with training_side():
+        from ..demo.report import write_report
+        from ..demo.timing import rehearse, training_seconds
+
+    config = configuration()
+    LOGGER.info("1 of 4: rehearsing what follows the training, and training")
+    rest = rehearse(files, config)
+    seconds = training_seconds(60 * minutes, time.monotonic() - started, rest)
+    result = train_generators(config, files, seconds)
+    if result.interrupted:
         raise click.Abort
     LOGGER.info("2 of 4: exporting and verifying both directions")
     reports = {direction: export_direction(files, direction) for direction in DIRECTIONS}
@@ -45,9 +59,7 @@ def demo(minutes: float, output: Path) -> None:
     translate_pictures(files)
     write_page(files)
     LOGGER.info("4 of 4: measuring, and writing the report")
-    from ..demo.report import write_report
-
-    report = write_report(files, config, reports, started)
-    click.echo(report)
-    if not all(found.passed for found in reports.values()):
+    page = write_report(files, config, result.step, reports, started)
+    click.echo(page)
+    if not all(report.passed for report in reports.values()):
         raise CycleganError("an artefact differs from PyTorch by more than its gate allows; the report says where")

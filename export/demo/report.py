@@ -36,8 +36,10 @@ CURVES = {
 }
 
 
-def write_report(files: Demo, config: TrainConfig, verification: dict[str, VerificationReport], started: float) -> Path:
-    """Measure what the demo made and write `report.html`; `started` is the `time.monotonic()` of its beginning.
+def write_report(
+    files: Demo, config: TrainConfig, step: int, verification: dict[str, VerificationReport], started: float
+) -> Path:
+    """Measure what the demo made in `step` steps and write `report.html`; `started` is its first `time.monotonic()`.
 
     Raises:
         OutputError: the file cannot be written.
@@ -57,7 +59,7 @@ def write_report(files: Demo, config: TrainConfig, verification: dict[str, Verif
         "verification": verification,
         "speed": measure_speed(files),
         "config": config,
-        "step": config.run.max_steps,
+        "step": step,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "artefacts": {direction: _relative(files.artefact(direction)) for direction in DIRECTIONS},
         "run": _relative(files.run),

@@ -25,24 +25,17 @@ CONFIG: dict[str, dict[str, Any]] = {
     "data": {"dataroot": str(EMOJI), "crop_size": SIZE, "load_size": SIZE, "flip": False, "batch_size": 4},
     "networks": {"generator": "edge_resnet_6blocks", "ngf": 16, "ndf": 32},
     "optim": {"lr": 1e-3},
+    "schedule": {"n_epochs": 50, "n_epochs_decay": 50},
     "run": {"log_every": 10, "preview_every": 200, "validate_every_epochs": 1},
 }
-REST_SECONDS = 60.0  # what everything but the training takes on two cores, roughly
-SHARE_OF_STEPS = 0.85  # of the training's time; the rest goes to validations, previews and a machine that is never idle
 MARKER = ".cyclegan-demo"
 
 
-def plan(seconds: float) -> "TrainConfig":
-    """Return the configuration whose run, with all that follows it, takes about `seconds` on this machine."""
+def configuration() -> "TrainConfig":
+    """Return the configuration of the demo's run; its epochs only divide the time, see `TimedRun`."""
     from ...trainer.config import resolve_config
-    from ...trainer.loop import seconds_per_step
 
-    budget = max(seconds - REST_SECONDS, 0.3 * seconds)
-    steps = max(2 * CONFIG["run"]["log_every"], int(SHARE_OF_STEPS * budget / seconds_per_step(resolve_config(CONFIG))))
-    steps_per_epoch = len(list((EMOJI / "trainA").iterdir())) // CONFIG["data"]["batch_size"]
-    epochs = max(2, -(-steps // steps_per_epoch))
-    schedule = {"n_epochs": epochs // 2, "n_epochs_decay": epochs - epochs // 2}
-    return resolve_config(CONFIG, {"run": {"max_steps": steps}, "schedule": schedule})
+    return resolve_config(CONFIG)
 
 
 def prepare_folder(folder: Path) -> None:
@@ -106,11 +99,11 @@ def _passing(pictures: "list[Picture]", columns: int, rows: int, num_frames: int
         yield np.concatenate([strip[:, : columns * SIZE] for strip in shifted])
 
 
-def train_generators(config: "TrainConfig", files: Demo) -> "TrainingResult":
-    """Train both generators; say whether a signal ended it before."""
-    from ...trainer.loop import Run
+def train_generators(config: "TrainConfig", files: Demo, seconds: float) -> "TrainingResult":
+    """Train both generators for as long as there is time, or until a signal."""
+    from .timing import TimedRun
 
-    return Run(config, files.run).train()
+    return TimedRun(config, files.run, seconds).train()
 
 
 def export_direction(files: Demo, direction: Any) -> "VerificationReport":

@@ -23,8 +23,8 @@ from ...runtime.errors import UsageError
 from ...runtime.machine.bench import timed
 from ...trainer.checkpoints.checkpoint import LoadedGenerator
 from ...trainer.config import NetworksConfig
-from ...trainer.networks.build import build_generator
 from ..graph.onnx_export import check_size, export_onnx
+from ..untrained import untrained_generator
 from .costs import count_costs
 
 # The quickest for what they can learn come first, which spares measuring most of the others.
@@ -88,7 +88,9 @@ def search(
         if networks.upsample == "resize" and generator.startswith("edge_"):  # which has nothing to resize by
             continue
         for width in widths:
-            candidate = _untrained(teacher, networks.model_copy(update={"generator": generator, "ngf": width}))
+            student = networks.model_copy(update={"generator": generator, "ngf": width})
+            config = teacher.config.model_copy(update={"networks": student})
+            candidate = untrained_generator(config, teacher.direction, teacher.input_nc, teacher.output_nc)
             if not best < num_parameters(candidate) < ceiling:
                 continue
             timing = measure(candidate, budget)
@@ -171,20 +173,3 @@ def budget_table(timings: list[Timing], budget: Budget) -> Table:
 def num_parameters(generator: LoadedGenerator) -> int:
     """Count the weights and biases."""
     return sum(parameter.numel() for parameter in generator.network.parameters())
-
-
-def _untrained(teacher: LoadedGenerator, networks: NetworksConfig) -> LoadedGenerator:
-    """Return a generator for the pictures of the teacher, with the weights PyTorch starts with."""
-    network = build_generator(networks, teacher.input_nc, teacher.output_nc).eval().requires_grad_(False)
-    config = teacher.config.model_copy(update={"networks": networks})
-    return LoadedGenerator(
-        network,
-        config,
-        teacher.direction,
-        "raw",
-        networks.generator,
-        None,
-        "0" * 64,
-        teacher.input_nc,
-        teacher.output_nc,
-    )

@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from cyclegan_edge.export.demo import steps as demo_module
-from cyclegan_edge.export.demo.steps import plan
 
 
 @pytest.mark.slow
@@ -68,13 +67,3 @@ def test_without_the_emoji_the_demo_says_where_they_are(cyclegan, tmp_path, caps
     monkeypatch.setattr(demo_module, "EMOJI", tmp_path / "none")
     assert cyclegan("demo", "--output", tmp_path / "demo") == 3
     assert "run the demo from a clone" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("seconds", "per_step", "steps"), [(300, 0.25, 816), (300, 0.5, 408), (60, 0.25, 61), (12, 9, 20)]
-)
-def test_the_run_is_as_long_as_the_minutes_allow(monkeypatch, seconds, per_step, steps):
-    monkeypatch.setattr("cyclegan_edge.trainer.loop.seconds_per_step", lambda config: per_step)
-    config = plan(seconds)
-    assert config.run.max_steps == steps
-    assert config.schedule.total_epochs * 143 >= steps
