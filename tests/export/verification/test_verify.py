@@ -268,7 +268,7 @@ def test_pictures_that_cannot_be_read_are_named_and_none_at_all_is_said(generato
     report = verify_artefact(Artefact.open(exported(generator)), generator, [broken], backend="onnxruntime")
     assert report.passed
     assert {row.input for row in report.comparisons} == {"noise", "gradient", "constant"}
-    assert "no real picture was at hand: compared on synthetic pictures only" in report.notes
+    assert "there was no real picture: compared on synthetic pictures only" in report.notes
 
 
 def test_ssim_is_left_out_where_its_window_does_not_fit(generator, exported):
