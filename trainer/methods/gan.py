@@ -80,7 +80,7 @@ class GAN:
         learning = {name: network for name, network in networks.items() if name[:2] in ("G_", "D_")} | dict(in_place_of)
         self._learning = {name: world.wrap(self._checkpointed(name, network)) for name, network in learning.items()}
         torch.manual_seed(config.run.seed + world.rank)
-        players = Players(self.networks, self._learning, self._autocast, self._rng, device)
+        players = Players(self.networks, self._learning, self._autocast, device)
         self.objective = make_objective(config, players)
         if config.run.compile:
             # The whole step as CUDA graphs; not beside DDP, whose collectives would have to be in them.
@@ -177,7 +177,8 @@ class GAN:
         losses = []
         for (part, fakes), last in self._parts(real, history):
             with self._gathering("D_", averaged=last):
-                total, terms = self.objective.discriminators(part, fakes, self._draws(2, part))
+                draws = self._draws(2, part) + self._shares(part)
+                total, terms = self.objective.discriminators(part, fakes, draws)
                 self._backward(total)
             losses.append(terms)
         self._apply(self.optimizer_D)
@@ -198,6 +199,12 @@ class GAN:
         if not self.config.optim.diffaugment:
             return (None,) * count
         return tuple(draw(len(pictures["A"]), self._rng).to(self.device, non_blocking=True) for _ in range(count))
+
+    def _shares(self, pictures: Pictures) -> Draws:
+        """Draw where between real pictures and fakes each discriminator's gradient is penalised, if it is."""
+        shape = (len(pictures["A"]), 1, 1, 1)
+        drawn = (torch.rand(shape, generator=self._rng) for _ in self._discriminators if self.objective.penalised)
+        return tuple(shares.to(self.device, non_blocking=True) for shares in drawn)
 
     def _gathering(self, prefix: str, averaged: bool) -> ExitStack:
         """Average the gradients of these networks over all processes in this backward pass, or not yet."""

@@ -4,10 +4,9 @@ LSGAN: Mao et al. (ICCV 2017); hinge: Lim and Ye (2017); WGAN-GP: Gulrajani et a
 terms: Zhu et al. (ICCV 2017), section 3.2 and 5.2.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 
@@ -65,13 +64,18 @@ def relative_error(activation: Tensor, target: Tensor) -> Tensor:
     return (activation.float() - target).square().mean() / target.square().mean().clamp(min=1e-6)
 
 
-def gradient_penalty(
-    discriminator: Callable[[Tensor], Tensor] | nn.Module, real: Tensor, fake: Tensor, generator: torch.Generator
-) -> Tensor:
-    """Mean of (‖∇ D(x̂)‖₂ - 1)² over the batch, x̂ drawn uniformly between real and fake [B, C, H, W]."""
-    share = torch.rand(real.shape[0], 1, 1, 1, generator=generator).to(real.device, non_blocking=True)
-    mixed = torch.lerp(fake.float(), real.float(), share).requires_grad_(True)
-    judgement = discriminator(mixed).float()
-    (gradient,) = torch.autograd.grad(judgement.sum(), mixed, create_graph=True)
+def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor, shares: Tensor) -> Tensor:
+    """Mean of (‖∇ D(x̂)‖₂ - 1)² over the batch, x̂ between fake and real [B, C, H, W] by uniform `shares` [B, 1, 1, 1].
+
+    The mixed pictures leave no trace in the statistics of a batch norm.
+    """
+
+    def judged(pictures: Tensor) -> Tensor:
+        buffers = {name: buffer.clone() for name, buffer in discriminator.named_buffers()}
+        judgement: Tensor = functional_call(discriminator, buffers, (pictures,))
+        return judgement.float().sum()
+
+    # A function of its own, unlike `autograd.grad`, can be compiled together with its second derivative.
+    gradient: Tensor = torch.func.grad(judged)(torch.lerp(fake.float(), real.float(), shares))
     norm: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
     return (norm - 1).square().mean()

@@ -29,7 +29,6 @@ class Players:
     networks: Mapping[str, nn.Module]  # bare
     learning: Mapping[str, nn.Module]  # what is called in the place of a network while it learns
     autocast: Callable[[], AbstractContextManager[None]]
-    rng: torch.Generator
     device: torch.device
 
 
@@ -41,16 +40,15 @@ class Objective(ABC):
         self._networks = players.networks
         self._learning = players.learning
         self._autocast = players.autocast
-        self._rng = players.rng
         self._discriminators = tuple(name for name in JUDGED if name in players.networks)
+        self.penalised = bool(config.losses.gan_mode == "wgangp" and config.losses.lambda_gp)
         # Without batch statistics and dropout every picture of a batch is treated alone, so calls can be joined.
         self.stateless = config.networks.norm != "batch" and not config.networks.dropout
 
     def compile(self, mode: str | None) -> None:
         """Compile both sides in a mode of `torch.compile`; each new input shape is compiled once more."""
         self.generators = torch.compile(self.generators, dynamic=False, mode=mode)  # type: ignore[method-assign]
-        if self._config.gan_mode != "wgangp":  # its penalty differentiates twice, which cannot be compiled
-            self.discriminators = torch.compile(self.discriminators, dynamic=False, mode=mode)  # type: ignore[method-assign]
+        self.discriminators = torch.compile(self.discriminators, dynamic=False, mode=mode)  # type: ignore[method-assign]
 
     @abstractmethod
     def generators(self, real: Pictures, draws: Draws) -> tuple[Tensor, Losses, Pictures]:
@@ -62,14 +60,17 @@ class Objective(ABC):
     def discriminators(self, real: Pictures, fakes: Pictures, draws: Draws) -> tuple[Tensor, Losses]:
         """Return the discriminators' loss, its terms, and statistics of their judgement.
 
-        `draws` holds two random draws of DiffAugment for each discriminator: for real pictures, and for fakes.
+        `draws` holds two random draws of DiffAugment for each discriminator: for real pictures, and for fakes; and
+        for wgangp, after these, the shares at which each one's gradient is penalised.
         """
         losses: list[Tensor] = []
         terms: Losses = {}
         for number, name in enumerate(self._discriminators):
             domain = JUDGED[name]
-            shown = [_seen(batch[domain], draws[2 * number + place]) for place, batch in enumerate((real, fakes))]
-            loss, own_terms = self._judge(name, *shown)
+            seen_real = _seen(real[domain], draws[2 * number])
+            seen_fake = _seen(fakes[domain], draws[2 * number + 1])
+            shares = draws[2 * len(self._discriminators) + number] if self.penalised else None
+            loss, own_terms = self._judge(name, seen_real, seen_fake, shares)
             losses.append(loss)
             terms |= own_terms
         return torch.stack(losses).sum(), terms
@@ -80,13 +81,13 @@ class Objective(ABC):
             judgement = self._networks[name](_seen(fake, draw))
         return generator_adversarial(judgement, self._config.gan_mode)
 
-    def _judge(self, name: str, real: Tensor, fake: Tensor) -> tuple[Tensor, Losses]:
+    def _judge(self, name: str, real: Tensor, fake: Tensor, shares: Tensor | None) -> tuple[Tensor, Losses]:
         config = self._config
         with self._autocast():
             judged_real, judged_fake = self._together(self._learning[name], real, fake)
         loss = 0.5 * discriminator_adversarial(judged_real, judged_fake, config.gan_mode)
-        if config.gan_mode == "wgangp" and config.lambda_gp:
-            loss = loss + config.lambda_gp * gradient_penalty(self._networks[name], real, fake, self._rng)
+        if shares is not None:
+            loss = loss + config.lambda_gp * gradient_penalty(self._networks[name], real, fake, shares)
         terms = {
             name: loss,
             f"{name}_real": judged_real.float().mean(),

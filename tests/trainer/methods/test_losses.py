@@ -64,24 +64,48 @@ def test_losses_are_fp32_whatever_comes_in():
     assert reconstruction(half, half).dtype == torch.float32
 
 
+class Judge(torch.nn.Module):
+    """A function as a discriminator."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.forward = function
+
+
 def test_gradient_penalty_of_a_linear_judge_by_hand():
     weight = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)
     real, fake = torch.randn(5, 2, 1, 1), torch.randn(5, 2, 1, 1)
-    penalty = gradient_penalty(lambda x: (weight * x).sum(1), real, fake, torch.Generator().manual_seed(0))
+    penalty = gradient_penalty(Judge(lambda x: (weight * x).sum(1)), real, fake, torch.rand(5, 1, 1, 1))
     assert penalty.item() == pytest.approx((5.0 - 1.0) ** 2)
 
 
 def test_gradient_penalty_is_taken_between_real_and_fake():
     # For D(x) = x²/2 the gradient is x itself, so the penalty tells where it was taken: 1 lies between 0 and 2.
     real, fake = torch.full((1000, 1, 1, 1), 2.0), torch.zeros(1000, 1, 1, 1)
-    penalty = gradient_penalty(lambda x: x.square() / 2, real, fake, torch.Generator().manual_seed(0))
+    penalty = gradient_penalty(
+        Judge(lambda x: x.square() / 2), real, fake, torch.linspace(0, 1, 1000).view(-1, 1, 1, 1)
+    )
     assert penalty.item() == pytest.approx(1 / 3, rel=0.1)  # E (2u - 1)² for uniform u
 
 
 def test_gradient_penalty_moves_the_discriminator():
     judge = torch.nn.Conv2d(2, 1, 1)
-    gradient_penalty(judge, torch.randn(3, 2, 4, 4), torch.randn(3, 2, 4, 4), torch.Generator()).backward()
+    gradient_penalty(judge, torch.randn(3, 2, 4, 4), torch.randn(3, 2, 4, 4), torch.rand(3, 1, 1, 1)).backward()
     assert judge.weight.grad.abs().sum() > 0
+
+
+def test_gradient_penalty_is_that_of_autograd_and_leaves_batch_statistics_alone():
+    judge = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.BatchNorm2d(3), torch.nn.Conv2d(3, 1, 1))
+    before = {name: buffer.clone() for name, buffer in judge.named_buffers()}
+    real, fake, shares = torch.randn(3, 2, 6, 6), torch.randn(3, 2, 6, 6), torch.rand(3, 1, 1, 1)
+    gradient_penalty(judge, real, fake, shares).backward()
+    assert all(torch.equal(buffer, before[name]) for name, buffer in judge.named_buffers())
+    found = [parameter.grad.clone() for parameter in judge[0].parameters()]
+    judge.zero_grad()
+    mixed = torch.lerp(fake, real, shares).requires_grad_(True)
+    (gradient,) = torch.autograd.grad(judge(mixed).sum(), mixed, create_graph=True)
+    (gradient.flatten(1).norm(dim=1) - 1).square().mean().backward()
+    assert all(torch.allclose(*pair) for pair in zip(found, (each.grad for each in judge[0].parameters()), strict=True))
 
 
 @pytest.mark.parametrize(("gan_mode", "expected"), [("lsgan", (1 / 2 + 1 / 2) / 2), ("vanilla", (1 + 1 / 2) / 2)])

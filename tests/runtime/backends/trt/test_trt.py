@@ -255,3 +255,13 @@ def test_the_double_of_cuda_offers_nothing_that_cuda_does_not(doubles):
         if callable(function) and not isinstance(function, type):
             real = getattr(runtime, name)
             assert len(parameters(function)) == len(inspect.signature(real).parameters), real.__doc__
+
+
+def test_the_double_of_cuda_takes_what_cuda_takes(doubles):
+    """Every argument of a call in the product passes through the double, so one that CUDA has not fails."""
+    runtime = pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings is not installed")
+    calls = {name: call for name, call in vars(doubles["cuda"]).items() if name.startswith("cuda") and callable(call)}
+    assert len(calls) > 15
+    for name, call in calls.items():
+        taken = list(inspect.signature(call).parameters)[1:]
+        assert len(taken) == len(inspect.signature(getattr(runtime, name)).parameters), name
