@@ -2,6 +2,7 @@
 
 import logging
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from .views import Overlay, View, compose
 LOGGER = logging.getLogger(__name__)
 
 TITLE = "cyclegan"
+PATIENCE = 20.0  # seconds that a display may take to answer
 SPLIT_STEP = 0.05
 KEYS = "q quit, space pause, v view, < > move the split, o overlay, s snapshot, r record"
 _ESCAPE = "\x1b"
@@ -101,6 +103,11 @@ def open_window() -> None:
     """
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise OutputError("there is no display for a window; use -o http://127.0.0.1:8080 and open it in a browser")
+    if sys.platform == "linux" and not _display_answers():
+        display = os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY")
+        raise OutputError(
+            f"the display {display} does not answer; use -o http://127.0.0.1:8080 and open it in a browser"
+        )
     try:
         cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
     except cv2.error as error:
@@ -108,6 +115,15 @@ def open_window() -> None:
             "this OpenCV opens no windows; use -o http://127.0.0.1:8080, or install opencv-python in place of "
             "opencv-python-headless"
         ) from error
+
+
+def _display_answers() -> bool:
+    """Whether a window can be opened: tried in another process, because Qt aborts the one in which it cannot."""
+    command = [sys.executable, "-c", f"import cv2; cv2.namedWindow({TITLE!r})"]
+    try:
+        return subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False).returncode >= 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def _toggle(event: Event) -> None:

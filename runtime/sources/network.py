@@ -1,6 +1,8 @@
 """Streams from the network: RTSP, RTMP, HTTP and the like; live ones are kept alive, videos are read to their end."""
 
-from collections.abc import Generator
+import logging
+import re
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from fractions import Fraction
 from importlib.util import find_spec
@@ -12,15 +14,20 @@ import cv2
 import numpy as np
 
 from ..contract import Picture
-from ..errors import StreamError, StreamFailure
+from ..errors import StreamError, StreamFailure, UsageError
 from ..video.format import VideoSource
 from .address import without_credentials
 from .live import LiveSource
 
+LOGGER = logging.getLogger(__name__)
+
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "srt", "tcp")
 OPEN_TIMEOUT, READ_TIMEOUT = 10.0, 10.0  # seconds
-# Low latency: TCP, because lost packets smear; nothing buffered beyond what decoding needs.
-_OPTIONS = {"rtsp_transport": "tcp", "fflags": "nobuffer", "flags": "low_delay"}
+# Low latency: nothing is buffered beyond what decoding needs.
+_OPTIONS = {"fflags": "nobuffer", "flags": "low_delay"}
+_RTSP = ("rtsp", "rtsps")
+_TRANSPORTS = ("tcp", "udp")  # of RTSP, in the order that they are tried; over UDP lost packets smear
+_TRANSPORT = re.compile(r"([?&])transport=(\w+)(&|$)")
 # PyAV's errors, by the names of their classes → what they mean.
 _KINDS: dict[str, StreamFailure] = {
     "HTTPUnauthorizedError": "unauthorised",
@@ -50,11 +57,29 @@ def open_stream(address: str, stop: Event) -> VideoSource:
     """
     name = without_credentials(address)
     if find_spec("av") is not None:
-        return _open_with_pyav(address, name, stop)
+        address, transports = _split_transport(address, name)
+        return _open_with_pyav(address, name, stop, transports)
     return _open_with_opencv(address, name, stop)
 
 
-def _open_with_pyav(address: str, name: str, stop: Event) -> VideoSource:
+def _split_transport(address: str, name: str) -> tuple[str, tuple[str, ...]]:
+    """Return an address without `?transport=…`, which is ours, and the transports to try; none where it is no RTSP.
+
+    Raises:
+        UsageError: there is no such transport.
+    """
+    if address.partition("://")[0].lower() not in _RTSP:
+        return address, ()
+    match = _TRANSPORT.search(address)
+    if match is None:
+        return address, _TRANSPORTS
+    if match[2] not in _TRANSPORTS:
+        raise UsageError(f"{name} has no transport {match[2]!r}; use tcp or udp")
+    rest = match[1] if match[3] else ""
+    return address[: match.start()] + rest + address[match.end() :], (match[2],)
+
+
+def _open_with_pyav(address: str, name: str, stop: Event, transports: tuple[str, ...]) -> VideoSource:
     import av
 
     from ..video.decode import TAGS, PyAvVideo, read_colour, read_rate, to_rgb
@@ -69,17 +94,21 @@ def _open_with_pyav(address: str, name: str, stop: Event) -> VideoSource:
         except (av.FFmpegError, OSError) as error:
             raise _failure(name, error) from None  # its text holds the address, and that a password
 
-    with connect({}) as container:
+    container, chosen = _first_that_answers(connect, transports, name)
+    with container:
         finite = bool(container.duration)
         stream = container.streams.best("video")
         if stream is None or stream.codec_context is None:
             raise StreamError(f"{name} holds no video that can be decoded here", "unsupported")
-        rate = read_rate(stream)
+        rate, sound = read_rate(stream), bool(container.streams.audio)
     if finite:
-        return PyAvVideo(address, Path(name), replace(OF_STREAMS, timeout=READ_TIMEOUT))
+        limits = replace(OF_STREAMS, timeout=READ_TIMEOUT, transport=chosen.get("rtsp_transport"))
+        return PyAvVideo(address, Path(name), limits)
+    if sound:
+        LOGGER.warning("%s has sound, which recordings of live sources do not keep", name)
 
     def pictures() -> Generator[Picture]:
-        with connect(_OPTIONS) as container:
+        with connect(_OPTIONS | chosen) as container:
             stream: Any = container.streams.best("video")
             if stream is None or stream.codec_context is None:
                 raise StreamError(f"{name} holds no video that can be decoded here", "unsupported")
@@ -101,6 +130,26 @@ def _open_with_pyav(address: str, name: str, stop: Event) -> VideoSource:
                     yield to_rgb(frame, colour)[0]
 
     return LiveSource(name, pictures, stop, rate=rate or Fraction(30))
+
+
+def _first_that_answers(
+    connect: Callable[[dict[str, str]], Any], transports: tuple[str, ...], name: str
+) -> tuple[Any, dict[str, str]]:
+    """Open a stream over the first transport that it answers; return the options that name it.
+
+    Raises:
+        StreamError: it answers none.
+    """
+    for transport in transports[:-1]:
+        chosen = {"rtsp_transport": transport}
+        try:
+            return connect(chosen), chosen
+        except StreamError as error:
+            if not error.passing:  # another way leads to the same answer
+                raise
+            LOGGER.info("%s does not answer over %s; trying %s", name, transport, transports[-1])
+    chosen = {"rtsp_transport": transports[-1]} if transports else {}
+    return connect(chosen), chosen
 
 
 def _open_with_opencv(address: str, name: str, stop: Event) -> VideoSource:

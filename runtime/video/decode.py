@@ -76,6 +76,7 @@ class PyAvVideo:
         self._reached = Fraction(0)  # where the last packet of any stream ends, in seconds
         self._ledger = _Ledger(context.name in _PREDICTED)
         self._deinterlacer = Deinterlacer() if deinterlace else None
+        self._tell_what_is_lost(context)
         if self._colour.transfer in (PQ, HLG):
             LOGGER.warning("%s is of high dynamic range, which models do not know: colours may look dull", name)
         self._items = self._decode(rate)
@@ -183,6 +184,15 @@ class PyAvVideo:
         return Frame(
             pixels, self.name, time=Fraction(time), duration=decoded.duration * base if decoded.duration else None
         )
+
+    def _tell_what_is_lost(self, context: Any) -> None:
+        """Say in one line what of the pixels does not come through: models see eight bits of three colours."""
+        components = context.format.components if context.format else ()
+        lost = [f"{bits} bits a channel" for bits in {part.bits for part in components} if bits > 8]
+        if any(part.is_alpha for part in components) or self._stream.metadata.get("alpha_mode") == "1":
+            lost.append("alpha")
+        if lost:
+            LOGGER.warning("%s has %s; 8 bits of three colours are translated", self.name, " and ".join(lost))
 
     def _estimate(self, rate: Fraction) -> int | None:
         length = self._container.duration

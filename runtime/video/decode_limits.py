@@ -19,6 +19,7 @@ class DecodeLimits:
     max_pixels: int = MAX_PIXELS
     demuxers: str | None = None  # FFmpeg's names with commas; None: all of them
     decoders: str | None = None  # likewise
+    transport: str | None = None  # of RTSP: tcp or udp
     timeout: float | None = None  # seconds that opening, and each read, may take; None: as long as it likes
 
     def for_container(self) -> dict[str, str]:
@@ -26,6 +27,8 @@ class DecodeLimits:
         options = self.for_decoder()
         if self.demuxers is not None:
             options["format_whitelist"] = self.demuxers
+        if self.transport is not None:
+            options["rtsp_transport"] = self.transport
         return options
 
     def for_decoder(self) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +22,7 @@ from .constant_rate import ConstantRate
 from .decode import TAGS, reason
 from .format import BT601, BT709, BT2020, Encoding, VideoFormat
 from .stream_copy import StreamCopy
+from .web_start import move_index_first
 
 LOGGER = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ _SWS_MATRICES = {BT709: 1, BT601: 5, BT2020: 9}
 _LIMITED_RANGE = 1
 # Fragments keep an MP4 playable while it is written; at the end it becomes an ordinary one. Edit lists keep time zero.
 _MP4_OPTIONS = {"movflags": "hybrid_fragmented", "use_editlist": "1"}
+_INDEXED = frozenset({".mp4", ".m4v", ".mov"})
 _MUXERS = {
     ".mp4": ("mp4", _MP4_OPTIONS),
     ".m4v": ("mp4", _MP4_OPTIONS),
@@ -66,6 +68,9 @@ def pyav_sink(path: Path, like: VideoFormat, encoding: Encoding) -> Iterator[Wri
             raise
         writer.close()
         writer.check()
+        if path.suffix.lower() in _INDEXED:
+            with suppress(OutputError):  # without room for a second file it stays as it is, and whole
+                move_index_first(partial)
 
 
 def _choose_encoder(encoding: Encoding, path: Path) -> str:
@@ -199,8 +204,9 @@ class _Writer:
             self._stream = self._container.add_stream(self._encoder, rate=self._like.rate, options=self._options())
             self._configure(self._stream.codec_context, width, height, has_b_frames=suffix != ".avi")
             self._stream.codec_context.open()
-            if self._like.origin and self._encoding.copy_streams:
-                self._stream_copy = StreamCopy(self._like.origin, self._like.limits, self._container)
+            if self._like.origin:
+                streams = self._encoding.copy_streams
+                self._stream_copy = StreamCopy(self._like.origin, self._like.limits, self._container, streams=streams)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise OutputError(
                 f"FFmpeg cannot encode {width}x{height} video into {self._path} with {self._encoder} "

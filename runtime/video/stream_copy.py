@@ -15,6 +15,7 @@ from ..errors import StreamError
 from .clock import Clock, exact
 from .decode import open_input, reason
 from .decode_limits import DecodeLimits
+from .tags import copy_tags
 
 LOGGER = logging.getLogger(__name__)
 
@@ -37,16 +38,20 @@ class _Route(Protocol):
 class StreamCopy:
     """The sound and subtitle streams of a video, on their way into a container that is being written."""
 
-    def __init__(self, origin: str, limits: DecodeLimits, container: Any) -> None:
-        """Add a stream to `container` for each; those that its format cannot hold are told and left out."""
+    def __init__(self, origin: str, limits: DecodeLimits, container: Any, *, streams: bool = True) -> None:
+        """Add a stream to `container` for each, and all else that the file holds beside its pictures.
+
+        What the container's format cannot hold is told and left out; `streams`: whether sound and subtitles are wanted.
+        """
         self._container, self._timeout = container, limits.timeout
         self._input = open_input(origin, limits)
         self._clock = Clock(self._input)
         self._routes: dict[int, _Route] = {}
         self._last: dict[int, int] = {}  # the last time stamp that was muxed, by the stream there
         for stream in self._input.streams:
-            if stream.type in ("audio", "subtitle"):
+            if streams and stream.type in ("audio", "subtitle"):
                 self._add(stream)
+        copy_tags(self._input, container, self._clock.start)
         self._packets = self._demux()
         self._next = next(self._packets, None)
 

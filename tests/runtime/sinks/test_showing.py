@@ -230,6 +230,13 @@ class TestWindow:
         with pytest.raises(OutputError, match="open it in a browser"):
             window.open_window()
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="only there a display is named")
+    def test_a_display_that_nobody_answers_is_told(self, monkeypatch):
+        monkeypatch.setenv("DISPLAY", ":99")
+        monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+        with pytest.raises(OutputError, match=r"the display :99 does not answer; .* open it in a browser"):
+            window.open_window()
+
 
 def test_keepsakes_are_written_when_asked_for(tmp_path):
     recording = Recording(tmp_path, FORMAT)

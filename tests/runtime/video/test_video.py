@@ -123,7 +123,7 @@ def test_an_input_may_have_any_name_beside_the_output(write, tmp_path):
 def test_a_link_under_a_working_name_is_not_followed(write, tmp_path, monkeypatch):
     victim = tmp_path / "victim"
     victim.write_text("precious")
-    tokens = iter(["0" * 8, "1" * 8])
+    tokens = iter(["0" * 8, "1" * 8, "2" * 16])
     monkeypatch.setattr(files.secrets, "token_hex", lambda length: next(tokens))
     (tmp_path / f"a.partial-{'0' * 8}.mp4").symlink_to(victim)
     write("a.mp4", frames())

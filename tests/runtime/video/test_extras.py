@@ -1,0 +1,90 @@
+"""What a film holds beside pictures and sound: chapters, tags, attached files; and where its index is."""
+
+import logging
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from cyclegan_edge.runtime.video import open_video
+from cyclegan_edge.runtime.video.web_start import move_index_first
+
+CHAPTERS = [
+    {"id": 1, "start": 0, "end": 400, "time_base": Fraction(1, 1000), "metadata": {"title": "One"}},
+    {"id": 2, "start": 400, "end": 1000, "time_base": Fraction(1, 1000), "metadata": {"title": "Zwei – größer"}},
+]
+
+
+@pytest.fixture
+def rich(tmp_path) -> Path:
+    """A film with everything."""
+    with av.open(str(tmp_path / "rich.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.metadata.update(title="A film", artist="Somebody")
+        container.set_chapters(CHAPTERS)
+        container.add_attachment("font.ttf", "font/ttf", b"a font")
+        for number in range(25):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 10 * number, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return tmp_path / "rich.mkv"
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov", ".webm"])
+def test_tags_and_chapters_are_kept(suffix, rich, copy, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        target = copy(rich, tmp_path / f"out{suffix}")
+    with av.open(str(target)) as container:
+        tags = {key.lower(): value for key, value in container.metadata.items()}
+        assert tags["title"] == "A film"
+        chapters = [
+            (round(float(part["start"] * part["time_base"]), 2), part["metadata"].get("title"))
+            for part in container.chapters()
+        ]
+        assert chapters == [(0.0, "One"), (0.4, "Zwei – größer")]
+    assert ("1 attached files are not copied" in caplog.text) == (suffix != ".mkv")
+
+
+def test_attached_files_are_kept_in_matroska(rich, copy, tmp_path):
+    with av.open(str(copy(rich, tmp_path / "out.mkv"))) as container:
+        (attached,) = [stream for stream in container.streams if stream.type == "attachment"]
+        assert (attached.name, attached.data) == ("font.ttf", b"a font")
+
+
+def test_what_a_container_cannot_hold_is_told(rich, copy, tmp_path, caplog):
+    copy(rich, tmp_path / "out.avi")
+    assert "2 chapters, 1 attached files are not copied into avi" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".m4v"])
+def test_the_index_comes_first_in_a_whole_file(suffix, with_sound, copy, tmp_path):
+    source = with_sound(tmp_path / "a.mkv")
+    target = copy(source, tmp_path / f"out{suffix}")
+    data = target.read_bytes()
+    assert 0 < data.index(b"moov") < data.index(b"mdat")
+    assert len(list(open_video(target))) == 25
+    with av.open(str(target)) as container:
+        assert sum(frame.samples for frame in container.decode(audio=0)) >= 47_000
+    assert not move_index_first(target)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"x" * 100, b"\0\0\0\x08moov" * 3, b"\0\0\0\x10mdat12345678\0\0\0\x10moovabcdefgh"]
+)
+def test_what_is_no_index_is_left_as_it_is(data, tmp_path):
+    (tmp_path / "a.mp4").write_bytes(data)
+    move_index_first(tmp_path / "a.mp4")
+    assert sorted((tmp_path / "a.mp4").read_bytes()) == sorted(data)
+
+
+def test_ten_bits_are_told(tmp_path, caplog):
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("libx265", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")))
+        container.mux(stream.encode())
+    open_video(tmp_path / "a.mkv")
+    assert "has 10 bits a channel; 8 bits of three colours are translated" in caplog.text
