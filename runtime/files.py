@@ -138,6 +138,22 @@ def is_same(one: Path, other: Path) -> bool:
         return one.resolve() == other.resolve()
 
 
+def open_to_append(path: Path) -> BinaryIO:
+    """Open a file that grows in place, to read and append, and make it where there is none.
+
+    Raises:
+        OSError: it cannot be opened; where its name is a link, because what the link points to is not ours to write to.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        return os.fdopen(os.open(path, flags, 0o666), "a+b")
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "it is a link, which is not written through") from error
+        raise
+
+
 def lock(file: BinaryIO) -> None:
     """Lock an open file until `unlock`, or the end of the process; where the file system has no locks, do nothing.
 
@@ -172,7 +188,7 @@ def locked(path: Path) -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
-    with path.open("ab") as file:
+    with open_to_append(path) as file:
         lock(file)
         try:
             yield

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from ..errors import OutputError
-from ..files import lock, unlock
+from ..files import lock, open_to_append, unlock
 
 NAME = ".cyclegan-manifest.jsonl"  # in the job's output folder; hidden, so that it is no picture of anybody's
 
@@ -159,7 +159,7 @@ def _read(path: Path) -> Iterator[Record]:
 def _open_to_append(path: Path) -> TextIOWrapper:
     """Open and lock a file; a `BlockingIOError` says that another has locked it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("a+b")
+    file = open_to_append(path)
     try:
         lock(file)
         if file.tell():

@@ -1,12 +1,14 @@
 """Files appear whole or not at all, and a failing disk is an `OutputError`."""
 
 import os
+import re
+from pathlib import Path
 
 import pytest
 
 from cyclegan_edge.runtime import files
 from cyclegan_edge.runtime.errors import OutputError
-from cyclegan_edge.runtime.files import replacing
+from cyclegan_edge.runtime.files import growing, open_to_append, replacing
 
 
 def write_half(path, crash):
@@ -105,3 +107,53 @@ def test_what_a_link_points_to_stays_as_it_is(tmp_path):
         partial.write_text("x")
     assert (victim.read_text(), (tmp_path / "a.png").read_text()) == ("precious", "x")
     assert not (tmp_path / "a.png").is_symlink()
+
+
+def test_a_growing_file_that_exists_is_never_taken(tmp_path, monkeypatch):
+    victim = tmp_path / "victim.mp4"
+    victim.write_text("precious")
+    tokens = iter(["0" * 8, "1" * 8])
+    monkeypatch.setattr(files.secrets, "token_hex", lambda length: next(tokens))
+    (tmp_path / "a.partial-00000000.mp4").symlink_to(victim)
+    (tmp_path / "a.partial.mp4").symlink_to(victim)
+    with growing(tmp_path / "a.mp4", lambda partial: True) as partial:
+        partial.write_text("x")
+    assert (victim.read_text(), (tmp_path / "a.mp4").read_text()) == ("precious", "x")
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_file_that_grows_in_place_is_not_written_through_a_link(tmp_path, exists):
+    victim = tmp_path / "victim.txt"
+    if exists:
+        victim.write_text("precious")
+    (tmp_path / "log.txt").symlink_to(victim)
+    with pytest.raises(OSError, match="it is a link"):
+        open_to_append(tmp_path / "log.txt")
+    assert victim.exists() == exists
+    assert not exists or victim.read_text() == "precious"
+    with open_to_append(tmp_path / "new.txt") as file:
+        file.write(b"x")
+    with open_to_append(tmp_path / "new.txt") as file:
+        assert file.tell() == 1
+        file.write(b"y")
+    assert (tmp_path / "new.txt").read_text() == "xy"
+
+
+def test_every_writer_keeps_to_the_ways_of_this_module():
+    """A file is opened for writing through `replacing`, `growing` or `open_to_append`, or in a temporary folder."""
+    way = re.compile(r"""(?<!partial)(?<!written)(?<!sidecar)\.(open\(["'][wax]|write_text\(|write_bytes\()""")
+    root = Path(__file__).parents[2]
+    found = {
+        f"{path.relative_to(root)}: {line.strip()}"
+        for folder in ("runtime", "trainer", "export")
+        for path in sorted((root / folder).rglob("*.py"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if way.search(line)
+    }
+    assert {line.partition(":")[0] for line in found} <= {
+        "runtime/web/app.py",  # an upload, in the server's own temporary folder
+        "runtime/web/temporary_folder.py",
+        "trainer/tracking/recorder.py",  # into `partial_file`
+        "export/web/target.py",
+        "export/verification/intermediate.py",
+    }, found

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ...runtime.files import open_to_append
 from .pictures import Pixels
 
 VERSION = 1
@@ -210,7 +211,7 @@ class StoreWriter:
         self._length = self._length_before = lengths.get(self._number, 0)
         self._number_before = self._number
         self._remove_unnamed(lengths)
-        self._piece = piece_path(folder, self._number).open("ab")
+        self._piece = open_to_append(piece_path(folder, self._number))
         self._piece.truncate(self._length)  # what a killed writer had not named
         self._added: list[str] = []
 
@@ -282,7 +283,8 @@ class StoreWriter:
         self._piece.close()
         self._number += 1
         self._length = 0
-        self._piece = piece_path(self._folder, self._number).open("wb")
+        self._piece = open_to_append(piece_path(self._folder, self._number))
+        self._piece.truncate(0)
 
     def _move(self, number: int) -> None:
         if number == self._number or self._length >= FILE_BYTES:

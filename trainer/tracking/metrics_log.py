@@ -2,13 +2,14 @@
 
 import json
 from contextlib import closing
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Self
 
 from torch import Tensor
 
 from ...runtime.errors import OutputError
-from ...runtime.files import replacing
+from ...runtime.files import open_to_append, replacing
 
 
 class MetricsLog:
@@ -21,7 +22,7 @@ class MetricsLog:
         self._path = folder / "metrics.jsonl"
         try:
             self._drop_after(step)
-            self._file = self._path.open("a", encoding="utf-8")
+            self._file = TextIOWrapper(open_to_append(self._path), encoding="utf-8")
             self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
         except OSError as error:
             raise OutputError(f"cannot write the metrics log in {folder}: {error.strerror}") from error
