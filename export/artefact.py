@@ -1,4 +1,4 @@
-"""An artefact of ours, opened once: its kind, what it says of itself, and whether that is true."""
+"""An artefact of ours, opened once: its kind, its metadata, and the checks that these are true."""
 
 import hashlib
 from collections.abc import Mapping
@@ -85,7 +85,7 @@ def _own_metadata(properties: Mapping[str, str], path: Path) -> ArtefactMetadata
 
 
 def _check_tensors(metadata: ArtefactMetadata, backend: Backend, path: Path) -> None:
-    """Make sure that the metadata was not changed by hand, as far as the tensors show it."""
+    """Make sure that the metadata agrees with the tensors: it may have been changed by hand."""
     sides = metadata.size or (None, None)
     for channels, tensor in ((metadata.input_channels, backend.input), (metadata.output_channels, backend.output)):
         pixels = metadata.io == "uint8"

@@ -286,7 +286,7 @@ def _timing_cache_path(library: Library, version: str, gpu: str) -> Path | None:
 
 
 def _load_timing_cache(config: BuilderConfig, path: Path) -> None:
-    """Give a build the kernel times that earlier ones measured, as far as the library takes them."""
+    """Give a build the kernel times that earlier ones measured, if the library takes them."""
     try:
         stored = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):

@@ -22,8 +22,8 @@ TEMPLATE = """\
 name: {name}
 backend: "{backend}"
 max_batch_size: {max_batch}
-input [ {{ name: "image" data_type: {dtype} dims: {taken} }} ]
-output [ {{ name: "translated" data_type: {dtype} dims: {given} }} ]
+input [ {{ name: "image" data_type: {dtype} dims: {input_dims} }} ]
+output [ {{ name: "translated" data_type: {dtype} dims: {output_dims} }} ]
 instance_group [ {{ count: 1 kind: {kind} }} ]
 {batching}model_warmup [ {{
   name: "first picture"
@@ -70,8 +70,8 @@ def configuration(artefact: Path, metadata: ArtefactMetadata, *, max_batch: int,
         backend=backend,
         max_batch=max_batch,
         dtype="TYPE_UINT8" if metadata.io == "uint8" else "TYPE_FP32",
-        taken=_dims(sides, metadata.input_channels, metadata),
-        given=_dims(sides, metadata.output_channels, metadata),
+        input_dims=_dims(sides, metadata.input_channels, metadata),
+        output_dims=_dims(sides, metadata.output_channels, metadata),
         kind="KIND_AUTO" if backend == "onnxruntime" else "KIND_GPU",
         batching="dynamic_batching { }\n" if max_batch > 1 else "",
         warm=_dims(warm, metadata.input_channels, metadata),

@@ -101,7 +101,7 @@ def evaluate(
         from ..evaluation.pictures import run_evaluation
 
     with spinner(f"evaluating {source.name}"):
-        found = run_evaluation(
+        evaluation = run_evaluation(
             source,
             dataroot,
             size=size,
@@ -112,11 +112,11 @@ def evaluate(
             device=device,
         )
     if as_json:
-        click.echo(json.dumps(asdict(found)))
+        click.echo(json.dumps(asdict(evaluation)))
     else:
-        _print(found)
-    if found.skipped:
-        raise CycleganError(f"{found.skipped} files could not be read and were left out; see above")
+        _print(evaluation)
+    if evaluation.skipped:
+        raise CycleganError(f"{evaluation.skipped} files could not be read and were left out; see above")
 
 
 def _evaluate_video(source: Path, video: Path, limit: int | None, backend: str, device: str, as_json: bool) -> None:
@@ -134,34 +134,38 @@ def _evaluate_video(source: Path, video: Path, limit: int | None, backend: str, 
         click.echo(f"{score.smoothing:9}  {score.warping_error:13.6f}  {likeness}".rstrip())
 
 
-def _print(found: "Evaluation") -> None:
-    print_wide(_table(found))
+def _print(evaluation: "Evaluation") -> None:
+    print_wide(_table(evaluation))
 
 
-def _table(found: "Evaluation") -> "Table":
+def _table(evaluation: "Evaluation") -> "Table":
     from rich.table import Table
 
-    counts = f"{found.pictures['A']} + {found.pictures['B']} pictures{', paired' if found.paired else ''}"
-    table = Table(title=f"{found.subject} on {counts} at {found.size}x{found.size}", title_justify="left")
+    counts = (
+        f"{evaluation.pictures['A']} + {evaluation.pictures['B']} pictures{', paired' if evaluation.paired else ''}"
+    )
+    table = Table(
+        title=f"{evaluation.subject} on {counts} at {evaluation.size}x{evaluation.size}", title_justify="left"
+    )
     table.add_column("metric")
-    for direction in found.directions:
+    for direction in evaluation.directions:
         table.add_column(direction, justify="right")
-        if found.untranslated:
+        if evaluation.untranslated:
             table.add_column("untranslated", justify="right", style="dim")
     table.add_column("meaning", style="dim")
     for name, meaning in MEANINGS.items():
         cells = []
-        for direction in found.directions:
-            cells.append(_shown(found.metrics.get(f"{name}_{direction}")))
-            if found.untranslated:
-                cells.append(_shown(found.untranslated.get(f"{name}_{direction}")))
+        for direction in evaluation.directions:
+            cells.append(_shown(evaluation.metrics.get(f"{name}_{direction}")))
+            if evaluation.untranslated:
+                cells.append(_shown(evaluation.untranslated.get(f"{name}_{direction}")))
         if any(cells):
             table.add_row(name, *cells, meaning)
     for name, meaning in OTHERS.items():
-        if name in found.metrics:
+        if name in evaluation.metrics:
             blank = [""] * (len(table.columns) - 3)
-            table.add_row(name, _shown(found.metrics[name]), *blank, meaning)
-    if found.features is None:
+            table.add_row(name, _shown(evaluation.metrics[name]), *blank, meaning)
+    if evaluation.features is None:
         table.caption = "Distances without weights compare runs on these pictures, never with a published FID."
         table.caption_justify = "left"
     return table

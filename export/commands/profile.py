@@ -75,48 +75,50 @@ def profile(
         from ..profiling.layers import profile as measure
 
     with spinner(f"profiling {artefact.name}"):
-        found = measure(artefact, backend=backend, precision=precision, size=size, seconds=seconds)
+        result = measure(artefact, backend=backend, precision=precision, size=size, seconds=seconds)
     if output:
         with replacing(output / f"{artefact.stem}.profile.json") as partial:
-            partial.write_text(json.dumps(found.as_dict(), indent=1) + "\n", encoding="utf-8")
-        save_chart(found, output / f"{artefact.stem}.profile.svg")
+            partial.write_text(json.dumps(result.as_dict(), indent=1) + "\n", encoding="utf-8")
+        save_chart(result, output / f"{artefact.stem}.profile.svg")
     if as_json:
-        click.echo(json.dumps(found.as_dict()))
+        click.echo(json.dumps(result.as_dict()))
         return
-    print_wide(profile_table(found))
+    print_wide(profile_table(result))
 
 
-def profile_table(found: "Profile") -> "Table":
+def profile_table(result: "Profile") -> "Table":
     """Lay a profile out, a line for each layer that takes a share worth showing."""
     from rich.table import Table
 
-    height, width = found.size
-    title = f"{found.artefact} in {found.backend}, {found.precision}, {height}x{width}: "
-    title += f"{found.ms:.2f} ms a picture, median of {found.runs}"
-    kinds = ", ".join(f"{kind} {ms / found.layers_ms:.0%}" for kind, ms in found.by_kind().items())
+    height, width = result.size
+    title = f"{result.artefact} in {result.backend}, {result.precision}, {height}x{width}: "
+    title += f"{result.ms:.2f} ms a picture, median of {result.runs}"
+    kinds = ", ".join(f"{kind} {ms / result.layers_ms:.0%}" for kind, ms in result.by_kind().items())
     table = Table(title=title, caption=f"by kind: {kinds}", title_justify="left", caption_justify="left")
     table.add_column("part")
     table.add_column("layer")
     for heading in ("ms", "share", "MMAC", "GMAC/s", "parameters", "traffic MB"):
         table.add_column(heading, justify="right")
-    shown = [layer for layer in found.layers if layer.ms >= SHOWN * found.layers_ms]
+    shown = [layer for layer in result.layers if layer.ms >= SHOWN * result.layers_ms]
     for layer in shown:
-        table.add_row(layer.part, layer.layer, *_numbers([layer], found))
-    hidden = [layer for layer in found.layers if layer not in shown]
+        table.add_row(layer.part, layer.layer, *_numbers([layer], result))
+    hidden = [layer for layer in result.layers if layer not in shown]
     if hidden:
-        table.add_row("", f"{len(hidden)} layers below {SHOWN:.1%} each", *_numbers(hidden, found))
+        table.add_row("", f"{len(hidden)} layers below {SHOWN:.1%} each", *_numbers(hidden, result))
     table.add_section()
-    total = [f"{found.layers_ms:.2f}", "", f"{found.macs / 1e6:,.0f}", f"{found.macs / found.layers_ms / 1e6:.1f}"]
-    table.add_row("all", f"{len(found.layers)} layers", *total, f"{found.parameters:,}", f"{found.traffic / 1e6:,.0f}")
+    total = [f"{result.layers_ms:.2f}", "", f"{result.macs / 1e6:,.0f}", f"{result.macs / result.layers_ms / 1e6:.1f}"]
+    table.add_row(
+        "all", f"{len(result.layers)} layers", *total, f"{result.parameters:,}", f"{result.traffic / 1e6:,.0f}"
+    )
     return table
 
 
-def _numbers(layers: "list[Layer]", found: "Profile") -> list[str]:
+def _numbers(layers: "list[Layer]", result: "Profile") -> list[str]:
     ms, macs = sum(layer.ms for layer in layers), sum(layer.macs for layer in layers)
     parameters, traffic = sum(layer.parameters for layer in layers), sum(layer.traffic for layer in layers)
     return [
         f"{ms:.2f}",
-        f"{ms / found.layers_ms:.1%}",
+        f"{ms / result.layers_ms:.1%}",
         f"{macs / 1e6:,.0f}" if macs else "",
         f"{macs / ms / 1e6:.1f}" if macs and ms else "",
         f"{parameters:,}" if parameters else "",

@@ -79,12 +79,12 @@ def measure_quality(files: Demo, direction: str, translated: str = "") -> dict[s
     """
     kinds = (direction[0], direction[-1], translated or direction)
     prepare = Preparation(channels=3, preprocess="resize_and_crop", load_size=SIZE, crop_size=SIZE)
-    given, truth, made = (load_domain(files.pictures(kind), prepare).stacked for kind in kinds)
+    source, truth, result = (load_domain(files.pictures(kind), prepare).stacked for kind in kinds)
     return {
-        "psnr": float(psnr(made, truth).mean()),
-        "ssim": float(ssim(made, truth).mean()),
-        "psnr_untranslated": float(psnr(given, truth).mean()),
-        "ssim_untranslated": float(ssim(given, truth).mean()),
+        "psnr": float(psnr(result, truth).mean()),
+        "ssim": float(ssim(result, truth).mean()),
+        "psnr_untranslated": float(psnr(source, truth).mean()),
+        "ssim_untranslated": float(ssim(source, truth).mean()),
     }
 
 
@@ -97,11 +97,11 @@ def measure_speed(files: Demo) -> list[dict[str, Any]]:
         return {size: _median_ms(translate, picture) for size, picture in pictures.items()}
 
     rows = [{"engine": "PyTorch", "precision": "fp32", "ms": milliseconds(reference.translate)}]
-    for artefact, told in ((files.artefact("AtoB"), ""), (SMALL, ", the shipped small one")):
+    for artefact, label in ((files.artefact("AtoB"), ""), (SMALL, ", the shipped small one")):
         for name in available_backends():
             for precision in PRECISIONS.get(name, ()):
                 backend = open_backend(artefact, backend=name, device="cpu", precision=precision)
-                rows.append({"engine": name + told, "precision": backend.precision, "ms": milliseconds(backend.infer)})
+                rows.append({"engine": name + label, "precision": backend.precision, "ms": milliseconds(backend.infer)})
                 backend.close()
     return rows
 

@@ -1,4 +1,4 @@
-"""Statistics of pictures at hand take the place of each picture's own, so that no norm is left at run time."""
+"""Replace the statistics of each picture by fixed ones, so that no norm is left at run time."""
 
 import copy
 from dataclasses import replace
@@ -15,7 +15,7 @@ from .inference import fold_batch_norms
 
 
 def freeze_norms(generator: LoadedGenerator, pictures: Picture) -> LoadedGenerator:
-    """Return `generator` with every InstanceNorm folded into the convolution before it; the given one stays as it is.
+    """Return `generator` with every InstanceNorm folded into the convolution before it; that one is not changed.
 
     `pictures`, uint8 [N, H, W, C], go through as one batch. Each norm becomes the mean and variance of its channels
     over all of them, as BatchNorm's would be, and what follows it is measured behind these.

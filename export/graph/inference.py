@@ -47,7 +47,7 @@ class InferenceGenerator(nn.Module):
         return denormalise(translated.permute(0, 2, 3, 1)).round().clamp(0, 255).to(torch.uint8)
 
     def translate(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """Run on NumPy arrays, of what `io` takes to what it gives: the reference that engines are held to."""
+        """Run on NumPy arrays, in the form that `io` says: the reference that engines are compared with."""
         with torch.inference_mode():
             return self(torch.from_numpy(batch)).numpy()  # type: ignore[no-any-return]
 

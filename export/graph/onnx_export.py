@@ -31,7 +31,7 @@ def export_onnx(
     io: IO = "uint8",
     size: Size | None = None,
 ) -> ArtefactMetadata:
-    """Write `generator` to `path`, in the place of what was there before; returns what the file says of itself.
+    """Write `generator` to `path`, in the place of what was there before; returns the metadata of the file.
 
     Batch, height and width are free unless `size` pins (height, width); the batch stays free.
 

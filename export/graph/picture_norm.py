@@ -26,18 +26,18 @@ class PictureNorm(nn.Module):
 
 
 def norm_by_picture(generator: LoadedGenerator) -> LoadedGenerator:
-    """Return `generator` with a PictureNorm in the place of every BatchNorm; the given one stays as it is.
+    """Return `generator` with a PictureNorm in the place of every BatchNorm; which is not changed.
 
     Raises:
         UsageError: the network has no BatchNorm.
     """
     network = copy.deepcopy(generator.network)
-    found = False
+    replaced = False
     for module in list(network.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.BatchNorm2d):
                 setattr(module, name, PictureNorm(child))
-                found = True
-    if not found:
+                replaced = True
+    if not replaced:
         raise UsageError(f"{generator.name} normalises nothing by batch", about=("batch_norm",))
     return replace(generator, network=network.eval(), batch_norm="picture")

@@ -37,9 +37,9 @@ class Bar:
         return self.segments[-1].left + self.segments[-1].width
 
 
-def make_bars(found: Profile) -> list[Bar]:
+def make_bars(profile: Profile) -> list[Bar]:
     """Lay out the bars of a profile, the longest `WIDTH` wide."""
-    parts = found.by_part()
+    parts = profile.by_part()
     scale = WIDTH / max(sum(kinds.values()) for kinds in parts.values())
     bars = []
     for row, (part, kinds) in enumerate(parts.items()):
@@ -49,22 +49,22 @@ def make_bars(found: Profile) -> list[Bar]:
                 left = segments[-1].left + segments[-1].width if segments else 0.0
                 segments.append(Segment(kind, left, ms * scale, ms))
         ms = sum(kinds.values())
-        bars.append(Bar(part, row * STEP, tuple(segments), ms, ms / found.layers_ms))
+        bars.append(Bar(part, row * STEP, tuple(segments), ms, ms / profile.layers_ms))
     return bars
 
 
-def save_chart(found: Profile, path: Path) -> None:
+def save_chart(profile: Profile, path: Path) -> None:
     """Write the chart as an SVG file that stands alone, for light and dark pages.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    bars = make_bars(found)
+    bars = make_bars(profile)
     longest = max(bar.ms for bar in bars)
     content = {
-        "profile": found,
+        "profile": profile,
         "bars": bars,
-        "kinds": found.by_kind(),
+        "kinds": profile.by_kind(),
         "grid": [(ms / longest * WIDTH, f"{ms:g}") for ms in ticks(0, longest)],
         "height": len(bars) * STEP,
     }

@@ -42,14 +42,14 @@ def count_costs(path: Path, shape: Sequence[int]) -> list[NodeCost]:
     """Count what every node costs where the graph's input has `shape`, [N, H, W, C] or [N, C, H, W].
 
     Raises:
-        ArtefactError: the shapes inside the graph cannot be told.
+        ArtefactError: the shapes inside the graph are not known.
     """
     try:
         graph = _Graph(onnx.load(path), shape)
         parts = _parts(graph)
         return [graph.cost(node, parts[node.name]) for node in graph.nodes]
     except (onnx.shape_inference.InferenceError, KeyError) as error:
-        raise ArtefactError(f"the shapes inside {path} cannot be told ({error}); pin its size and try again") from error
+        raise ArtefactError(f"the shapes inside {path} are not known ({error}); pin its size and try again") from error
 
 
 class _Graph:
@@ -64,7 +64,7 @@ class _Graph:
         for number, node in enumerate(self.nodes):
             node.name = node.name or f"{node.op_type}_{number}"
         self.makers = {output: node for node in self.nodes for output in node.output}
-        self.readers = {given: node for node in reversed(self.nodes) for given in node.input}
+        self.readers = {tensor: node for node in reversed(self.nodes) for tensor in node.input}
         self.weights = {tensor.name for tensor in graph.initializer}
         self._tensors = {tensor.name: (tuple(tensor.dims), tensor.data_type) for tensor in graph.initializer}
         for value in (*graph.value_info, *graph.input, *graph.output):
@@ -115,12 +115,12 @@ class _Graph:
         return f"conv {kernel} {shape[1] * group}→{shape[0]}" + (f" /{strides[0]}" if strides[0] > 1 else "")
 
     def _macs(self, node: NodeProto) -> int:
-        given, weight, made = self.shape(node.input[0]), self.shape(node.input[1]), self.shape(node.output[0])
+        source, weight, result = self.shape(node.input[0]), self.shape(node.input[1]), self.shape(node.output[0])
         if node.op_type == "MatMul":
-            return math.prod(made) * given[-1]
+            return math.prod(result) * source[-1]
         if node.op_type == "Gemm":
-            return made[0] * math.prod(weight)
-        batch, *places = (made[0], *made[2:]) if node.op_type == "Conv" else (given[0], *given[2:])
+            return result[0] * math.prod(weight)
+        batch, *places = (result[0], *result[2:]) if node.op_type == "Conv" else (source[0], *source[2:])
         return batch * math.prod(places) * math.prod(weight)
 
     def _bytes(self, tensor: str) -> int:

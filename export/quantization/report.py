@@ -30,12 +30,12 @@ class Quantisation(BaseModel):
         return f"INT8 by {self.method} ({tried})"
 
 
-def quantisation_table(found: Quantisation) -> Table:
+def quantisation_table(quantisation: Quantisation) -> Table:
     """Lay out what INT8 costs: by method of calibration, then layer by layer, the costliest first."""
-    table = Table(title=str(found), title_justify="left", min_width=len(str(found)))
+    table = Table(title=str(quantisation), title_justify="left", min_width=len(str(quantisation)))
     table.add_column("layer alone in INT8")
     table.add_column("PSNR dB", justify="right")
     table.add_column("computed in")
-    for cost in found.sensitivity:
-        table.add_row(cost.module, f"{cost.psnr_db:.1f}", "float" if cost.layer in found.kept_float else "int8")
+    for cost in quantisation.sensitivity:
+        table.add_row(cost.module, f"{cost.psnr_db:.1f}", "float" if cost.layer in quantisation.kept_float else "int8")
     return table

@@ -1,1 +1,1 @@
-"""An artefact beside PyTorch: inputs, comparison, gates, report."""
+"""The comparison of an artefact with PyTorch: inputs, gates, report."""

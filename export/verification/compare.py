@@ -119,7 +119,7 @@ def _worst_psnr(result: Picture, truth: Picture) -> float | None:
 def _translate(artefact: OpenArtefact, io: IO, frames: Picture, batch: int) -> tuple[Picture, Values | None]:
     """Run the frames through an engine in batches; returns the pixels, and what tanh gave where that can be seen.
 
-    The graph that is cut for it translates one by one only: batches are held to that in pixels.
+    The graph that is cut for it translates pictures one by one only; batches are compared in pixels.
     """
     batches = np.split(frames, len(frames) // batch)
     if io == "float":
