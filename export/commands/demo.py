@@ -47,6 +47,7 @@ def demo(minutes: float, output: Path) -> None:
     LOGGER.info("1 of 4: rehearsing what follows the training, and training")
     rest = rehearse(files, config)
     seconds = training_seconds(60 * minutes, time.monotonic() - started, rest)
+    LOGGER.info("training for %.1f minutes; what follows takes about %.1f", seconds / 60, rest / 60)
     result = train_generators(config, files, seconds)
     if result.interrupted:
         raise click.Abort

@@ -19,7 +19,7 @@ from ..verification.verify import verify_artefact
 from .files import SIZE, Demo
 
 LEAST_STEPS = 20  # however short the time is: two records for the curves
-LEAST_SHARE = 0.3  # of the demo's time, for the training
+LEAST_SHARE = 0.2  # of the demo's time, for the training
 
 # What follows the training, as multiples of what the rehearsal does once.
 EXPORTS = 2.0

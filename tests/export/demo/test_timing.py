@@ -82,7 +82,7 @@ def test_the_bar_shows_the_steps_that_the_time_allows(make_run):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "elapsed", "rest", "training"), [(300, 10, 40, 250), (300, 10, 280, 90), (12, 5, 60, 3.6)]
+    ("seconds", "elapsed", "rest", "training"), [(300, 10, 40, 250), (300, 10, 280, 60), (12, 5, 60, 2.4)]
 )
 def test_the_training_gets_what_the_rest_leaves_and_a_share_at_least(seconds, elapsed, rest, training):
     assert training_seconds(seconds, elapsed, rest) == pytest.approx(training)
