@@ -1,3 +1,5 @@
+from base64 import b64decode
+
 import cv2
 import numpy as np
 import pytest
@@ -156,9 +158,25 @@ def test_kinds_that_pillow_reads_are_trained_on(tmp_path, suffix):
     assert np.abs(read_pixels(tmp_path / f"a{suffix}", 3).astype(int) - (255, 0, 0)).max() <= 3
 
 
+# 16x12 pixels, the left half red and the right half blue; made with pillow-heif, which can write what pi-heif reads.
+HEIC = (
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAXxtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAACJpbG9jAA"
+    "AAAERAAAEAAQAAAAABoAABAAAAAAAAAKQAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRtAAAAAAABAAAA/GlwcnAA"
+    "AADcaXBjbwAAAHVodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQApQgEBA3AAAAMAkA"
+    "AAAwAAAwAeoCCBBZbqrprm4CGgwIAAAAyAAAADAIRiAAEABkQBwXPBiQAAABNjb2xybmNseAABAA0ABoAAAAAUaXNwZQAAAAAAAABAAAAAQAAA"
+    "AChjbGFwAAAAEAAAAAEAAAAMAAAAAf///9AAAAAC////zAAAAAIAAAAQcGl4aQAAAAADCAgIAAAAGGlwbWEAAAAAAAAAAQABBYECAwWEAAAArG"
+    "1kYXQAAACgKAGvBjIa+WCA8QxQXL2+IO//+0X9D6zRf5v0a/ffUM3/8eZLrQc4hmKX/8ulIkhuJI6PKmvrGH6ApjuLBDH1qyUq00qFiOxG7+th"
+    "k6+RA42ZzqlH2Kg3LsCHoCQQ8oCsLsIdVfaNzpi1newf+DxPLcLssDurS6d2vvn1Rvh/OqSd4cWiZRZyMrv/43D/U3UYarKtDIcL/HdBYlw7oq"
+    "jiEA=="
+)
+
+
 def test_heic_is_trained_on_where_the_plug_in_is_installed(tmp_path):
-    pytest.importorskip("pi_heif", reason="the extra heif is not installed")
     assert {".heic", ".heif"} <= TRAINING_SUFFIXES
+    (tmp_path / "IMG_1.HEIC").write_bytes(b64decode(HEIC))
+    pixels = read_pixels(tmp_path / "IMG_1.HEIC", 3)
+    assert pixels.shape == (12, 16, 3)
+    assert np.abs(pixels[0, [0, -1]].astype(int) - [(255, 0, 0), (0, 0, 255)]).max() <= 3
 
 
 def test_the_first_frame_of_an_animation_is_taken(tmp_path):
