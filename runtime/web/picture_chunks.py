@@ -33,24 +33,45 @@ def strip(data: bytes, media_type: str) -> bytes:
     return _STRIPPERS[media_type](data)
 
 
+def parts_of(data: bytes, media_type: str) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the kind and content of each part of a file before its pixels; a JPEG's kinds are its markers.
+
+    Raises:
+        TooManyPartsError: it has more parts than any picture needs.
+    """
+    if media_type == "image/jpeg":
+        at = 2
+        while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != _SCAN:
+            size = max(2, int.from_bytes(data[at + 2 : at + 4]))
+            yield data[at : at + 2], data[at + 4 : at + 2 + size]
+            at += 2 + size
+        return
+    read, first = (_read_png, 8) if media_type == "image/png" else (_read_webp, 12)
+    for kind, start, end in _chunks(data, first, read):
+        yield kind, data[start + 8 : end - 4 if media_type == "image/png" else end]
+
+
+def _read_png(data: bytes, at: int) -> tuple[bytes, int]:
+    return data[at + 4 : at + 8], 12 + int.from_bytes(data[at : at + 4])
+
+
+def _read_webp(data: bytes, at: int) -> tuple[bytes, int]:
+    size = int.from_bytes(data[at + 4 : at + 8], "little")
+    return data[at : at + 4], 8 + size + size % 2
+
+
 def _strip_png(data: bytes) -> bytes:
     kept = [data[:8]]
-    for kind, start, end in _chunks(
-        data, 8, lambda at: (data[at + 4 : at + 8], 12 + int.from_bytes(data[at : at + 4]))
-    ):
+    for kind, start, end in _chunks(data, 8, _read_png):
         if kind in _PNG or (kind in _EXIF and end - start < _MOST_EXIF):
             kept.append(data[start:end])
     return b"".join(kept)
 
 
 def _strip_webp(data: bytes) -> bytes:
-    def read(at: int) -> tuple[bytes, int]:
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
-        return data[at : at + 4], 8 + size + size % 2
-
     kept: list[bytes] = []
     frames = 0
-    for kind, start, end in _chunks(data, 12, read):
+    for kind, start, end in _chunks(data, 12, _read_webp):
         frames += kind == b"ANMF"
         if kind == b"ANMF" and frames > 1:
             continue  # the first picture of an animation is translated
@@ -88,11 +109,11 @@ def _strip_jpeg(data: bytes) -> bytes:
     return b"".join(kept)
 
 
-def _chunks(data: bytes, at: int, read: Callable[[int], tuple[bytes, int]]) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(data: bytes, at: int, read: Callable[[bytes, int], tuple[bytes, int]]) -> Iterator[tuple[bytes, int, int]]:
     """Yield the kind, start and end of each chunk; `read` returns kind and size of the one that begins there."""
     parts = 0
     while at + 8 <= len(data):
-        kind, size = read(at)
+        kind, size = read(data, at)
         yield kind, at, min(at + size, len(data))
         at += size
         parts += 1

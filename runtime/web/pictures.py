@@ -1,24 +1,19 @@
 """Translate one picture: bytes in, bytes out."""
 
-from typing import Any
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from ..contract import Picture
+from ..errors import FileOutputError, InputError
+from ..sinks.pictures import QUALITY
+from ..sinks.pictures import encode_picture as write_pixels
+from ..sources.picture_file import decode_picture as read_pixels
 from .limits import Limits, RefusedError
 from .models import Model, Models
 from .picture_chunks import TooManyPartsError, strip
 from .picture_header import PictureHeader, count_scans, read_header
+from .picture_profile import read_profile
 
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 LIVE_QUALITY = 88  # of the JPEG frames of cameras, out of 100
-_ENCODERS: dict[str, tuple[str, list[int]]] = {
-    "image/png": (".png", [cv2.IMWRITE_PNG_COMPRESSION, 3]),
-    "image/jpeg": (".jpg", [cv2.IMWRITE_JPEG_QUALITY, 95]),
-    "image/webp": (".webp", [cv2.IMWRITE_WEBP_QUALITY, 95]),
-}
+_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 _MOST_SCANS = 40  # a progressive JPEG has about ten
 
 
@@ -40,7 +35,8 @@ def translate_picture(
     translator, queued = models.translator(model, size, longest)
     translated = translator(picture)
     media_type = media_type or header.media_type
-    return encode_picture(translated, media_type), media_type, queued.seconds
+    profile = read_profile(data, header.media_type)
+    return encode_picture(translated, media_type, profile=profile), media_type, queued.seconds
 
 
 def refuse_large_work(size: tuple[int, int], limits: Limits) -> None:
@@ -60,7 +56,7 @@ def refuse_large_work(size: tuple[int, int], limits: Limits) -> None:
 
 
 def decode_picture(data: bytes, most_pixels: int) -> tuple[PictureHeader, Picture]:
-    """Return the header and the upright uint8 [H, W, 3], RGB, of an encoded picture.
+    """Return the header and the upright pixels of an encoded picture: RGB, with its alpha and 16 bits if it has them.
 
     Raises:
         RefusedError: 415 it is no PNG, JPEG or WebP; 413 it has too many pixels; 422 it is damaged.
@@ -83,34 +79,25 @@ def decode_picture(data: bytes, most_pixels: int) -> tuple[PictureHeader, Pictur
             413, "too_many_parts", "this picture has too many parts; save it again in the ordinary way"
         ) from None
     try:
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except cv2.error:
-        decoded = None
-    if decoded is None or sorted(decoded.shape[:2]) != sorted((header.height, header.width)):
+        pixels = read_pixels(data, "the picture").pixels
+    except InputError:
+        raise RefusedError(422, "damaged", "the picture is damaged; save it again") from None
+    if sorted(pixels.shape[:2]) != sorted((header.height, header.width)):
         raise RefusedError(422, "damaged", "the picture is damaged; save it again")
-    return header, np.asarray(decoded, dtype=np.uint8)
+    return header, pixels
 
 
-def encode_picture(picture: Picture, media_type: str, quality: int | None = None) -> bytes:
-    """Encode uint8 [H, W, 3], RGB.
+def encode_picture(
+    picture: Picture, media_type: str, quality: int | None = None, profile: bytes | None = None
+) -> bytes:
+    """Encode a picture in RGB order with all that the format holds of it; `quality` is that of lossy formats.
 
     Raises:
         RefusedError: 413, the format does not take so many pixels.
     """
-    suffix, options = _ENCODERS[media_type]
-    if quality is not None:
-        options = [options[0], quality]
-    encoded, data = _encode(suffix, picture, options)
-    if not encoded:
+    try:
+        return write_pixels(picture, _SUFFIXES[media_type], "the picture", profile, quality or QUALITY)
+    except FileOutputError:  # WebP ends at 16383 pixels a side, JPEG at 65535
         raise RefusedError(
             413, "too_large_for_the_format", f"{media_type} does not take a picture of this size; ask for format=png"
-        )
-    return data.tobytes()
-
-
-def _encode(suffix: str, picture: Picture, options: list[int]) -> tuple[bool, NDArray[Any]]:
-    try:
-        encoded, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
-    except cv2.error:  # WebP ends at 16383 pixels a side, JPEG at 65535
-        return False, np.empty(0, np.uint8)
-    return encoded, np.asarray(data)
+        ) from None
