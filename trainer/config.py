@@ -29,7 +29,7 @@ class _Part(BaseModel):
 class DataConfig(_Part):
     """What pictures the networks see."""
 
-    dataroot: PathText = ""
+    dataroot: PathText = Field("", description="folder, or address such as s3://bucket/horses, with trainA and trainB")
     direction: Direction = Field("AtoB", description="BtoA swaps the folders: trainB becomes domain A")
     input_nc: Channels = Field(3, description="channels of domain A's pictures")
     output_nc: Channels = Field(3, description="channels of domain B's pictures")
@@ -251,6 +251,11 @@ class TrainConfig(_Part):
         if self.schedule.lr_policy == "plateau" and self.run.validate_every_epochs > self.schedule.total_epochs:
             raise ValueError("the plateau policy needs a validation: lower run.validate_every_epochs")
         return self
+
+
+def is_address(dataroot: str) -> bool:
+    """Tell whether a dataset lies behind an address such as s3://bucket/horses, and not in a folder."""
+    return "://" in dataroot
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import click
 from ...runtime.commands.console import print_wide
 from ...runtime.commands.options import NumberRange, PathType, parse_size, together
 from ...runtime.errors import ConfigError, UsageError, training_side
-from ...trainer.commands.options import RunCommand, configuration_layers, report, run_options
+from ...trainer.commands.options import DATASET, RunCommand, configuration_layers, report, run_options
 from ...trainer.config import TrainConfig, resolve_config
 from ...trainer.launch import complete, refuse_existing, resumed_run
 from ..request import DIRECTIONS
@@ -80,7 +80,7 @@ budget_options = together(
 
 @click.command(cls=RunCommand)
 @click.argument("teacher", type=PathType())
-@click.argument("dataroot", type=PathType())
+@click.argument("dataroot", type=DATASET)
 @click.option("--direction", type=click.Choice(list(DIRECTIONS)), help="Directions to learn.  [default: AtoB]")
 @click.option("--generator", metavar="NAME", help="The student's architecture.  [default: the teacher's]")
 @click.option("--ngf", type=click.IntRange(1, 1024), help="The student's width.  [default: the teacher's]")
@@ -88,7 +88,7 @@ budget_options = together(
 @run_options
 def distill(
     teacher: Path,
-    dataroot: Path,
+    dataroot: str,
     direction: str | None,
     generator: str | None,
     ngf: int | None,

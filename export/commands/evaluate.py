@@ -10,6 +10,7 @@ import click
 from ...runtime.commands.console import print_wide, spinner
 from ...runtime.commands.options import PathType, backend_option, device_option, json_option
 from ...runtime.errors import CycleganError, UsageError, training_side
+from ...trainer.commands.options import DATASET
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,7 +43,7 @@ OTHERS = {
 
 @click.command()
 @click.argument("source", metavar="ARTEFACT_OR_SOURCE", type=PathType())
-@click.argument("dataroot", required=False, type=PathType())
+@click.argument("dataroot", required=False, type=DATASET)
 @click.option(
     "--video",
     type=PathType(),
@@ -73,7 +74,7 @@ OTHERS = {
 @json_option
 def evaluate(
     source: Path,
-    dataroot: Path | None,
+    dataroot: str | None,
     video: Path | None,
     size: int | None,
     limit: int | None,

@@ -55,7 +55,7 @@ class _Subject:
 
 def run_evaluation(
     source: Path,
-    dataroot: Path,
+    dataroot: str | Path,
     *,
     size: int | None = None,
     limit: int = 0,
@@ -68,7 +68,7 @@ def run_evaluation(
 
     Args:
         source: an ONNX artefact, or what `load_generator` takes.
-        dataroot: a folder with testA and testB.
+        dataroot: a folder, or an address such as s3://bucket/horses, with testA and testB.
         size: side of the squares that are compared; by default that of the training crops, or the artefact's.
         limit: pictures of each domain, 0: all.
         features: a TorchScript or ONNX feature extractor for FID and KID.
@@ -100,7 +100,7 @@ def run_evaluation(
         )
 
 
-def _with_pictures(config: TrainConfig, dataroot: Path, size: int | None, limit: int) -> TrainConfig:
+def _with_pictures(config: TrainConfig, dataroot: str | Path, size: int | None, limit: int) -> TrainConfig:
     side = size or config.data.crop_size
     multiple = config.networks.size_multiple
     if side < SMALLEST or side % multiple:

@@ -23,7 +23,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 ENGINES = ("window", "ort", "openvino")  # an OpenCV and what runs on a CPU: what every test has
 EXTRAS = ("video", "camera", "screen", "virtual-camera", "ray", "tensorrt-rtx", "web")  # of the runtime
-TRAINING_EXTRAS = ("heif",)
+TRAINING_EXTRAS = ("heif", "remote")
 
 # Declared for a library that we import, which imports them itself: the exporter and the writer of torch.
 NEEDED_BY_TORCH = {"onnxscript", "tensorboard"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ...runtime.errors import CycleganError, OutputError, UsageError, training_side
-from .options import PATH
+from .options import DATASET, PATH
 
 if TYPE_CHECKING:
     from ..data.cache_contents import StoreFacts
@@ -27,10 +27,10 @@ def dataset() -> None:
 
 
 @dataset.command()
-@click.argument("dataroot", type=PATH)
+@click.argument("dataroot", type=DATASET)
 @click.option("--sheet", type=PATH, help="Draw some pictures of every folder into this PNG.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object, for programs.")
-def check(dataroot: Path, sheet: Path | None, as_json: bool) -> None:
+def check(dataroot: str, sheet: Path | None, as_json: bool) -> None:
     """Report what is in DATAROOT/trainA, trainB, testA and testB, and what is wrong with it.
 
     A line marked ! is a problem and makes the exit code 1: a file that cannot be decoded, or more than one in a hundred
@@ -66,12 +66,12 @@ def _lines(inspection: "Inspection") -> list[str]:
 
 
 @dataset.command()
-@click.argument("dataroot", type=PATH, required=False)
+@click.argument("dataroot", type=DATASET, required=False)
 @click.option("--cache", "place", metavar="DIR", help="The cache, as `cyclegan train --cache` names it.")
 @click.option("--limit", metavar="SIZE|none", help="Bound the cache, such as 50GB, now and for runs to come.")
 @click.option("--clear", is_flag=True, help="Remove what is in it, of DATAROOT alone where that is given.")
 @click.option("--json", "as_json", is_flag=True, help="Print what is in the cache as one JSON object.")
-def cache(dataroot: Path | None, place: str | None, limit: str | None, clear: bool, as_json: bool) -> None:
+def cache(dataroot: str | None, place: str | None, limit: str | None, clear: bool, as_json: bool) -> None:
     """Show, bound or clear the cache of prepared pictures that training reads from.
 
     Removing is always safe: a run that is training reads on, and the next one prepares its pictures again.

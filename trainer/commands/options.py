@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from ..bounds import check_path
-from ..config import Precision, parse_assignment, read_toml
+from ..config import Precision, is_address, parse_assignment, read_toml
 
 if TYPE_CHECKING:
     from ..result import TrainingResult
@@ -54,7 +54,19 @@ class PathType(click.Path):
         return super().convert(value, param, ctx)
 
 
+class DatasetType(PathType):
+    """A folder, or an address such as s3://bucket/horses; becomes a text."""
+
+    name = "dataset"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Make a path whole and leave an address as it is."""
+        path = super().convert(value, param, ctx)
+        return str(value) if is_address(str(value)) else str(path.absolute())
+
+
 PATH = PathType()
+DATASET = DatasetType()
 
 
 def parse_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
@@ -127,7 +139,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def configuration_layers(
-    dataroot: Path, config_file: Path | None, assignments: tuple[str, ...], **flags: Any
+    dataroot: str, config_file: Path | None, assignments: tuple[str, ...], **flags: Any
 ) -> list[dict[str, Any]]:
     """Return what the options say, as `resolve_config` takes it.
 
@@ -140,7 +152,8 @@ def configuration_layers(
         if value is not None:
             part, key = FLAGS[flag]
             layers.append({part: {key: value}})
-    return [*layers, {"data": {"dataroot": os.path.realpath(dataroot)}}]
+    place = dataroot if is_address(dataroot) else os.path.realpath(dataroot)
+    return [*layers, {"data": {"dataroot": place}}]
 
 
 def report(result: "TrainingResult") -> None:

@@ -8,11 +8,11 @@ import click
 from ...runtime.errors import UsageError
 from .. import launch
 from ..config import merge_layers
-from .options import PATH, RunCommand, configuration_layers, report, run_options
+from .options import DATASET, PATH, RunCommand, configuration_layers, report, run_options
 
 
 @click.command(cls=RunCommand)
-@click.argument("dataroot", type=PATH)
+@click.argument("dataroot", type=DATASET)
 @run_options
 @click.option(
     "--size",
@@ -25,7 +25,7 @@ from .options import PATH, RunCommand, configuration_layers, report, run_options
     help="Start from the weights of a run, a checkpoint, or an official checkpoints/NAME folder or *_net_G_A.pth file.",
 )
 def train(
-    dataroot: Path,
+    dataroot: str,
     name: str,
     runs: Path,
     resume: str | None,

@@ -9,25 +9,20 @@ import hashlib
 import logging
 import os
 import sqlite3
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...runtime.files import locked
 from .cache_build import build
-from .cache_contents import LOCK, remove_content
+from .cache_contents import held, remove_content
 from .picture_files import PictureFiles
 from .pictures import Preparation
 from .store import BITS, COLUMNS, MTIME, PIECE, SIZE, DamagedStoreError, Index, StoreReader, forget, read_index
 from .training_pictures import WARNINGS, Stored, TrainingPictures
 
 LOGGER = logging.getLogger(__name__)
-
-POLL_SECONDS = 0.2
 
 
 def store_folder(place: Path, folder: Path, prepare: Preparation) -> Path:
@@ -96,27 +91,6 @@ def _built(folder: Path, files: PictureFiles, used: PictureFiles, prepare: Prepa
         if len(missing) or gone:
             build(folder, used, missing, gone, prepare)
         return read_index(folder)
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold the lock of a store; where somebody else does, say so and wait.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    with ExitStack() as stack:
-        waited = False
-        while True:
-            try:
-                stack.enter_context(locked(folder / LOCK))
-                break
-            except BlockingIOError:
-                if not waited:
-                    LOGGER.info("another process is preparing the pictures in %s; waiting for it", folder)
-                waited = True
-                time.sleep(POLL_SECONDS)
-        yield
 
 
 def _with_store(folder: Path, index: Index, used: PictureFiles, prepare: Preparation) -> TrainingPictures:

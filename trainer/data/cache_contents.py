@@ -1,20 +1,27 @@
 """Where the cache of prepared pictures is, what is in it, and how it is kept within bounds. Reads no picture."""
 
 import errno
+import logging
 import os
 import re
 import shutil
 import sqlite3
 import sys
-from collections.abc import Iterable
-from contextlib import closing, suppress
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...runtime.files import is_locked, locked, replacing
 from .store import INDEX, VERSION
 
+LOGGER = logging.getLogger(__name__)
+
 LOCK = "lock"
+ORIGIN = "origin"  # file of a folder that was brought in: where from
+POLL_SECONDS = 0.2
+RECENT_SECONDS = 3600.0
 LIMIT = "limit"  # file with the bytes that the cache may take; none: as many as the disk has
 RESERVE = 0.02  # share of the disk that is left to others
 NAMED = re.compile(r".+-[0-9a-f]{16}")  # as `store_folder` names it
@@ -40,21 +47,44 @@ def cache_place(setting: str) -> Path | None:
     return Path(setting).expanduser() if setting else default_place()
 
 
+@contextmanager
+def held(folder: Path, doing: str = "") -> Iterator[None]:
+    """Hold the lock of a folder of the cache; where another process does, say what it is doing and wait.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    with ExitStack() as stack:
+        waited = False
+        while True:
+            try:
+                stack.enter_context(locked(folder / LOCK))
+                break
+            except BlockingIOError:
+                if not waited:
+                    LOGGER.info("another process is %s; waiting for it", doing or f"preparing the pictures in {folder}")
+                waited = True
+                time.sleep(POLL_SECONDS)
+        yield
+
+
 @dataclass(frozen=True)
 class StoreFacts:
-    """One store: what it was made from, and what it takes."""
+    """One store, or one folder that was brought in: what it was made from, and what it takes."""
 
     folder: Path
     source: str  # the folder of the pictures; empty where the index cannot be read
     preparation: str
     num_pictures: int
-    num_bytes: int  # of pixels
+    num_bytes: int  # of pixels or files
     used: float  # seconds since 1970
     usable: bool  # its version is ours
 
-    def holds(self, dataroot: Path) -> bool:
+    def holds(self, dataroot: str) -> bool:
         """Tell whether the pictures are of this dataset."""
-        return self.source != "" and Path(self.source).is_relative_to(dataroot.resolve())
+        if "://" in dataroot:
+            return f"{self.source}/".startswith(f"{dataroot.rstrip('/')}/")
+        return self.source != "" and Path(self.source).is_relative_to(os.path.realpath(dataroot))
 
 
 def list_stores(place: Path) -> list[StoreFacts]:
@@ -73,7 +103,7 @@ def remove_stores(stores: Iterable[StoreFacts]) -> list[StoreFacts]:
     for store in stores:
         try:
             with locked(store.folder / LOCK):
-                remove_content(store.folder)
+                _remove_all(store.folder)
                 (store.folder / LOCK).unlink(missing_ok=True)
                 with suppress(OSError):  # somebody put a file of his own there
                     store.folder.rmdir()
@@ -86,6 +116,16 @@ def remove_content(folder: Path) -> None:
     """Remove the index and the pixels of a store, the index first."""
     for path in [*folder.glob(f"{INDEX}*"), *folder.glob("*.pixels")]:
         path.unlink(missing_ok=True)
+
+
+def _remove_all(folder: Path) -> None:
+    if (folder / ORIGIN).is_file():
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != LOCK:
+                path.unlink()
+    remove_content(folder)
 
 
 def read_limit(place: Path) -> int | None:
@@ -111,18 +151,21 @@ def set_limit(place: Path, limit: int | None) -> list[StoreFacts]:
 
 
 def make_room(folder: Path, needed: int) -> None:
-    """Make sure that a store can take `needed` bytes more; where the cache is bounded, others are removed for it.
+    """Make sure that a folder of the cache can take `needed` bytes more.
+
+    Where the cache is bounded, others are removed for it, but none that was used within the last hour.
 
     Raises:
         OSError: there is not so much room.
     """
-    place = folder.parent
-    limit = read_limit(place)
+    limit = read_limit(folder.parent)
     if limit is not None:
-        own = _pixel_bytes(folder)
-        if own + needed > limit:
+        others = [store for store in list_stores(folder.parent) if store.folder != folder]
+        unused = [store for store in others if store.used < time.time() - RECENT_SECONDS]
+        free = limit - _pixel_bytes(folder) - sum(store.num_bytes for store in others)
+        if needed > free + sum(store.num_bytes for store in unused):
             raise OSError(errno.ENOSPC, f"about {_gigabytes(needed)} are needed, and its limit is {_gigabytes(limit)}")
-        _shrink([store for store in list_stores(place) if store.folder != folder], limit - own - needed)
+        _shrink(unused, sum(store.num_bytes for store in unused) - max(0, needed - free))
     disk = shutil.disk_usage(folder)
     if needed > disk.free - RESERVE * disk.total:
         text = f"about {_gigabytes(needed)} are needed, and {_gigabytes(disk.free)} of the disk are free"
@@ -143,10 +186,16 @@ def _shrink(stores: list[StoreFacts], limit: int) -> list[StoreFacts]:
 
 
 def _is_store(path: Path) -> bool:
-    return bool(NAMED.fullmatch(path.name)) and path.is_dir() and ((path / INDEX).is_file() or is_locked(path / LOCK))
+    if not NAMED.fullmatch(path.name) or not path.is_dir():
+        return False
+    return (path / INDEX).is_file() or (path / ORIGIN).is_file() or is_locked(path / LOCK)
 
 
 def _facts(folder: Path) -> StoreFacts:
+    if (folder / ORIGIN).is_file():
+        origin = (folder / ORIGIN).read_text(encoding="utf-8")
+        sizes = [path.stat().st_size for path in folder.glob("*/**/*") if path.is_file()]
+        return StoreFacts(folder, origin, "files", len(sizes), sum(sizes), folder.stat().st_mtime, usable=True)
     about, count, version = {}, 0, 0
     with (
         suppress(sqlite3.Error),

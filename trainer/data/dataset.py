@@ -16,6 +16,7 @@ from ..config import DataConfig, TrainConfig
 from ..distributed import World
 from .cache import open_pictures
 from .cache_contents import cache_place
+from .local_folder import bring_in, local_folder
 from .picture_files import PictureFiles
 from .pictures import TRAINING_SUFFIXES, UNREADABLE, Pixels, Preparation
 from .training_pictures import TrainingPictures
@@ -64,8 +65,16 @@ def list_pictures(folder: Path) -> list[Path]:
 
 def domain_folder(config: DataConfig, phase: Phase, domain: DomainName) -> Path:
     """Return the folder of a domain as the networks know it: with direction BtoA, domain A is trainB and testB."""
+    return local_folder(config.dataroot, _folder_name(config, phase, domain), config.cache)
+
+
+def _folder_name(config: DataConfig, phase: Phase, domain: DomainName) -> str:
     swapped = {"A": "B", "B": "A"}
-    return Path(config.dataroot) / f"{phase}{domain if config.direction == 'AtoB' else swapped[domain]}"
+    return f"{phase}{domain if config.direction == 'AtoB' else swapped[domain]}"
+
+
+def _brought_in(config: DataConfig, phase: Phase, domain: DomainName) -> Path:
+    return bring_in(config.dataroot, _folder_name(config, phase, domain), config.cache)
 
 
 def load_training(config: TrainConfig, world: World = World()) -> tuple[TrainingPictures, TrainingPictures]:  # noqa: B008
@@ -79,7 +88,7 @@ def load_training(config: TrainConfig, world: World = World()) -> tuple[Training
     domains: list[TrainingPictures] = []
     for domain in _DOMAINS:
         limit = config.data.max_dataset_size
-        files = _list_or_explain(domain_folder(config.data, "train", domain), limit)
+        files = _list_or_explain(_brought_in(config.data, "train", domain), limit)
         used = files.named(world.share(files.names[: limit or None]))
         domains.append(open_pictures(files, used, _preparation(config, domain), place))
     _check_sizes(domains, config)
@@ -90,7 +99,7 @@ def load_examples(config: TrainConfig, count: int) -> tuple[Domain, Domain]:
     """Prepare the first training pictures of both domains as held-out ones are, for a dataset that has none."""
     domain_A, domain_B = (
         load_domain(
-            domain_folder(config.data, "train", domain), replace(_preparation(config, domain), held_out=True), count
+            _brought_in(config.data, "train", domain), replace(_preparation(config, domain), held_out=True), count
         )
         for domain in _DOMAINS
     )
@@ -103,7 +112,7 @@ def load_held_out(config: TrainConfig, count: int = 0) -> tuple[Domain, Domain] 
     With `count`, only that many of each are decoded, spread evenly over them and always the same: where both folders
     hold the same names, of the same names.
     """
-    folders = domain_folder(config.data, "test", "A"), domain_folder(config.data, "test", "B")
+    folders = [_brought_in(config.data, "test", domain) for domain in _DOMAINS]
     names = [_names(folder, config.data.max_dataset_size) for folder in folders]
     if not all(names):
         return None

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from statistics import median
 from typing import Literal
 
@@ -15,6 +15,7 @@ from ...runtime.errors import DatasetError
 from ...runtime.listing import Listing, list_files
 from .dataset import LAYOUT
 from .duplicates import MOST_LEVELS, THUMBNAIL, Fingerprints, Thumbnail
+from .local_folder import bring_in
 from .ordered import in_order
 from .pictures import FULL_WHITE, TRAINING_SUFFIXES, UNREADABLE, describe_file, looks_like_picture, read_rgb, resize
 from .progress import counted
@@ -150,22 +151,23 @@ class Pictures:
         return np.flatnonzero(self.readable & (self.folders == FOLDERS.index(name)))
 
 
-def inspect_dataset(dataroot: Path) -> tuple[Inspection, Pictures]:
+def inspect_dataset(dataroot: str | Path) -> tuple[Inspection, Pictures]:
     """Look at every picture of a dataset; returns the check, and what it knows of each file.
 
     Raises:
         DatasetError: trainA or trainB is missing, or holds nothing that can be decoded.
     """
-    listings = {name: list_files(dataroot / name, TRAINING_SUFFIXES) for name in FOLDERS}
-    pictures = _read_all(dataroot, listings)
+    roots = {name: bring_in(str(dataroot), name, "") for name in FOLDERS}
+    listings = {name: list_files(root, TRAINING_SUFFIXES) for name, root in roots.items()}
+    pictures = _read_all(PurePath(dataroot).name, listings)
     for name in ("trainA", "trainB"):
         if not len(pictures.rows(name)):
-            left_out = listings[name].summary() if (dataroot / name).is_dir() else ""
+            left_out = listings[name].summary() if roots[name].is_dir() else ""
             raise DatasetError(
-                f"{dataroot / name} holds no picture that can be decoded{left_out and f'; {left_out}'}; "
+                f"{roots[name]} holds no picture that can be decoded{left_out and f'; {left_out}'}; "
                 f"expected:{LAYOUT.format(root=dataroot)}"
             )
-    listings = {name: listing for name, listing in listings.items() if (dataroot / name).is_dir()}
+    listings = {name: listing for name, listing in listings.items() if roots[name].is_dir()}
     folders = {name: _facts(name, pictures) for name in listings}
     duplicates = list(_duplicates(pictures))
     inspection = Inspection(
@@ -180,10 +182,10 @@ def inspect_dataset(dataroot: Path) -> tuple[Inspection, Pictures]:
     return inspection, pictures
 
 
-def _read_all(dataroot: Path, listings: dict[str, Listing]) -> Pictures:
+def _read_all(name: str, listings: dict[str, Listing]) -> Pictures:
     pictures = Pictures(listings)
     rows = range(len(pictures.folders))
-    with counted(f"checking {dataroot.name}", len(rows)) as advance:
+    with counted(f"checking {name}", len(rows)) as advance:
         for row, facts in zip(rows, in_order(lambda row: _read(pictures.path(row)), rows), strict=True):
             pictures.put(row, facts)
             advance()

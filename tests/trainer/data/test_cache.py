@@ -8,9 +8,8 @@ import torch
 from PIL import Image
 
 from cyclegan_edge.runtime.errors import DatasetError
-from cyclegan_edge.trainer.data import cache, store, training_pictures
-from cyclegan_edge.trainer.data.cache import held
-from cyclegan_edge.trainer.data.cache_contents import cache_place, default_place
+from cyclegan_edge.trainer.data import cache_contents, store, training_pictures
+from cyclegan_edge.trainer.data.cache_contents import cache_place, default_place, held
 from cyclegan_edge.trainer.data.training_pictures import whole
 
 
@@ -136,7 +135,7 @@ def test_a_folder_without_one_readable_picture_is_refused(dataroot, place, cache
 
 def test_who_waits_says_so(dataroot, place, caplog, monkeypatch, opened):
     opened(dataroot, place)
-    monkeypatch.setattr(cache.time, "sleep", lambda seconds: lock.__exit__(None, None, None))
+    monkeypatch.setattr(cache_contents.time, "sleep", lambda seconds: lock.__exit__(None, None, None))
     (folder,) = place.glob("*trainA*")
     lock = held(folder)
     lock.__enter__()

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from cyclegan_edge.trainer.data import cache_build
-from cyclegan_edge.trainer.data.cache import held
-from cyclegan_edge.trainer.data.cache_contents import list_stores, make_room, read_limit, set_limit
+from cyclegan_edge.trainer.data.cache_contents import held, list_stores, make_room, read_limit, set_limit
 
 
 @pytest.fixture
