@@ -1,5 +1,8 @@
 // Pictures become what a model takes, and back: sides that its strides divide, padded by reflection, as runtime/contract.py.
 
+const canvas = new OffscreenCanvas(1, 1);
+const context = canvas.getContext("2d", { willReadFrequently: true });
+
 /** Return the [width, height] that a picture of a size is translated at; `longest` bounds the longer side. */
 export function workingSize(width, height, longest, { size }) {
   if (size) return [size[1], size[0]];
@@ -9,7 +12,7 @@ export function workingSize(width, height, longest, { size }) {
 
 /** Turn an ImageBitmap into uint8 [1, H, W, C]: scaled to `width` x `height`, on white, padded at the right and bottom. */
 export function toPixels(bitmap, width, height, { input_channels: channels, size_multiple: multiple, size_minimum: minimum }) {
-  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   context.imageSmoothingQuality = "high";
   context.fillStyle = "#fff";
   context.fillRect(0, 0, width, height);

@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -89,12 +89,15 @@ def test_a_model_without_an_fp32_file_where_the_adapter_lacks_fp16(open_page, co
 
 def end_graphics_process() -> None:
     """Kill the process in which the browsers of this test run compute graphics; they start another."""
-    listing = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
-    processes = [line.split(None, 2) for line in listing.splitlines()]
-    family = {str(os.getpid())}
+    processes = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended meanwhile
+            parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+            processes[int(place.name)] = parent, (place / "cmdline").read_bytes()
+    family = {os.getpid()}
     for _ in range(10):
-        family |= {pid for pid, parent, _ in processes if parent in family}
-    graphics = [int(pid) for pid, _, command in processes if pid in family and "--type=gpu-process" in command]
+        family |= {pid for pid, (parent, _) in processes.items() if parent in family}
+    graphics = [pid for pid, (_, command) in processes.items() if pid in family and b"--type=gpu-process" in command]
     assert graphics
     for pid in graphics:
         os.kill(pid, signal.SIGKILL)

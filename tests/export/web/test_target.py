@@ -8,6 +8,7 @@ import onnx
 import pytest
 
 from cyclegan_edge.export.artefact import Artefact
+from cyclegan_edge.export.verification.report import fail_if_missed
 from cyclegan_edge.export.web import target
 from cyclegan_edge.export.web.browser import BrowserBackend
 from cyclegan_edge.export.web.folder import WebModel, write_web
@@ -68,14 +69,19 @@ def compared(generator, exported, emoji, tmp_path_factory):
     return lambda: target.compare_page(model, folder, generator, pictures, ())
 
 
-def test_without_a_browser_it_is_unproven_and_its_graph_is_compared(compared, caplog, monkeypatch) -> None:
-    monkeypatch.setattr(target, "find_chromium", lambda: None)
-    report = compared()
-    assert report.passed
-    assert report.artefact == "run-web"
-    assert "run-web is unproven here" in caplog.text
-    assert "unproven here" in report.notes[-1]
-    assert "onnxruntime" in {row.engine for row in report.comparisons}
+@pytest.fixture(scope="module")
+def unproven(compared):
+    """The report of a machine without a browser."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(target, "find_chromium", lambda: None)
+        return compared()
+
+
+def test_without_a_browser_it_is_unproven_and_its_graph_is_compared(unproven) -> None:
+    assert unproven.passed
+    assert unproven.artefact == "run-web"
+    assert "run-web is unproven here" in unproven.notes[-1]
+    assert "onnxruntime" in {row.engine for row in unproven.comparisons}
 
 
 @needs_chromium
@@ -106,16 +112,10 @@ def test_a_page_that_is_wrong_misses_its_gate(compared, monkeypatch) -> None:
     assert {row.engine for row in report.comparisons if not row.passed} == {"wasm", "webgpu"}
 
 
-def test_one_direction_that_misses_its_gate_is_enough(compared) -> None:
-    from cyclegan_edge.export.verification.report import fail_if_missed
-
-    good = compared()
-    bad = good.model_copy(
-        update={
-            "passed": False,
-            "comparisons": (good.comparisons[0].model_copy(update={"passed": False}), *good.comparisons[1:]),
-        }
-    )
+def test_one_direction_that_misses_its_gate_is_enough(unproven) -> None:
+    good = unproven
+    rows = (good.comparisons[0].model_copy(update={"passed": False}), *good.comparisons[1:])
+    bad = good.model_copy(update={"passed": False, "comparisons": rows})
     with pytest.raises(CycleganError, match=r"^run-web: not the same as PyTorch"):
         fail_if_missed([(Path("run-web"), bad), (Path("run-web"), good)])
 
