@@ -67,7 +67,11 @@ export class Device {
   }
 
   async #open(wanted, trouble) {
-    const tell = (what, part) => this.closed || say(`Fetching ${what}: ${Math.floor(100 * part)} %`);
+    let told;
+    const tell = (what, part) => {
+      const sentence = `Fetching ${what}: ${5 * Math.floor(20 * part)} %`; // in steps, for those who hear it read
+      if (sentence !== told && !this.closed) say((told = sentence));
+    };
     try {
       const engine = await Engine.open(manifest, this.model, wanted, tell);
       const why = [trouble, engine.passedOver].filter(Boolean).join("; ");
