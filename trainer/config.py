@@ -149,7 +149,10 @@ class RunConfig(_Part):
     seed: int = Field(0, ge=0, lt=2**63)
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$")] = "auto"
     precision: Precision = "auto"
-    compile: bool = Field(False, description="compile the step: minutes at the start, then faster")
+    compile: bool | Literal["auto"] = Field(
+        "auto",
+        description="compile the step: minutes at the start, then faster; auto: on one NVIDIA GPU, for long runs",
+    )
     max_steps: Count = Field(0, description="stop after this many steps in all; 0: when the epochs are done")
     log_every: Interval = Field(50, description="steps between two records of the losses")
     preview_every: Interval = Field(500, description="steps between two preview grids")

@@ -17,7 +17,7 @@ from .clock import Clock, describe_change, fingerprint
 from .config import TrainConfig
 from .data.batches import UnpairedBatches
 from .data.dataset import DomainName, domain_folder, load_examples, load_held_out, load_training
-from .device import pick_amp_dtype, pick_device, tune
+from .device import pays_to_compile, pick_amp_dtype, pick_device, tune
 from .distributed import World, check_distributable
 from .evaluation.validation import build_validation
 from .methods.cyclegan import CycleGAN
@@ -128,6 +128,7 @@ class Run:
     def _train(self, stop: StopRequest, progress: Progress) -> None:
         run, clock = self.config.run, self.clock
         self._good.replace(snapshot(self.state_dict()))
+        self._compile_if_it_pays()
         bar = progress.add_task("training", total=self.total_steps, completed=self.step, losses="", rate=0.0)
         started, before = time.monotonic(), self.step
         while self.step < self.total_steps and not (self._interrupted or self.stopped_early):
@@ -215,6 +216,15 @@ class Run:
                 self.clock.steps_per_epoch, self.clock.epoch, self.config.schedule.total_epochs,
                 self.clock.remaining(self.config.schedule.total_epochs),
             )  # fmt: skip
+
+    def _compile_if_it_pays(self) -> None:
+        steps = self.total_steps - self.step
+        if self.config.run.compile == "auto" and pays_to_compile(self.device, self.world.size, steps):
+            LOGGER.info(
+                "compiling the step: some minutes now, which %d steps make up for; --no-compile does without", steps
+            )
+            self.model.begin(self.clock.epoch)
+            self.model.compile_if_it_works(*self.batches.batch(self.clock.place))
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from cyclegan_edge.runtime.errors import UsageError
-from cyclegan_edge.trainer.device import pick_amp_dtype, pick_device, tune
+from cyclegan_edge.trainer.device import COMPILED_STEPS, pays_to_compile, pick_amp_dtype, pick_device, tune
 
 
 def test_a_device_that_is_named_is_never_replaced():
@@ -18,6 +18,26 @@ def test_a_device_that_is_named_is_never_replaced():
 def test_auto_takes_bf16_where_the_cpu_computes_in_it(monkeypatch, capabilities, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert pick_amp_dtype("auto", torch.device("cpu")) == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "processes", "steps", "pays"),
+    [
+        ("cuda:0", 1, COMPILED_STEPS, True),
+        ("cuda:0", 1, COMPILED_STEPS - 1, False),
+        ("cuda:0", 2, COMPILED_STEPS, False),
+        ("cpu", 1, COMPILED_STEPS, False),
+    ],
+)
+def test_compiling_pays_in_a_long_run_on_one_gpu(device, processes, steps, pays):
+    assert pays_to_compile(torch.device(device), processes, steps) is pays
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 5), torch.float16), ((7, 0), torch.float16), ((6, 1), None)])
+def test_auto_takes_fp16_where_a_gpu_has_no_bf16(monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert pick_amp_dtype("auto", torch.device("cuda", 0)) == expected
 
 
 def test_fp16_is_for_cuda():

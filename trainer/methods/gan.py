@@ -8,6 +8,7 @@ finite.
 """
 
 import copy
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from types import MappingProxyType
@@ -17,16 +18,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Adam
-from torch.utils.checkpoint import checkpoint
 
 from ...runtime.metadata import Direction
 from ..config import TrainConfig
 from ..distributed import World
 from ..networks.build import init_weights
+from ..networks.layers import Checkpointed
 from .diffaugment import draw
 from .image_pool import ImagePool
 from .objective import JUDGED, Draws, Losses, Objective, Pictures, Players
 from .schedule import update_ema
+
+LOGGER = logging.getLogger(__name__)
 
 # Updates that a loss scaler may leave out one after another: from 65,536, which it begins with, sixteen halve it to 1.
 MOST_OVERFLOWS = 20
@@ -82,9 +85,9 @@ class GAN:
         torch.manual_seed(config.run.seed + world.rank)
         players = Players(self.networks, self._learning, self._autocast, device)
         self.objective = make_objective(config, players)
-        if config.run.compile:
-            # The whole step as CUDA graphs; not beside DDP, whose collectives would have to be in them.
-            self.objective.compile("reduce-overhead" if device.type == "cuda" and world.size == 1 else None)
+        self._compiled = False
+        if config.run.compile is True:
+            self.compile()
 
     @property
     def directions(self) -> tuple[Direction, ...]:
@@ -101,6 +104,42 @@ class GAN:
     def begin(self, epoch: int) -> None:
         """Prepare the objective for `epoch`, counted from 1; by default nothing changes."""
 
+    def compile(self) -> None:
+        """Compile the objective; the first steps then take longer, and those of other shapes once more."""
+        self._compiled = True
+        # The whole step as CUDA graphs; not beside DDP, whose collectives would have to be in them.
+        self.objective.compile("reduce-overhead" if self.device.type == "cuda" and self._world.size == 1 else None)
+
+    def compile_if_it_works(self, real_A: Tensor, real_B: Tensor) -> None:
+        """Compile, and compute the gradients of a batch twice, as a step does; if that fails, say so and do without.
+
+        The trial changes nothing that training goes on from.
+        """
+        plain = copy.copy(self.objective)
+        real = {"A": real_A, "B": real_B}
+        buffers = [buffer for network in self.networks.values() for buffer in network.buffers()]
+        before, drawn = [buffer.clone() for buffer in buffers], self._rng.get_state()
+        devices = [self.device] if self.device.type == "cuda" else []
+        try:
+            self.compile()
+            with torch.random.fork_rng(devices):
+                for _ in range(2):  # CUDA graphs are captured the second time
+                    torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+                    _, fakes = self._generator_gradients(real)
+                    self._discriminator_gradients(real, fakes)
+        except Exception as error:  # the compiler, the one behind it and the GPU's library have errors of their own
+            LOGGER.warning(
+                "the step is not compiled, because that fails here: %s", str(error).strip().partition("\n")[0]
+            )
+            self.objective, self._compiled = plain, False
+        for discriminator in self._discriminators.values():
+            discriminator.requires_grad_(True)
+        for optimizer in (self.optimizer_G, self.optimizer_D):
+            optimizer.zero_grad(set_to_none=True)
+        for buffer, value in zip(buffers, before, strict=True):
+            buffer.copy_(value)
+        self._rng.set_state(drawn)
+
     def step(self, real_A: Tensor, real_B: Tensor) -> Losses:
         """Train on one batch of each domain, float [B, C, H, W] in [-1, 1].
 
@@ -111,7 +150,7 @@ class GAN:
             Every term of the objective, unweighted and detached, and of each discriminator the mean judgement of real
             and fake patches and the share that it judged rightly (`D_A_real`, `D_A_fake`, `D_A_accuracy`).
         """
-        if self.config.run.compile:
+        if self._compiled:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         real = {"A": real_A, "B": real_B}
         if self.config.optim.update_order == "generators_first":
@@ -156,6 +195,11 @@ class GAN:
             }
 
     def _update_generators(self, real: Pictures) -> tuple[Losses, Pictures]:
+        losses, fakes = self._generator_gradients(real)
+        self._apply(self.optimizer_G)
+        return losses, fakes
+
+    def _generator_gradients(self, real: Pictures) -> tuple[Losses, Pictures]:
         self.optimizer_G.zero_grad(set_to_none=True)
         for discriminator in self._discriminators.values():
             discriminator.requires_grad_(False)
@@ -169,10 +213,14 @@ class GAN:
             fakes.append({domain: fake.detach().nan_to_num() for domain, fake in made.items()})
         for discriminator in self._discriminators.values():
             discriminator.requires_grad_(True)
-        self._apply(self.optimizer_G)
         return _mean(losses), {domain: torch.cat([made[domain] for made in fakes]) for domain in fakes[0]}
 
     def _update_discriminators(self, real: Pictures, history: Pictures) -> Losses:
+        losses = self._discriminator_gradients(real, history)
+        self._apply(self.optimizer_D)
+        return losses
+
+    def _discriminator_gradients(self, real: Pictures, history: Pictures) -> Losses:
         self.optimizer_D.zero_grad(set_to_none=True)
         losses = []
         for (part, fakes), last in self._parts(real, history):
@@ -181,7 +229,6 @@ class GAN:
                 total, terms = self.objective.discriminators(part, fakes, draws)
                 self._backward(total)
             losses.append(terms)
-        self._apply(self.optimizer_D)
         return _mean(losses)
 
     def _parts(self, *batches: Pictures) -> list[tuple[list[Pictures], bool]]:
@@ -287,18 +334,6 @@ class GAN:
         for network, saved in zip(self.networks.values(), state["buffers"], strict=True):
             for buffer, value in zip(network.buffers(), saved, strict=True):
                 buffer.copy_(value)
-
-
-class Checkpointed(nn.Module):
-    """Stores only a network's input in the forward pass, and computes its activations again in the backward pass."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Any:
-        """Return what the network returns."""
-        return checkpoint(self.network, x, use_reentrant=False)
 
 
 def initialised(network: nn.Module, config: TrainConfig) -> nn.Module:

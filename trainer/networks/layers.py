@@ -4,11 +4,12 @@ Shapes: B batch, C channels, H height, W width.
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 NormLayer = Callable[[int], nn.Module]
 
@@ -223,3 +224,15 @@ class ResnetBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape [B, C, H, W]."""
         return x + self.conv_block(x)  # type: ignore[no-any-return]
+
+
+class Checkpointed(nn.Module):
+    """Stores only a network's input in the forward pass, and computes its activations again in the backward pass."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Any:
+        """Return what the network returns."""
+        return checkpoint(self.network, x, use_reentrant=False)

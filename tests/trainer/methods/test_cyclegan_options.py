@@ -179,3 +179,37 @@ def test_bf16_stays_beside_fp32_over_hundreds_of_steps(make_config):
         means.append({name: sum(step[name].item() for step in losses[-50:]) / 50 for name in names})
         assert means[-1]["cycle_A"] < 0.8 * losses[0]["cycle_A"].item()  # it learns something
     assert means[1] == pytest.approx(means[0], rel=0.1)
+
+
+EVERYTHING_RANDOM = {"optim": {"diffaugment": True, "accumulate": 2}, "networks": {"dropout": True, "norm": "batch"}}
+
+
+@pytest.mark.parametrize("fault", [None, "at once", "on the way back"])
+def test_a_trial_of_compiling_changes_nothing_that_training_goes_on_from(make_config, monkeypatch, caplog, fault):
+    def compiled(function, **options):
+        def run(*arguments):
+            if fault == "at once":
+                raise RuntimeError("no C compiler\nand more")
+            total, *others = function(*arguments)
+            if fault:
+                total.register_hook(fail)
+            return total, *others
+
+        return run
+
+    def fail(gradient):
+        raise RuntimeError("no C compiler")
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    config = make_config(**EVERYTHING_RANDOM)
+    plain, tried = CycleGAN(config, CPU), CycleGAN(config, CPU)
+    state = torch.get_rng_state()
+    tried.compile_if_it_works(*make_batch(0))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert ("is not compiled, because that fails here: no C compiler" in caplog.text) is bool(fault)
+    results = []
+    for model in (plain, tried):
+        torch.manual_seed(5)
+        results.append([model.step(*make_batch(seed)) for seed in range(3)])
+    assert results[0] == results[1]
+    assert tried._compiled is not bool(fault)
