@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,9 @@ def translate_folder(
     """
     control = control or Control()
     _check(root, output, options)
-    recipe = Recipe.of(model, load_options.of_pixels() | {"format": options.picture_format})
+    # Films came later than the first manifests, which hold true where nothing else is asked for.
+    of_films = {} if encoding == Encoding() else {"encoding": asdict(encoding)}
+    recipe = Recipe.of(model, load_options.of_pixels() | {"format": options.picture_format} | of_films)
     with Manifest(output / NAME) as manifest:
         manifest.claim()
         remove_hidden(output)

@@ -77,7 +77,7 @@ class Worker:
 
         Gives a column "line": the records, and last the error that ends the whole job, as CLASS:MESSAGE.
         """
-        job = self._make_job(manifest=Manifest(None), todo=[Path(name) for name in portion["name"]])
+        job = self._make_job(manifest=Manifest(None), todo=[Path(os.fsdecode(name)) for name in portion["name"]])
         broken = []
         try:
             self._translate = self._translate or self._load()
@@ -114,7 +114,7 @@ def _translated(job: FolderJob, todo: list[Path], model: Path, load_options: Loa
     on_gpu = load_options.device.startswith("cuda")
     nodes = [node for node in list_nodes() if node["Alive"]]
     portions = -(-len(todo) // PORTION)
-    names = ray.data.from_items([{"name": str(name)} for name in todo], override_num_blocks=portions)
+    names = ray.data.from_items([{"name": os.fsencode(name)} for name in todo], override_num_blocks=portions)
     lines = names.map_batches(
         Worker,
         fn_constructor_args=(make_job, model, load_options),

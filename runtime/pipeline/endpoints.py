@@ -75,7 +75,7 @@ def connect(
     if source is not None:
         inputs = source.paths if isinstance(source, SequenceSource) else []
         refuse_existing(targets, inputs, options)
-        outputs = make_outputs(targets, source.format, control, options)
+        outputs = make_outputs(targets, source.format, control, options, live=source.live)
         return Endpoints(source, outputs, targets, is_video=True)
     if has_magic(address):
         return _connect_pictures(address, targets, control, options)

@@ -8,11 +8,13 @@ from pathlib import Path
 from ..control import Control
 from ..errors import UsageError
 from ..files import is_same
+from ..frame import Sink
 from ..sinks import sequence_sink
 from ..sinks.animation import ANIMATIONS, PAGED, animation_sink
 from ..sinks.views import Overlay, View, viewed
 from ..sources.sequence import find_numbered, is_sequence
 from ..video import CONTAINERS, Encoding, VideoFormat, video_sink
+from ..video.parts import parts_sink
 from .run import Output
 
 VIRTUAL_CAMERA = "virtual-camera"
@@ -59,15 +61,17 @@ def make_outputs(
     options: OutputOptions,
     *,
     several: bool = False,
+    live: bool = False,
 ) -> list[Output]:
     """Make the sinks of a moving source; a window brings one more, for what its keys ask to keep.
 
     `several`: the source is a picture of several frames, so that one of these, such as .png, can be its output.
+    `live`: it may change its size, and goes on in a new file then.
     """
     outputs = []
     for target in targets:
         if target != "window":
-            outputs.append(_make_output(target, format, control, options, several))
+            outputs.append(_make_output(target, format, control, options, several, live))
             continue
         from ..sinks.recording import Recording
         from ..sinks.window import Window
@@ -85,6 +89,7 @@ def _make_output(
     control: Control,
     options: OutputOptions,
     several: bool,
+    live: bool,
 ) -> Output:
     """Make the sink of a moving source."""
     overlay = Overlay(control.stats) if options.overlay else None
@@ -114,5 +119,9 @@ def _make_output(
             f"a moving picture cannot be written as {target}; name a file in {', '.join(sorted(CONTAINERS))}, "
             "or numbered pictures such as frame_%05d.png"
         )
-    sink = video_sink(Path(target), format.rate, like=format, encoding=options.encoding)
+
+    def make_sink(path: Path) -> Sink:
+        return video_sink(path, format.rate, like=format, encoding=options.encoding)
+
+    sink = parts_sink(Path(target), make_sink) if live else make_sink(Path(target))
     return Output(viewed(sink, options.view, overlay), target)

@@ -63,7 +63,7 @@ def test_a_finished_file_is_left_alone(place):
         ("alone.png", "alone.png", "the output is the input"),
         ("alone.png", ".", "the output is the input"),
         ("clip.mp4", "clip.mp4", "the output is the input"),
-        ("alone.png", "new.mp4", r"cannot be written as .*new\.mp4; name a file that ends in \.bmp"),
+        ("alone.png", "new.mp4", r"cannot be written as .*new\.mp4; name a file that ends in \.avif"),
         ("clip.mp4", "new.png", r"cannot be written as .*new\.png; name a file that ends in \.avi"),
         ("clip.wmv", "new", r"cannot be written as .*new/clip\.wmv"),
     ],

@@ -1,0 +1,65 @@
+"""A folder of films is one job, beside its pictures."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cyclegan_edge.runtime.frame import Frame
+from cyclegan_edge.runtime.sinks import write_picture
+from cyclegan_edge.runtime.sources import read_picture
+from cyclegan_edge.runtime.video import open_video, video_sink
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    pixels = np.full((32, 48, 3), 100, np.uint8)
+    write_picture(tmp_path / "in/a.png", pixels)
+    (tmp_path / "in/below").mkdir()
+    for name in ("b.mp4", "below/c.mkv"):
+        with video_sink(tmp_path / "in" / name, 25) as write:
+            for _ in range(5):
+                write(Frame(pixels, Path("x")))
+    (tmp_path / "in/b.mp4").rename(tmp_path / "in/b.wmv")  # a name of a kind that is not written
+    (tmp_path / "in/notes.txt").write_text("x")
+    (tmp_path / "in/x.heic").write_text("x")
+    return tmp_path / "in"
+
+
+def test_films_and_pictures_are_one_job_that_can_be_resumed(folder, translate, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        done = translate(folder, tmp_path / "out")
+    assert (done.code, done.summary["translated"], done.summary["failed"]) == (0, 3, 0)
+    assert (read_picture(tmp_path / "out/a.png") == 155).all()
+    for name in ("b.mp4", "below/c.mkv"):
+        films = list(open_video(tmp_path / "out" / name))
+        assert len(films) == 5
+        assert abs(films[0].pixels.mean() - 155) < 4
+    assert "2 files of other kinds (" in caplog.text
+    assert "notes.txt, x.heic" in caplog.text
+    (tmp_path / "out/below/c.mkv").unlink()
+    again = translate(folder, tmp_path / "out")
+    assert (again.code, again.summary["translated"], again.summary["skipped"]) == (0, 1, 2)
+
+
+def test_another_encoding_is_another_job(folder, translate, tmp_path):
+    translate(folder, tmp_path / "out")
+    again = translate(folder, tmp_path / "out", options=("--crf", "40"))
+    assert again.summary["translated"] == 3
+
+
+def test_a_damaged_film_costs_itself_only(folder, translate, tmp_path):
+    (folder / "b.wmv").write_bytes(b"no film")
+    done = translate(folder, tmp_path / "out")
+    assert (done.code, done.summary["translated"], done.summary["failed"]) == (1, 2, 1)
+    assert translate(folder, tmp_path / "out").summary["failed"] == 1  # as it was before
+    assert (tmp_path / "out/below/c.mkv").exists()
+
+
+def test_a_film_that_is_cut_short_is_told_and_kept(folder, translate, tmp_path):
+    data = (folder / "below/c.mkv").read_bytes()
+    (folder / "below/c.mkv").write_bytes(data[: len(data) * 2 // 3])
+    done = translate(folder, tmp_path / "out")
+    assert done.code == 1
+    assert done.summary["failed"] == 1

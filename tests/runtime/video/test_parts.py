@@ -1,0 +1,27 @@
+"""A live source that changes its size goes on in a new file."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from cyclegan_edge.runtime.frame import Frame
+from cyclegan_edge.runtime.video import open_video, video_sink
+from cyclegan_edge.runtime.video.parts import parts_sink
+
+
+def frames(*shapes: tuple[int, int]) -> list[Frame]:
+    pictures = [np.full((*shape, 3), 90, np.uint8) for shape in shapes]
+    return [Frame(pixels, Path("camera"), time=Fraction(i, 25)) for i, pixels in enumerate(pictures)]
+
+
+def test_a_camera_that_changes_its_size_goes_on_in_a_new_part(tmp_path, caplog):
+    (tmp_path / "a-2.mp4").write_text("somebody's")
+    with parts_sink(tmp_path / "a.mp4", lambda path: video_sink(path, 25)) as write:
+        for frame in frames((32, 48), (32, 48), (48, 64), (32, 48)):
+            write(frame)
+    written = [tmp_path / name for name in ("a.mp4", "a-3.mp4", "a-4.mp4")]
+    sizes = {path.name: [frame.pixels.shape[:2] for frame in open_video(path)] for path in written}
+    assert sizes == {"a.mp4": [(32, 48)] * 2, "a-3.mp4": [(48, 64)], "a-4.mp4": [(32, 48)]}
+    assert (tmp_path / "a-2.mp4").read_text() == "somebody's"
+    assert "changes its size to 48x64; it goes on in" in caplog.text
