@@ -138,7 +138,9 @@ def _choose(path: Path, backend: str, device: str) -> Engine:
     readers = [engine for engine in engines if engine.reads(path)]
     if not readers and path.suffix.lower() == ENGINE_SUFFIX:
         built_with = LIBRARY_NAMES[read_description(path).library]
-        raise BackendError(f"{path} was built with {built_with}, not for {backend}; leave --backend at auto")
+        raise BackendError(
+            f"{path} was built with {built_with}, not for {backend}; leave it at auto", about=("backend",)
+        )
     if not readers:
         known = ", ".join(sorted({suffix for engine in engines for suffix in engine.suffixes}))
         raise ArtefactError(f"{path} is no exported model ({known}); a checkpoint becomes one with: cyclegan export")
@@ -147,8 +149,8 @@ def _choose(path: Path, backend: str, device: str) -> Engine:
     hosts = [engine for engine in readers if kind in ("auto", *engine.extras)]
     if not hosts:
         raise BackendError(
-            f"{backend} does not run on {device} but on {', '.join(readers[0].extras)}; "
-            "name another --backend or --device"
+            f"{backend} does not run on {device} but on {', '.join(readers[0].extras)}; name another engine or device",
+            about=("backend", "device"),
         )
 
     installed = [engine for engine in hosts if engine.installed]

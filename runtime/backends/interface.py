@@ -80,7 +80,7 @@ def read_interface(
         UsageError: a range or layout is given for a model that says its own.
     """
     if metadata is not None and (value_range or layout):
-        raise UsageError(f"{path.name} says its own value range and layout; leave out --range and --layout")
+        raise UsageError(f"{path.name} says its own value range and layout; name none", about=("value_range", "layout"))
     try:
         taken, given = _images(backend.input, "input", layout), _images(backend.output, "output", layout)
         if taken.io != given.io:
@@ -153,7 +153,7 @@ def _ranges(
         LOGGER.info("%s takes %s and gives %s, as its graph tells", path.name, taken, given)
         return (taken, given), ()
     assumed = taken or given or "-1..1"
-    other = "--range 0..1, 0..255 or -1..1 says otherwise"
+    other = "if that is wrong, name a value range: 0..1, 0..255 or -1..1"
     if given:
         return (assumed, given), (f"it gives {given}, so its input is taken for {assumed} too; {other}",)
     if taken:
@@ -200,4 +200,4 @@ def _layout(spec: TensorSpec, side: str, layout: Layout | None, io: IO) -> tuple
         raise _UnsuitableError(
             f"neither dimension 1 nor 3 of the {side} is that of 1 or 3 channels: {spec.shape[1]} and {spec.shape[3]}"
         )
-    return assumed, (f"its layout is taken for {assumed}; --layout NCHW or NHWC says otherwise",)
+    return assumed, (f"its layout is taken for {assumed}; if that is wrong, name one: NCHW or NHWC",)

@@ -121,7 +121,7 @@ class TensorRtBackend:
         if not profile.admits(shape):
             raise BackendError(
                 f"this engine takes batches of {profile} (batch x height x width), not {'x'.join(map(str, shape))}; "
-                "export it with a --size that covers this"
+                "export it with sizes that cover this"
             )
 
     def _given_shape(self, taken: tuple[int, ...]) -> tuple[int, ...]:

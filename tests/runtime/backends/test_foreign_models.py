@@ -81,7 +81,7 @@ def test_a_range_is_read_from_the_graph(name, backend, save, caplog):
 def test_what_is_assumed_is_told(chain, assumed, save, caplog):
     load(save(*chain))
     assert f"m.onnx does not say everything: {assumed}" in caplog.text
-    assert "--range" in caplog.text
+    assert "name a value range: 0..1, 0..255 or -1..1" in caplog.text
 
 
 @pytest.mark.parametrize(("value_range", "level"), [("-1..1", 155), ("0..1", 0), ("0..255", 0)])

@@ -173,7 +173,7 @@ def test_the_precision_is_what_was_built(engine, metadata):
 
 def test_the_other_tensorrt_does_not_take_it(engine, library):
     other = {"tensorrt": "tensorrt-rtx", "tensorrt_rtx": "tensorrt"}[library.name]
-    with pytest.raises(BackendError, match=f"was built with .*, not for {other}; leave --backend at auto"):
+    with pytest.raises(BackendError, match=f"was built with .*, not for {other}; leave it at auto"):
         open_backend(engine(), backend=other)
     with pytest.raises(BackendError, match="does not run on cpu but on cuda"):
         open_backend(engine(), device="cpu")
