@@ -148,7 +148,7 @@ def test_the_student_that_was_chosen_is_trained_and_keeps_its_budget(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--budget-ms", 5], "say where the budget is to be kept with --engine openvino or onnxruntime"),
+        (["--budget-ms", 5], "say in which engine the budget is to be kept: --engine openvino or onnxruntime"),
         (["--engine", "openvino", "--size", "32x32"], "--engine, --size without --budget-ms decides nothing"),
         (["--budget-ms", 5, "--engine", "openvino", "--resume"], "leave out --budget-ms, --engine"),
         (["--budget-ms", 5, "--engine", "openvino", "--size", "31x32"], "take 28x32 or 32x32; see --size"),
