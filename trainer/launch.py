@@ -81,6 +81,10 @@ def complete(config: TrainConfig, folder: Path, prepare: "Callable[[Run], None]"
     """
     if not config.data.dataroot:
         raise ConfigError("name the dataset in data.dataroot")
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"TensorBoard cannot write into {folder}, which is no UTF-8; choose another place") from error
     from .distributed import joined_world
     from .loop import Run
 

@@ -3,6 +3,7 @@ import os
 import pytest
 
 from cyclegan_edge.trainer.checkpoints.checkpoint import load_checkpoint
+from cyclegan_edge.trainer.methods.cyclegan import CycleGAN
 
 TINY = ["networks.generator=resnet_1blocks", "networks.ngf=4", "networks.ndf=4", "run.log_every=2"]
 TINY = [word for setting in TINY for word in ("--set", setting)]
@@ -82,3 +83,25 @@ def test_weights_go_out_to_the_official_format_and_start_another_run(cyclegan, t
     assert train("--resume", "--init-from", official) == 2
     assert train("--name", "v", "--init-from", tmp_path / "absent") == 4
     assert not (tmp_path / "v").exists()
+
+
+@pytest.mark.slow
+def test_the_words_at_the_end_are_true(train, tmp_path, caplog, monkeypatch):
+    caplog.set_level("INFO")
+    assert train("--max-steps", 2, "--size", 32, *TINY) == 0
+    assert f"done: step 2; the run is in {tmp_path / 't'}" in caplog.text
+    caplog.clear()
+    assert train("--resume") == 0
+    assert "nothing to do: step 2 of 2; more with --epochs, --epochs-decay or --max-steps" in caplog.text
+    assert "done" not in caplog.text
+    caplog.clear()
+    assert train("--resume", "latest", "--max-steps", 4, "--set", "optim.lr=0.001") == 0
+    assert "run.max_steps changes from 2 to 4" in caplog.text
+    assert "optim.lr changes from 0.0002 to 0.001" in caplog.text
+    assert train("--resume", "epoch-0007") == 4
+
+
+def test_a_run_of_which_every_update_was_skipped_is_no_success(train, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(CycleGAN, "take_skips", lambda self: [(True, True)])
+    assert train("--max-steps", 2, "--size", 32, *TINY, "--set", "run.log_every=1") == 1
+    assert "not one update of the generators and discriminators counted in 2 steps" in capsys.readouterr().err

@@ -108,3 +108,29 @@ def test_info_of_an_artefact_runs_without_the_training_side(python, negative: Pa
     assert done.returncode == 0, done.stderr
     assert "negative" in done.stdout
     assert "AtoB" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["train", "d", "--max-steps", "1"], ["dataset", "check", "d"], ["export-weights", "d", "--output", "o"]],
+)
+def test_what_needs_the_training_side_says_how_to_get_it(python, arguments: list[str], tmp_path: Path) -> None:
+    refused = python(COMMAND, *arguments, cwd=tmp_path)
+    assert refused.returncode == 4
+    assert 'which is not installed; install it with: pip install "cyclegan-edge[train]"' in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_training_from_python_says_how_to_get_the_training_side(python, tmp_path: Path) -> None:
+    done = python(
+        EDGE
+        + """
+import cyclegan_edge
+try:
+    cyclegan_edge.train({"data": {"dataroot": "d"}}, "runs/r")
+except cyclegan_edge.BackendError as error:
+    print(error)
+""",
+        cwd=tmp_path,
+    )
+    assert 'pip install "cyclegan-edge[train]"' in done.stdout

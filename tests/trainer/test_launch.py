@@ -1,6 +1,7 @@
 """Training from Python: what is returned, what may change on resuming, and what is refused."""
 
 import logging
+import os
 import shutil
 import threading
 
@@ -10,7 +11,7 @@ import torch
 import cyclegan_edge
 from cyclegan_edge.runtime.errors import CheckpointError, ConfigError, CycleganError, OutputError, UsageError
 from cyclegan_edge.trainer.checkpoints.checkpoint import load_checkpoint
-from cyclegan_edge.trainer.config import TrainConfig, merge_layers
+from cyclegan_edge.trainer.config import TrainConfig, merge_layers, read_toml, resolve_config
 from cyclegan_edge.trainer.loop import Run
 from cyclegan_edge.trainer.tracking.metrics_log import read_records
 
@@ -196,3 +197,17 @@ def test_too_little_memory_ends_in_one_sentence(train, monkeypatch, error):
     monkeypatch.setattr(Run, "train", fail)
     with pytest.raises(CycleganError, match=r"the memory is too small for this run; lower data\.crop_size"):
         train()
+
+
+def test_names_that_are_no_utf_8_are_trained_on_and_resumed(dataroot, tmp_path):
+    root = tmp_path / os.fsdecode(b"d\xffata")
+    dataroot.rename(root)
+    (root / "trainA" / "00.png").rename(root / "trainA" / os.fsdecode(b"\xfe.png"))
+    layer = merge_layers(
+        TINY, {"data": TINY["data"] | {"dataroot": str(root)}}, {"run": TINY["run"] | {"max_steps": 1}}
+    )
+    assert cyclegan_edge.train(layer, tmp_path / "run").step == 1
+    assert cyclegan_edge.train({"run": {"max_steps": 2}}, tmp_path / "run", resume="latest").step == 2
+    assert resolve_config(read_toml(tmp_path / "run" / "config.toml")).data.dataroot == str(root)
+    with pytest.raises(UsageError, match=r"TensorBoard cannot write into .*, which is no UTF-8"):
+        cyclegan_edge.train(layer, tmp_path / os.fsdecode(b"r\xfd"))

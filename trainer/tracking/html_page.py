@@ -22,4 +22,4 @@ def write_page(template: Path, content: Mapping[str, Any], path: Path) -> None:
     )
     page = environment.get_template(template.name).render(content)
     with replacing(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+        partial.write_text(page, encoding="utf-8", errors="replace")  # paths need be no UTF-8

@@ -28,7 +28,8 @@ class Recorder:
         self._config = config
         self._metric = metric
         with replacing(folder / "config.toml") as partial_file:
-            partial_file.write_text(tomli_w.dumps(config.model_dump()), encoding="utf-8")
+            # A path that is no UTF-8 goes in and out as the bytes that it is.
+            partial_file.write_text(tomli_w.dumps(config.model_dump()), encoding="utf-8", errors="surrogateescape")
         self._log = MetricsLog(folder, step)
         self._writer = BackgroundWriter()
 
