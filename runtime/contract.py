@@ -95,3 +95,18 @@ def to_8_bits(picture: Picture) -> Picture:
     if picture.dtype == np.uint8:
         return picture
     return np.rint(picture / STEPS_16_BIT).astype(np.uint8)
+
+
+def on_white(picture: Picture) -> Picture:
+    """Lay [H, W, 4] with alpha on white, [H, W, 3]; a picture without alpha stays."""
+    if picture.shape[2] != 4:
+        return picture
+    white = np.iinfo(picture.dtype).max
+    share = picture[..., 3:].astype(np.float32) / white
+    blended = picture[..., :3] * share + white * (1 - share)
+    return np.asarray(np.rint(blended), dtype=picture.dtype)
+
+
+def plain(picture: Picture) -> Picture:
+    """Return uint8 [H, W, 3] for whoever takes nothing else: on white, and white into white."""
+    return to_8_bits(on_white(picture))

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 
+from ..contract import plain
 from ..errors import OutputError, UsageError
 from ..frame import Frame, Write
 from ..stats import Stats
@@ -66,7 +67,7 @@ class MjpegBroadcast:
             number, frame = self._number, self._frame
         with self._encoding:
             if self._jpeg[0] < number:
-                pixels = cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2BGR)
+                pixels = cv2.cvtColor(plain(frame.pixels), cv2.COLOR_RGB2BGR)
                 _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
                 self._jpeg = number, np.asarray(encoded).tobytes()
             return self._jpeg

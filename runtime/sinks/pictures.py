@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from cv2.typing import MatLike
 
-from ..contract import Picture, to_8_bits
+from ..contract import Picture, on_white, to_8_bits
 from ..errors import FileOutputError
 from ..files import replacing
 from ..frame import Frame, Write
@@ -82,7 +82,7 @@ def encode_picture(
     if suffix not in _DEEP:
         picture = to_8_bits(picture)
     if picture.shape[2] == 4 and suffix not in _TRANSPARENT:
-        picture = _on_white(picture)
+        picture = on_white(picture)
     if suffix == ".gif" and has_pyav():
         return encode_gif([picture], [0], 0)
     conversion = cv2.COLOR_RGB2GRAY if suffix == _GRAY_ONLY else _TO_BGR[picture.shape[2]]
@@ -107,10 +107,3 @@ def _encode(suffix: str, pixels: MatLike, profile: bytes | None, quality: int) -
             return encoded, data
         LOGGER.warning("a colour profile that %s does not take is left out", suffix)
     return cv2.imencode(suffix, pixels, options)
-
-
-def _on_white(picture: Picture) -> Picture:
-    white = np.iinfo(picture.dtype).max
-    share = picture[..., 3:].astype(np.float32) / white
-    blended = picture[..., :3] * share + white * (1 - share)
-    return np.asarray(np.rint(blended), dtype=picture.dtype)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..contract import Size
+from ..contract import Size, plain
 from ..errors import InputError, OutputError
 from ..frame import Frame, Write
 
@@ -26,13 +26,14 @@ def raw_sink() -> Iterator[Write]:
 
     def write(frame: Frame) -> None:
         nonlocal size
-        height, width = frame.pixels.shape[:2]
+        pixels = plain(frame.pixels)
+        height, width = pixels.shape[:2]
         if size is None:
             size = height, width
             LOGGER.info("standard output gets rgb24 frames of %dx%d", width, height)
         elif size != (height, width):
             raise InputError(f"{frame.name} changes its size, which raw frames cannot tell")
-        data = memoryview(frame.pixels.tobytes())
+        data = memoryview(pixels.tobytes())
         try:
             while data:
                 data = data[os.write(descriptor, data) :]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..contract import plain
 from ..errors import InputError, OutputError, UsageError
 from ..frame import Frame, Write
 
@@ -42,6 +43,6 @@ def virtual_camera_sink(device: str | None, rate: Fraction) -> Iterator[Write]:
                     ) from error
             if (camera.height, camera.width) != (height, width):
                 raise InputError(f"{frame.name} changes its size; a virtual camera keeps one")
-            camera.send(np.ascontiguousarray(frame.pixels))
+            camera.send(np.ascontiguousarray(plain(frame.pixels)))
 
         yield write

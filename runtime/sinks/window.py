@@ -11,6 +11,7 @@ from typing import get_args
 
 import cv2
 
+from ..contract import plain
 from ..control import Control
 from ..errors import OutputError
 from ..frame import Frame, Write
@@ -70,7 +71,7 @@ class Window:
         picture = compose(frame, self._view, self._split)
         if self._with_overlay:
             picture = self._overlay.draw(frame, picture)
-        cv2.imshow(TITLE, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        cv2.imshow(TITLE, cv2.cvtColor(plain(picture), cv2.COLOR_RGB2BGR))
 
     def serve_keys(self) -> None:
         """Do what was typed since the last call; a window that was closed ends the run."""

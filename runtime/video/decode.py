@@ -27,11 +27,12 @@ TAGS: dict[str, Any] = {"metadata_errors": "surrogateescape"} if int(av.__versio
 # H.273's numbers → libswscale's; all that it does not know is close to BT.601.
 _SWS_MATRICES = {BT709: 1, 4: 4, BT601: 5, 7: 7, BT2020: 9, 10: 9}
 _FULL_RANGE = 2  # of FFmpeg's colour ranges; limited is 1
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _PREDICTED = frozenset({"h264", "hevc"})  # whose decoders pass in silence over frames that refer to one that is lost
 
 
 class PyAvVideo:
-    """The frames of a video file or address, upright, uint8 [H, W, 3] in RGB order."""
+    """The frames of a video file or address, upright, uint8 [H, W, 3] in RGB order, or 4 with alpha."""
 
     live = False
 
@@ -76,6 +77,7 @@ class PyAvVideo:
         self._reached = Fraction(0)  # where the last packet of any stream ends, in seconds
         self._ledger = _Ledger(context.name in _PREDICTED)
         self._deinterlacer = Deinterlacer() if deinterlace else None
+        self._alpha, self._decoder = self._find_alpha(limits)
         self._tell_what_is_lost(context)
         if self._colour.transfer in (PQ, HLG):
             LOGGER.warning("%s is of high dynamic range, which models do not know: colours may look dull", name)
@@ -145,7 +147,7 @@ class PyAvVideo:
                 continue
             self._ledger.send(packet)
             try:
-                decoded = self._stream.decode(packet)  # the packet's own stream may have lost its codec
+                decoded = self._decoder.decode(packet)  # the packet's own stream may have lost its codec
             except av.EOFError:  # flushed before
                 continue
             except av.FFmpegError as error:
@@ -180,19 +182,28 @@ class PyAvVideo:
     def _frame(self, decoded: Any, number: int, rate: Fraction) -> Frame:
         base = exact(decoded.time_base) or exact(self._stream.time_base) or 1 / rate
         time = decoded.pts * base if decoded.pts is not None else number / rate
-        pixels, self._turned = to_rgb(decoded, self._colour)
+        pixels, self._turned = to_rgb(decoded, self._colour, alpha=self._alpha)
         return Frame(
             pixels, self.name, time=Fraction(time), duration=decoded.duration * base if decoded.duration else None
         )
 
+    def _find_alpha(self, limits: DecodeLimits) -> tuple[bool, Any]:
+        """Return whether there is alpha, and what decodes it: FFmpeg's own VP8 and VP9 decoders pass it by."""
+        context = self._stream.codec_context
+        if context.format and any(part.is_alpha for part in context.format.components):
+            return True, self._stream
+        name = _ALPHA_DECODERS.get(context.name)
+        if name is None or limits.decoders is not None or _tag(self._stream, "alpha_mode") != "1":
+            return False, self._stream
+        decoder = av.CodecContext.create(name, "r")
+        decoder.options = limits.for_decoder()
+        return True, decoder
+
     def _tell_what_is_lost(self, context: Any) -> None:
-        """Say in one line what of the pixels does not come through: models see eight bits of three colours."""
-        components = context.format.components if context.format else ()
-        lost = [f"{bits} bits a channel" for bits in {part.bits for part in components} if bits > 8]
-        if any(part.is_alpha for part in components) or self._stream.metadata.get("alpha_mode") == "1":
-            lost.append("alpha")
-        if lost:
-            LOGGER.warning("%s has %s; 8 bits of three colours are translated", self.name, " and ".join(lost))
+        """Say in one line what of the pixels does not come through."""
+        bits = max((part.bits for part in context.format.components), default=8) if context.format else 8
+        if bits > 8:
+            LOGGER.warning("%s has %d bits a channel; 8 are translated and written", self.name, bits)
 
     def _estimate(self, rate: Fraction) -> int | None:
         length = self._container.duration
@@ -271,11 +282,19 @@ def open_input(address: str, limits: DecodeLimits) -> Any:
     return av.open(address, options=limits.for_container(), timeout=limits.timeout, **TAGS)
 
 
-def to_rgb(decoded: Any, colour: Colour) -> tuple[Picture, bool]:
-    """Convert a decoded frame to uint8 [H, W, 3], turned upright; tell whether that exchanged its sides."""
+def _tag(stream: Any, name: str) -> str | None:
+    return next((value for key, value in stream.metadata.items() if key.lower() == name), None)
+
+
+def to_rgb(decoded: Any, colour: Colour, *, alpha: bool = False) -> tuple[Picture, bool]:
+    """Convert a decoded frame to uint8 [H, W, 3], or 4 with alpha, turned upright.
+
+    Returns:
+        the pixels, and whether turning exchanged their sides.
+    """
     matrix = colour.matrix_of(decoded.height)
     pixels = decoded.to_ndarray(
-        format="rgb24",
+        format="rgba" if alpha else "rgb24",
         src_colorspace=_SWS_MATRICES.get(matrix, 5),
         src_color_range=_FULL_RANGE if colour.full_range else 1,
         dst_color_range=_FULL_RANGE,

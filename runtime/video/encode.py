@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from ..contract import Picture
+from ..contract import Picture, plain, to_8_bits
 from ..errors import CycleganError, InputError, OutputError, UsageError
 from ..files import growing, remedy, spelled
 from ..frame import Frame, Write
@@ -39,6 +39,8 @@ ENCODERS = {
 }
 _WITH_CRF = ("libx264", "libx265", "libsvtav1", "libaom-av1", "libvpx-vp9")
 _WITH_PRESET = ("libx264", "libx265", "libsvtav1")
+PRORES = "prores_ks"
+_WITH_ALPHA = {"libvpx-vp9": "yuva420p", PRORES: "yuva444p10le"}
 _HEVC = ENCODERS["h265"]
 _SWS_MATRICES = {BT709: 1, BT601: 5, BT2020: 9}
 _LIMITED_RANGE = 1
@@ -118,6 +120,7 @@ class _Writer:
         self._constant: ConstantRate | None = None  # for a container that knows no times
         self._last = self._end = 0  # time stamps, in ticks
         self._began = self._ended = Fraction(0)  # when the first and the last frame are shown, as the source has it
+        self._alpha_format: str | None = None  # the pixel format, where alpha is kept
         self._late = 0  # frames that were not after the one before
         self._frames = 0
 
@@ -192,6 +195,7 @@ class _Writer:
             LOGGER.warning("%s becomes %dx%d, edges repeated: encoders take even sides only", self._path, height, width)
         self._shape = first.shape
         suffix = self._path.suffix.lower()
+        self._choose_alpha(first, suffix)
         muxer, options = _MUXERS[suffix]
         if suffix == ".avi":  # knows frames by their number only
             rate = self._like.base_rate or self._like.rate
@@ -213,10 +217,22 @@ class _Writer:
                 f"({reason(error)}); name another --codec or container"
             ) from error
 
+    def _choose_alpha(self, first: Picture, suffix: str) -> None:
+        """Choose an encoder that keeps alpha, where there is one for the container and no other was asked for."""
+        if first.shape[2] != 4:
+            return
+        if suffix == ".mov" and self._encoding.codec == "auto" and _can_encode(PRORES):
+            self._encoder = PRORES
+        self._alpha_format = _WITH_ALPHA.get(self._encoder)
+        if self._alpha_format is None:
+            LOGGER.warning("%s holds no alpha: frames are laid on white; .webm and .mov would keep it", self._path)
+
     def _options(self) -> dict[str, str]:
         options = {}
         if self._encoder in _WITH_CRF:
             options["crf"] = str(CRF if self._encoding.crf is None else self._encoding.crf)
+        if self._encoder == PRORES:
+            options["profile"] = "4444"
         if self._encoding.preset or self._encoder in ("libx264", "libx265"):
             options["preset"] = self._encoding.preset or PRESET
         if self._encoder == "libvpx-vp9":
@@ -225,7 +241,9 @@ class _Writer:
 
     def _configure(self, context: Any, width: int, height: int, *, has_b_frames: bool) -> None:
         colour = self._like.colour
-        context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+        context.width, context.height, context.pix_fmt = width, height, self._alpha_format or "yuv420p"
+        if self._alpha_format and self._encoder == "libvpx-vp9":
+            self._stream.metadata["alpha_mode"] = "1"
         context.time_base = self._tick
         context.gop_size = max(1, round(self._like.rate * KEYFRAME_SECONDS))
         context.sample_aspect_ratio = self._like.pixel_aspect
@@ -259,7 +277,8 @@ class _Writer:
 
     def _picture(self, pixels: Picture) -> Any:
         context = self._stream.codec_context
-        shared = av.VideoFrame.from_numpy_buffer(_even(pixels), format="rgb24")  # until the line below has copied it
+        pixels, layout = (to_8_bits(pixels), "rgba") if self._alpha_format else (plain(pixels), "rgb24")
+        shared = av.VideoFrame.from_numpy_buffer(_even(pixels), format=layout)  # until the line below has copied it
         return self._reformatter.reformat(
             shared,
             format=context.pix_fmt,

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..contract import Picture
+from ..contract import Picture, plain
 from ..errors import InputError, OutputError
 from ..files import growing, spelled
 from ..frame import Frame, LostFramesError, Write
@@ -111,7 +111,7 @@ class _Writer:
             self._open(frame.pixels)
         elif frame.pixels.shape != self._shape:
             raise InputError(f"{frame.name} changes its size at frame {self.frames}; cut it in two there")
-        self._encoder.write(cv2.cvtColor(_even(frame.pixels), cv2.COLOR_RGB2BGR))
+        self._encoder.write(cv2.cvtColor(_even(plain(frame.pixels)), cv2.COLOR_RGB2BGR))
         self.frames += 1
 
     def close(self) -> None:

@@ -8,7 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from cyclegan_edge.runtime.video import open_video
+from cyclegan_edge.runtime.frame import Frame
+from cyclegan_edge.runtime.video import open_video, video_sink
 from cyclegan_edge.runtime.video.web_start import move_index_first
 
 CHAPTERS = [
@@ -80,6 +81,36 @@ def test_what_is_no_index_is_left_as_it_is(data, tmp_path):
     assert sorted((tmp_path / "a.mp4").read_bytes()) == sorted(data)
 
 
+@pytest.mark.parametrize(("suffix", "tolerance"), [(".webm", 6), (".mov", 2)])
+def test_alpha_goes_from_film_to_film(suffix, tolerance, copy, tmp_path, caplog):
+    pixels = np.full((48, 64, 4), 120, np.uint8)
+    pixels[..., 3] = np.repeat(np.array([0, 80, 160, 255], np.uint8), 16)
+    with video_sink(tmp_path / f"a{suffix}", 25) as write:
+        for number in range(5):
+            write(Frame(pixels, Path("a"), time=Fraction(number, 25)))
+    assert "alpha" not in caplog.text
+    for path in (tmp_path / f"a{suffix}", copy(tmp_path / f"a{suffix}", tmp_path / f"b{suffix}")):
+        frames = [frame.pixels for frame in open_video(path)]
+        assert len(frames) == 5
+        assert np.abs(frames[2][:, 4::16, 3].astype(int) - pixels[:, 4::16, 3]).max() <= tolerance
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_alpha_that_a_container_does_not_hold_is_laid_on_white_and_told(suffix, tmp_path, caplog):
+    with video_sink(tmp_path / f"a{suffix}", 25) as write:
+        write(Frame(np.full((48, 64, 4), (0, 0, 0, 51), np.uint8), Path("a")))
+    assert "holds no alpha: frames are laid on white" in caplog.text
+    (frame,) = open_video(tmp_path / f"a{suffix}")
+    assert np.abs(frame.pixels.astype(int) - 204).max() <= 3
+
+
+def test_deep_pictures_become_a_film(tmp_path):
+    with video_sink(tmp_path / "a.mp4", 25) as write:
+        write(Frame(np.full((48, 64, 3), 200 * 257, np.uint16), Path("a")))
+    (frame,) = open_video(tmp_path / "a.mp4")
+    assert np.abs(frame.pixels.astype(int) - 200).max() <= 3
+
+
 def test_ten_bits_are_told(tmp_path, caplog):
     with av.open(str(tmp_path / "a.mkv"), "w") as container:
         stream = container.add_stream("libx265", rate=25)
@@ -87,4 +118,4 @@ def test_ten_bits_are_told(tmp_path, caplog):
         container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")))
         container.mux(stream.encode())
     open_video(tmp_path / "a.mkv")
-    assert "has 10 bits a channel; 8 bits of three colours are translated" in caplog.text
+    assert "has 10 bits a channel; 8 are translated and written" in caplog.text
