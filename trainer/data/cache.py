@@ -48,14 +48,16 @@ def open_pictures(
     if place is None:
         return TrainingPictures(used, prepare, None, ())
     folder = store_folder(place, files.folder, prepare)
+    index = _index_or_none(folder)
+    complete = index is not None and find_rows(index, used)[1].all()
     try:
-        index = _index_or_none(folder)
-        if index is None or not find_rows(index, used)[1].all() or not index.places.keys() <= set(files.names):
+        if index is None or not complete or not index.places.keys() <= set(files.names):
             index = _built(folder, files, used, prepare)
         return _with_store(folder, index, used, prepare)
     except (OSError, sqlite3.Error) as error:
         reason = error.strerror or error if isinstance(error, OSError) else error
-        LOGGER.warning(
+        LOGGER.log(
+            logging.DEBUG if complete else logging.WARNING,  # then only what is gone could not be removed
             "prepared pictures cannot be kept in %s: %s; training goes on and decodes what is not there whenever it is "
             "needed. Make room, name another place with data.cache, or set data.cache=off", folder, reason,
         )  # fmt: skip
