@@ -27,7 +27,7 @@ class _Part(BaseModel):
 
 
 class DataConfig(_Part):
-    """What pictures the networks see."""
+    """The pictures that the networks see."""
 
     dataroot: PathText = Field("", description="folder, or address such as s3://bucket/horses, with trainA and trainB")
     direction: Direction = Field("AtoB", description="BtoA swaps the folders: trainB becomes domain A")
@@ -106,7 +106,7 @@ class LossesConfig(_Part):
 
 
 class OptimConfig(_Part):
-    """How one step updates the networks."""
+    """The update of the networks in one step."""
 
     lr: float = Field(2e-4, gt=0, le=1)
     beta1: float = Field(0.5, ge=0, lt=1)
@@ -123,7 +123,7 @@ class OptimConfig(_Part):
 
 
 class ScheduleConfig(_Part):
-    """How the learning rate falls, by epoch."""
+    """The learning rate by epoch."""
 
     lr_policy: Literal["linear", "step", "cosine", "plateau"] = "linear"
     n_epochs: Count = Field(100, description="epochs at the initial learning rate")
@@ -162,7 +162,7 @@ class RunConfig(_Part):
 
 
 class ValidationConfig(_Part):
-    """What is measured on testA and testB every `run.validate_every_epochs`, and what that decides."""
+    """The validation on testA and testB every `run.validate_every_epochs`, and its consequences."""
 
     metric: Annotated[
         str,
@@ -177,7 +177,7 @@ class ValidationConfig(_Part):
 
 
 class DistillConfig(_Part):
-    """What a student learns from its teacher; without a teacher a run is a CycleGAN's."""
+    """The distillation of a student from a teacher; without a teacher the run trains a CycleGAN."""
 
     teacher: PathText = Field("", description="run folder, checkpoint or official weights; empty: none")
     direction: Literal["AtoB", "BtoA", "both"] = Field("AtoB", description="which generators have a student")

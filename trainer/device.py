@@ -1,4 +1,4 @@
-"""Where a run computes, and in which type."""
+"""The device and number type of a run."""
 
 import torch
 

@@ -84,7 +84,7 @@ def joined_world(device: str) -> Iterator[World]:
 
     Raises:
         CycleganError: another process ended before its time.
-        UsageError: all processes were told to share one device.
+        UsageError: one device is named for all processes.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:

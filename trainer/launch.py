@@ -119,7 +119,7 @@ def refuse_existing(folder: Path) -> None:
 
 
 def new_run(folder: Path, layers: "list[Layer]", init_from: Path | None) -> tuple[TrainConfig, Callable[["Run"], None]]:
-    """Return the configuration of a new run, and what is to be done to the run before it trains."""
+    """Return the configuration of a new run, and a function that prepares the run before it trains."""
     refuse_existing(folder)
     if init_from is None:
         return resolve_config(*layers), lambda run: None
@@ -132,7 +132,7 @@ def new_run(folder: Path, layers: "list[Layer]", init_from: Path | None) -> tupl
 
 
 def resumed_run(folder: Path, layers: "list[Layer]", name: str = LATEST) -> tuple[TrainConfig, Callable[["Run"], None]]:
-    """Return the configuration that a run goes on with, and what is to be done to the run before it does.
+    """Return the configuration of a resumed run, and a function that restores its state.
 
     Every setting that changes is said in one line. `name` is a checkpoint of the folder.
 

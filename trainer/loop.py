@@ -44,7 +44,7 @@ class Run:
 
         Raises:
             DatasetError: the dataset is missing or unusable.
-            UsageError: the device or precision is not to be had, or not by several processes.
+            UsageError: the device or precision is not available, or not for several processes.
             CheckpointError, ConfigError: there is no such teacher, or the student cannot learn from it.
         """
         check_distributable(config, world)

@@ -1,4 +1,4 @@
-"""What a training run leaves behind, for those who go on with it. Imports no torch."""
+"""The result of training a run. Imports no torch."""
 
 from dataclasses import dataclass
 from functools import cached_property

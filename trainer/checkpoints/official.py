@@ -25,7 +25,7 @@ RUNNING = re.compile(r"(.+)\.(running_mean|running_var|num_batches_tracked)")
 
 @dataclass(frozen=True)
 class GeneratorShape:
-    """What the shapes of a generator's weights tell; `networks` is a part of the configuration."""
+    """The architecture behind the shapes of a generator's weights; `networks` is a part of the configuration."""
 
     networks: dict[str, Any]
     input_nc: int
@@ -39,7 +39,7 @@ class GeneratorShape:
 
 
 def network_name(path: Path) -> str | None:
-    """Return which network a file's name says it holds, "G" where the direction is not told; None for other names."""
+    """Return the network that a file's name stands for, "G" without a direction; None for other names."""
     match = FILE_NAME.fullmatch(path.name)
     return match["network"] if match else None
 
@@ -54,7 +54,7 @@ def find_files(folder: Path) -> dict[str, Path]:
 
 
 def clean(state: StateDict) -> StateDict:
-    """Drop what data parallelism and compilation put before the keys, and what old InstanceNorm layers kept.
+    """Drop the prefixes of data parallelism and compilation, and the statistics of old InstanceNorm layers.
 
     Before PyTorch 0.4 InstanceNorm without parameters stored running statistics that are never used.
     """

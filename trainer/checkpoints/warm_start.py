@@ -1,4 +1,4 @@
-"""Weights from elsewhere that a run starts from."""
+"""The start of a new run from the weights of another."""
 
 import logging
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ def read_start(source: Path) -> StartingPoint:
 
 
 def warm_start(networks: Mapping[str, nn.Module], start: StartingPoint) -> None:
-    """Put the weights into fresh networks, by their names in a checkpoint; others stay as they were initialised.
+    """Load the weights into fresh networks, by their names in a checkpoint; others stay as they were initialised.
 
     Raises:
         CheckpointError: weights do not fit the networks they are named after.
@@ -106,7 +106,7 @@ def _start_from_ours(source: Path) -> StartingPoint:
 
 
 def _merge(whole: Layer, layer: Layer, path: Path) -> None:
-    """Lay what one file tells over what the others told; they must agree."""
+    """Merge the architecture of one file into that of the others; they must agree."""
     for part, keys in layer.items():
         for key, value in keys.items():
             if whole[part].setdefault(key, value) != value:

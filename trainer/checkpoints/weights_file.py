@@ -1,4 +1,4 @@
-"""Files of weights, whoever wrote them: read without running code, or refused by what they are.
+"""Files of weights from any source: read without running code, or refused with the reason.
 
 A file is known by its content, never by its name alone. PyTorch's formats and safetensors are read; weights that lie
 one level down, as in `{"state_dict": …}`, are taken out.

@@ -1,4 +1,4 @@
-"""`cyclegan train`. What brings torch is imported when it is needed."""
+"""`cyclegan train`. Modules that import torch are imported when the command runs."""
 
 from pathlib import Path
 from typing import Any

@@ -41,7 +41,7 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as PIL's own conversion of 8-bit pict
 
 @dataclass(frozen=True)
 class Preparation:
-    """What every picture of a domain goes through; `multiple` is that of the generator's sides.
+    """The preparation of every picture of a domain; `multiple` is that of the generator's sides.
 
     `white` is the value of 16-bit files that becomes 255. With `held_out`, the result is always crop_size x crop_size:
     the middle of the picture as training sees it.

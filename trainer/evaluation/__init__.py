@@ -1,1 +1,1 @@
-"""How good translations are, against the truth and as sets, while training and afterwards."""
+"""Measures of translations, against the truth and as sets, during training and afterwards."""

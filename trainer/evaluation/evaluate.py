@@ -1,4 +1,4 @@
-"""How good translations are: measured from pictures alone, whoever translated them."""
+"""Evaluation of translations from pictures alone, for any translator."""
 
 from collections.abc import Callable, Mapping
 

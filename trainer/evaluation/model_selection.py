@@ -1,4 +1,4 @@
-"""Which validation was the best so far, and when to stop waiting for a better one. Imports no torch."""
+"""The choice of the best validation, and early stopping. Imports no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Distances of pictures from their true counterparts, one by one, and the translating that comes before."""
+"""Distances between pictures and their true counterparts, one by one."""
 
 import torch
 from torch import Tensor
@@ -7,20 +7,20 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 
 def psnr(result: Tensor, truth: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each picture in dB; both uint8 [N, C, H, W]. Identical pictures give inf."""
+    """Return the peak signal-to-noise ratio of each picture in dB, inf for equal ones; both uint8 [N, C, H, W]."""
     error = (result.float() - truth.float()).square().flatten(1).mean(1)
     return 10 * torch.log10(255.0**2 / error)
 
 
 def ssim(result: Tensor, truth: Tensor) -> Tensor:
-    """Structural similarity of each picture (Wang et al., TIP 2004); both uint8 [N, C, H, W]."""
+    """Return the structural similarity of each picture (Wang et al., TIP 2004); both uint8 [N, C, H, W]."""
     values = structural_similarity_index_measure(result.float(), truth.float(), data_range=255.0, reduction="none")
     assert isinstance(values, Tensor)
     return values
 
 
 def gmsd(result: Tensor, truth: Tensor) -> Tensor:
-    """Gradient magnitude similarity deviation of each picture, 0 for the same; both [N, C, H, W] in [0, 255].
+    """Return the gradient magnitude similarity deviation of each picture; both [N, C, H, W] in [0, 255]; 0 is equal.
 
     A perceptual distance without weights: how unevenly edges are kept (Xue et al., IEEE TIP 2014, with its constant
     170 and its halved resolution), on the mean of the channels.

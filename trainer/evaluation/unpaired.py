@@ -1,4 +1,4 @@
-"""How far one set of pictures is from another, without any trained network.
+"""Distances between two sets of pictures, without a trained network.
 
 These tell training runs on the same pictures apart; they cannot be compared with a published FID. Pictures are
 [N, C, H, W] in [0, 255], of any number, and of one size within and across the sets.
@@ -17,7 +17,7 @@ HALF_PATCH = PATCH // 2
 
 
 def sliced_wasserstein(first: Tensor, second: Tensor, seed: int = 0) -> float:
-    """Distance of local structure, times 1000: mean over the levels of a Laplacian pyramid down to 16 pixels.
+    """Return the distance of local structure, times 1000: the mean over a Laplacian pyramid down to 16 pixels.
 
     Patches of 7x7 are normalised by channel within each set, so that colour does not count, and compared along random
     directions (Karras et al., "Progressive Growing of GANs", ICLR 2018, section 5 and appendix).
@@ -29,7 +29,7 @@ def sliced_wasserstein(first: Tensor, second: Tensor, seed: int = 0) -> float:
 
 
 def colour_distance(first: Tensor, second: Tensor) -> float:
-    """How far colours must move, in steps of 1/255: the earth mover's distance of the sets' histograms.
+    """Return how far colours must move, in steps of 1/255: the earth mover's distance of the histograms.
 
     It is taken channel by channel and averaged over them.
     """
@@ -38,7 +38,7 @@ def colour_distance(first: Tensor, second: Tensor) -> float:
 
 
 def checkerboard(pictures: Tensor) -> float:
-    """How high the spectrum peaks at periods of 2 and 4 pixels, in dB over the frequencies around: its highest peak.
+    """Return the highest peak of the spectrum at periods of 2 and 4 pixels, in dB over the frequencies around it.
 
     Transposed convolutions of stride 2 leave such a grid (Odena et al., "Deconvolution and Checkerboard Artifacts",
     Distill 2016); natural pictures stay within some dB of 0. Sides are multiples of 4, and at least 32.

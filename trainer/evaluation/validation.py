@@ -1,4 +1,4 @@
-"""What a run measures of itself on held-out pictures, and what it concludes from that."""
+"""The validation of a run on held-out pictures: it chooses best.pt and stops a run early."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from .model_selection import Selection, choose_metric
 
 @dataclass(frozen=True)
 class Validation:
-    """Always the same pictures, measured as `cyclegan evaluate` does."""
+    """Held-out pictures, always the same ones, and how they are measured: as `cyclegan evaluate` does."""
 
     pictures: tuple[Domain, Domain]
     extractor: Extractor | None

@@ -1,1 +1,1 @@
-"""What is learnt, and how: the GAN that all methods share, CycleGAN, and distillation."""
+"""The training methods: the GAN that all share, CycleGAN, and distillation."""

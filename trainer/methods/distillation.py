@@ -1,4 +1,4 @@
-"""The distillation step: small generators learn what large ones, which are trained already, do with the same pictures.
+"""The distillation step: small generators learn to do what large, trained ones do with the same pictures.
 
 A student descends on three terms: the L1 distance to its teacher's output, the distance of activations at matching
 depths through 1x1 convolutions that learn with it, and the judgement of a discriminator that starts as the teacher's.

@@ -323,7 +323,7 @@ class GAN:
             count.zero_()
 
     def local_state_dict(self) -> dict[str, Any]:
-        """Return what each process has of its own: its history, its draws and, of a batch norm, its statistics."""
+        """Return the state that differs between processes: history, random draws, and statistics of batch norms."""
         pools = {f"pool_{domain}": pool.state_dict() for domain, pool in self.pools.items()}
         return pools | {"buffers": [list(network.buffers()) for network in self.networks.values()]}
 

@@ -11,12 +11,12 @@ from torch.nn import functional as F
 
 
 def generator_adversarial(judgement: Tensor, gan_mode: str) -> Tensor:
-    """How far the discriminator's judgement [B, 1, h, w] of fakes is from taking them for real."""
+    """Return the generator's loss for a discriminator's judgement [B, 1, h, w] of fakes."""
     return _towards_real(judgement.float(), gan_mode) if gan_mode != "hinge" else -judgement.float().mean()
 
 
 def discriminator_adversarial(real: Tensor, fake: Tensor, gan_mode: str) -> Tensor:
-    """How badly a discriminator tells its judgements [B, 1, h, w] of real from those of fake pictures; not halved."""
+    """Return the discriminator's loss for its judgements [B, 1, h, w] of real and fake pictures; not halved."""
     return _towards_real(real.float(), gan_mode) + _towards_fake(fake.float(), gan_mode)
 
 
@@ -41,18 +41,18 @@ def _towards_fake(judgement: Tensor, gan_mode: str) -> Tensor:
 
 
 def accuracy(real: Tensor, fake: Tensor, gan_mode: str) -> Tensor:
-    """Share of the patches [B, 1, h, w] that a discriminator puts on the right side: of 1/2 for lsgan, else of 0."""
+    """Return the share of patches [B, 1, h, w] that a discriminator judges rightly: threshold 1/2 for lsgan, else 0."""
     boundary = 0.5 if gan_mode == "lsgan" else 0.0
     return 0.5 * ((real > boundary).float().mean() + (fake <= boundary).float().mean())
 
 
 def reconstruction(result: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference: the cycle and the identity term."""
+    """Return the mean absolute difference: the cycle and the identity term."""
     return F.l1_loss(result.float(), target.float())
 
 
 def relative_error(activation: Tensor, target: Tensor) -> Tensor:
-    """Mean squared difference of [B, C, h, w] relative to the target's own mean square: 0 equal, 1 as bad as zeros.
+    """Return the mean squared difference of [B, C, h, w] over the target's mean square: 0 equal, 1 as bad as zeros.
 
     Relative, because the scale of activations is up to the architecture. Where the two differ in resolution, both are
     compared at the smaller: neither is asked for detail that the other cannot hold.

@@ -40,7 +40,7 @@ def as_taught(source: Path, direction: Direction) -> Layer:
 
 
 def load_teachers(config: TrainConfig) -> dict[Direction, LoadedGenerator]:
-    """Load the generator of every direction that shall be learnt.
+    """Load the generator of every direction that is learnt.
 
     Raises:
         CheckpointError: there is no such teacher.

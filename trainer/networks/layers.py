@@ -1,4 +1,4 @@
-"""What generators and discriminators are built of.
+"""Layers of the generators and discriminators.
 
 Shapes: B batch, C channels, H height, W width.
 """

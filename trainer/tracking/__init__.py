@@ -1,1 +1,1 @@
-"""What a run writes down of itself: numbers, pictures, charts, a report."""
+"""The records of a run: metrics, previews, charts, a report."""

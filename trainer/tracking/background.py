@@ -1,4 +1,4 @@
-"""Writing without waiting: one thread that does what it is given, in order, while training goes on."""
+"""The background writer: one thread that runs functions in order while training goes on."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence

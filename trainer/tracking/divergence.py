@@ -1,4 +1,4 @@
-"""What is done about gradients that are not finite: one is skipped, many are a divergence.
+"""The handling of gradients that are not finite: one is skipped, many are a divergence.
 
 The device skips an update whose gradient is not finite, and training goes on: one bad picture does no harm. A run
 diverges where many of its last updates were skipped, or a loss leaves all bounds; it then goes back to its last good

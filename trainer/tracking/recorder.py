@@ -1,4 +1,4 @@
-"""What a run leaves in its folder, written by a thread of its own while training goes on."""
+"""The recorder of a run: writes everything into its folder, in the background while training goes on."""
 
 from functools import partial
 from pathlib import Path
