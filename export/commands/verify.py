@@ -1,13 +1,21 @@
 """`cyclegan verify`."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ...runtime.commands.console import print_wide, spinner
 from ...runtime.commands.options import PathType, json_option
-from ...runtime.errors import training_side
+from ...runtime.errors import UsageError, training_side
 from .options import images_option
+
+if TYPE_CHECKING:
+    from ...runtime.metadata import ArtefactMetadata
+    from ...trainer.checkpoints.checkpoint import LoadedGenerator
+    from ..verification.report import VerificationReport
 
 
 @click.command()
@@ -30,35 +38,56 @@ def verify(
     """Run ARTEFACT in every engine and compare it with the checkpoint that it was exported from.
 
     The artefact is not changed. Where a comparison misses its gate, the first layer that differs is named and the
-    command exits 1.
+    command exits 1. A folder of export --to web runs in headless Chromium, one model after the other; then --json
+    prints a list, and --report writes FILE-MODEL.html for each.
     """
     with training_side():
-        from ...trainer.checkpoints.checkpoint import load_generator
         from ..artefact import Artefact
-        from ..graph.freeze_norm import freeze_norms
-        from ..graph.picture_norm import norm_by_picture
-        from ..pictures import named_pictures, verification_pictures
-        from ..quantization.calibration import read_calibration
         from ..verification.page import save_page
         from ..verification.report import fail_if_missed
         from ..verification.table import report_table
         from ..verification.verify import verify_artefact
+        from ..web.folder import is_page
+        from ..web.target import compare_page, page_models
 
-    opened = Artefact.open(artefact)
-    metadata = opened.metadata
+    comparisons: dict[str, tuple[ArtefactMetadata, Callable[..., VerificationReport]]]
+    if of_page := is_page(artefact):
+        if backend != "auto":
+            raise UsageError("--backend names an engine of this machine, and a page brings its own; leave it out")
+        models = page_models(artefact)
+        comparisons = {model.name: (model.metadata, partial(compare_page, model, artefact)) for model in models}
+    else:
+        opened = Artefact.open(artefact)
+        comparisons = {artefact.name: (opened.metadata, partial(verify_artefact, opened, backend=backend))}
+    reports = []
+    for name, (metadata, compare) in comparisons.items():
+        generator, pictures, calibrating = _reference(metadata, reference, images, calibration)
+        with spinner(f"verifying {name}"):
+            reports.append(compare(generator, pictures, calibration=calibrating))
+        if page:
+            save_page(reports[-1], page.with_stem(f"{page.stem}-{name}") if of_page else page)
+        if not as_json:
+            print_wide(report_table(reports[-1]))
+    if as_json:
+        texts = [report.model_dump_json() for report in reports]
+        click.echo(f"[{', '.join(texts)}]" if of_page else texts[0])
+    fail_if_missed([(artefact, report) for report in reports])
+
+
+def _reference(
+    metadata: "ArtefactMetadata", reference: Path, images: Path | None, calibration: Path | None
+) -> "tuple[LoadedGenerator, list[Path], list[Path]]":
+    """Return the generator as it was exported, the pictures to compare on, and those it was calibrated with."""
+    from ...trainer.checkpoints.checkpoint import load_generator
+    from ..graph.freeze_norm import freeze_norms
+    from ..graph.picture_norm import norm_by_picture
+    from ..pictures import named_pictures, verification_pictures
+    from ..quantization.calibration import read_calibration
+
     generator = load_generator(reference.resolve(), metadata.direction, metadata.source.weights)
     if metadata.batch_norm == "picture":
         generator = norm_by_picture(generator)
     calibrating = named_pictures(calibration) if calibration else []
     if calibrating:
         generator = freeze_norms(generator, read_calibration(calibrating, generator, metadata.size))
-    pictures = verification_pictures(images, generator)
-    with spinner(f"verifying {artefact.name}"):
-        report = verify_artefact(opened, generator, pictures, calibration=calibrating, backend=backend)
-    if page:
-        save_page(report, page)
-    if as_json:
-        click.echo(report.model_dump_json())
-    else:
-        print_wide(report_table(report))
-    fail_if_missed([(artefact, report)])
+    return generator, verification_pictures(images, generator), calibrating

@@ -89,6 +89,11 @@ def store_verification(verification: Verification, name: str, folder: Path) -> N
     _write_manifest(manifest, folder)
 
 
+def is_page(path: Path) -> bool:
+    """Whether a path is a folder that says of itself that it is a page."""
+    return (path / MANIFEST).is_file()
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Return what a folder says of itself.
 

@@ -4,12 +4,14 @@ import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from ...runtime.contract import Size
 from ...runtime.errors import BackendError
 from ...trainer.checkpoints.checkpoint import LoadedGenerator
 from ..artefact import Artefact
+from ..graph.inference import FloatPrecision
 from ..graph.onnx_export import export_onnx
 from ..replaced import warn_of_replaced
 from ..verification.compare import OpenArtefact
@@ -17,14 +19,14 @@ from ..verification.page import save_page
 from ..verification.report import VerificationReport, save_report
 from ..verification.verify import verify_artefact
 from .browser import BrowserBackend, Engine, find_chromium
-from .folder import WebModel, store_verification, write_web
+from .folder import WebModel, read_manifest, store_verification, write_web
 from .libraries import library
 
 LOGGER = logging.getLogger(__name__)
 
-# What a page runs where: FP16 halves what is fetched, and FP32 is for graphics processors without shader-f16. WebGPU is
-# compared on the browser's own emulation, which lacks that too, and takes minutes for a second's work of a processor.
-ENGINES: tuple[tuple[Engine, str], ...] = (("wasm", "fp16"), ("webgpu", "fp32"))
+# FP16 halves what WebAssembly fetches, and FP32 is for graphics processors without shader-f16. WebGPU is compared on
+# the browser's own emulation, which lacks that too, and takes minutes for a second's work of a processor.
+PRECISIONS: tuple[FloatPrecision, ...] = ("fp16", "fp32")
 
 
 def export_page(
@@ -47,7 +49,7 @@ def export_page(
     """
     beside = {suffix: folder.parent / f"{name}-web.verify.{suffix}" for suffix in ("json", "html")}
     with tempfile.TemporaryDirectory() as scratch:
-        files = {precision: Path(scratch) / f"{name}-{precision}.onnx" for _, precision in ENGINES}
+        files: dict[str, Path] = {precision: Path(scratch) / f"{name}-{precision}.onnx" for precision in PRECISIONS}
         metadata = export_onnx(generator, files["fp16"], precision="fp16", size=size)
         export_onnx(generator, files["fp32"], precision="fp32", size=size)
         model = WebModel(name, files, metadata, usual=max(size) if size else generator.config.data.crop_size)
@@ -64,6 +66,21 @@ def export_page(
     return report
 
 
+def page_models(folder: Path) -> list[WebModel]:
+    """Return the models of a page.
+
+    Raises:
+        OutputError: its description is damaged.
+        ArtefactError: a model is missing or damaged.
+    """
+    models = []
+    for described in read_manifest(folder)["models"]:
+        files = {precision: folder / file["path"] for precision, file in described["files"].items()}
+        metadata = Artefact.open(files.get("fp16") or files["fp32"]).metadata
+        models.append(WebModel(described["name"], files, metadata, described["usual"]))
+    return models
+
+
 def compare_page(
     model: WebModel,
     folder: Path,
@@ -77,38 +94,30 @@ def compare_page(
         BackendError: the browser or its WebAssembly failed; WebGPU that fails is left out, and a note says so.
     """
     artefacts = {precision: Artefact.open(path) for precision, path in model.files.items()}
+    smallest = artefacts.get("fp16") or artefacts["fp32"]
     chromium = find_chromium()
     if chromium is None:
-        note = f"{folder.name} is unproven here: there is no Chromium, and its FP16 file was compared instead"
+        note = f"{folder.name} is unproven here: there is no Chromium, and {smallest.path.name} was compared instead"
         LOGGER.warning("%s", note)
-        report = verify_artefact(artefacts["fp16"], generator, pictures, calibration=calibration)
+        report = verify_artefact(smallest, generator, pictures, calibration=calibration)
         return report.model_copy(update={"artefact": folder.name, "notes": (*report.notes, note)})
     places: dict[str, str] = {}
-    reports = []
-    for engine, precision in ENGINES:
 
-        def opened(engine: Engine = engine, precision: str = precision) -> Iterator[OpenArtefact]:
-            with closing(BrowserBackend(chromium, folder, model.name, engine, precision)) as backend:
-                places[engine] = backend.place
-                yield OpenArtefact(backend, None)
+    def opened(engine: Engine, precision: str) -> Iterator[OpenArtefact]:
+        with closing(BrowserBackend(chromium, folder, model.name, engine, precision)) as backend:
+            places[engine] = backend.place
+            yield OpenArtefact(backend, None)
 
-        try:
-            reports.append(
-                verify_artefact(
-                    artefacts[precision],
-                    generator,
-                    pictures,
-                    calibration=calibration,
-                    engines=opened(),
-                    brief=engine == "webgpu",
-                )
-            )
-        except BackendError as error:
-            if engine == "wasm":
-                raise
-            note = f"WebGPU is unproven here: {error}"
-            LOGGER.warning("%s", note)
-            reports[0] = reports[0].model_copy(update={"notes": (*reports[0].notes, note)})
+    verify = partial(verify_artefact, generator=generator, pictures=pictures, calibration=calibration)
+    reports = [verify(smallest, engines=opened("wasm", smallest.metadata.precision))]
+    try:
+        if "fp32" not in artefacts:
+            raise BackendError("there is no FP32 file for an adapter without shader-f16")
+        reports.append(verify(artefacts["fp32"], engines=opened("webgpu", "fp32"), brief=True))
+    except BackendError as error:
+        note = f"WebGPU is unproven here: {error}"
+        LOGGER.warning("%s", note)
+        reports[0] = reports[0].model_copy(update={"notes": (*reports[0].notes, note)})
     return _merged(folder.name, reports, places)
 
 

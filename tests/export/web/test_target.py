@@ -139,6 +139,29 @@ def test_options_that_no_page_takes(reported, run_folder, emoji, tmp_path, optio
     assert "a page" in told
 
 
+@pytest.fixture
+def page_of_run(generator, exported, tmp_path) -> Path:
+    """A page of a tiny generator as an FP32 file only."""
+    path = exported(generator)
+    model = WebModel("run-AtoB", {"fp32": path}, Artefact.open(path).metadata, usual=32)
+    return write_web([model], tmp_path / "run-web")
+
+
+@needs_chromium
+def test_a_page_is_verified_again(cyclegan, capsys, run_folder, page_of_run, emoji, tmp_path) -> None:
+    report = tmp_path / "report.html"
+    options = ("--reference", run_folder, "--images", emoji / "testA", "--json", "--report", report)
+    assert cyclegan("verify", page_of_run, *options) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert {(row["engine"], row["precision"]) for row in found["comparisons"]} == {("wasm", "fp32"), ("webgpu", "fp32")}
+    assert (tmp_path / "report-run-AtoB.html").is_file()
+
+
+def test_an_engine_of_this_machine_is_none_of_a_page(cyclegan, capsys, run_folder, page_of_run) -> None:
+    assert cyclegan("verify", page_of_run, "--reference", run_folder, "--backend", "openvino") == 2
+    assert "a page brings its own" in capsys.readouterr().err
+
+
 @needs_chromium
 def test_a_browser_that_does_not_start(web_folder, tmp_path) -> None:
     broken = tmp_path / "chromium"
