@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...runtime.backends import open_backend
 from ...runtime.backends.base import Precision
 from ...runtime.backends.engine_file import ENGINE_SUFFIX
-from ...runtime.backends.interface import read_interface
+from ...runtime.backends.interface import Interface, read_interface
 from ...runtime.backends.layer_times import LayerTime, layer_times
 from ...runtime.contract import Size, encode, padded_side
 from ...runtime.errors import ArtefactError, UsageError
@@ -118,8 +119,7 @@ def profile(
         padded_side(side, interface.size_multiple, interface.size_minimum)
         for side in size or interface.size or DEFAULT_SIZE
     )
-    picture = np.random.default_rng(0).integers(0, 256, (1, height, width, interface.input_channels), dtype=np.uint8)
-    batch = picture if interface.io == "uint8" else encode(picture).astype(interface.dtype)
+    batch = _noise(interface, height, width)
     costs = count_costs(path, batch.shape)
     timing = layer_times(path, batch, backend=opened.name, precision=precision, seconds=seconds)
     layers_ms = sum(layer.ms for layer in timing.layers)
@@ -138,6 +138,16 @@ def profile(
         traffic=sum(cost.traffic for cost in costs),
         layers=tuple(_layers(timing.layers, costs)),
     )
+
+
+def _noise(interface: Interface, height: int, width: int) -> NDArray[Any]:
+    """Make one picture of noise in the form that the model takes."""
+    shape = (1, height, width, interface.input_channels)
+    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    if interface.io == "float":
+        values = encode(picture, value_range=interface.input_range, layout=interface.input_layout)
+        return values.astype(interface.dtype)
+    return picture if interface.input_layout == "NHWC" else picture.transpose(0, 3, 1, 2)
 
 
 def _layers(times: tuple[LayerTime, ...], costs: list[NodeCost]) -> Iterator[Layer]:

@@ -204,3 +204,22 @@ def test_what_no_layer_times_can_be_had_of_is_refused(tmp_path, monkeypatch, gen
     monkeypatch.setattr("cyclegan_edge.export.profiling.layers.layer_times", lambda *given, **options: idle)
     with pytest.raises(ArtefactError, match="computes nothing that takes onnxruntime time"):
         profile(exported(generator), backend="onnxruntime", size=SIZE)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_a_model_of_others_whose_channels_come_last_is_profiled(backend, tmp_path):
+    weight = numpy_helper.from_array(np.ones((3, 3, 1, 1), np.float32), "weight")
+    shape = ["n", "h", "w", 3]
+    nodes = [
+        helper.make_node("Transpose", ["image"], ["first"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["first", "weight"], ["second"]),
+        helper.make_node("Transpose", ["second"], ["last"], perm=[0, 2, 3, 1]),
+        helper.make_node("Tanh", ["last"], ["translated"]),
+    ]
+    value = helper.make_tensor_value_info
+    taken, given = value("image", TensorProto.FLOAT, shape), value("translated", TensorProto.FLOAT, shape)
+    graph = helper.make_graph(nodes, "foreign", [taken], [given], [weight])
+    path = tmp_path / "foreign.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    found = profile(path, backend=backend, size=(16, 24), seconds=0)
+    assert (found.size, found.macs) == ((16, 24), 16 * 24 * 9)
