@@ -12,6 +12,8 @@ from ..errors import ArtefactError, BackendError
 from .base import Precision, TensorSpec, only_one
 
 _DTYPES = {"u8": "uint8", "f32": "float32", "f16": "float16", "f64": "float64"}
+# Kernels for sizes seen before. OpenVINO's own thousands keep two megabytes for each size of picture that ever came.
+KERNELS_KEPT = "512"
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 
 
@@ -61,7 +63,7 @@ def _read(path: Path) -> Any:
 
 
 def _compile(core: ov.Core, model: Any, path: Path, precision: Precision) -> Any:
-    config = {"PERFORMANCE_HINT": "LATENCY"}
+    config = {"PERFORMANCE_HINT": "LATENCY", "CPU_RUNTIME_CACHE_CAPACITY": KERNELS_KEPT}
     if precision != "auto":
         config["INFERENCE_PRECISION_HINT"] = {"fp32": "f32", "bf16": "bf16"}[precision]
     try:

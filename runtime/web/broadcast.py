@@ -10,8 +10,8 @@ translation, that JPEG, the JPEG after.
 import asyncio
 import logging
 import struct
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from threading import Event, Thread
@@ -166,7 +166,8 @@ class MotionJpeg(StreamingResponse):
     """Translated frames as MJPEG, for players and `<img>`; ends when one frame takes too long to send."""
 
     def __init__(self, broadcast: Broadcast, sockets: Places, send_seconds: float) -> None:
-        super().__init__(_parts(broadcast), media_type=STREAM_TYPE)
+        self._parts = _parts(broadcast)
+        super().__init__(self._parts, media_type=STREAM_TYPE)
         self._sockets = sockets
         self._send_seconds = send_seconds
 
@@ -182,11 +183,12 @@ class MotionJpeg(StreamingResponse):
             async with asyncio.timeout(self._send_seconds):
                 await send(message)
 
-        with suppress(TimeoutError):
-            await super().stream_response(send_in_time)
+        async with aclosing(self._parts):  # here, for the loop closes what is left open in no order
+            with suppress(TimeoutError):
+                await super().stream_response(send_in_time)
 
 
-async def _parts(broadcast: Broadcast) -> AsyncIterator[bytes]:
+async def _parts(broadcast: Broadcast) -> AsyncGenerator[bytes]:
     async with broadcast.watch() as frames:
         async for shown in frames:
             head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(shown.after)}\r\n\r\n"

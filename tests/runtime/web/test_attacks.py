@@ -205,6 +205,35 @@ def test_stopping_while_bodies_are_awaited_leaves_no_traceback(attacked) -> None
         line.close()
 
 
+def test_stopping_while_the_stream_is_watched_leaves_no_traceback(attacked) -> None:
+    with attacked("-i", "test:bars?live=yes", token=None) as victim:
+        lines = [victim.connect(HEAD.replace(b"/ ", b"/v1/stream.mjpg ") + b"\r\n") for _ in range(3)]
+        assert all(b"200" in line.recv(100) for line in lines)
+    for line in lines:
+        line.close()
+
+
+@pytest.mark.slow
+def test_viewers_who_do_not_read_are_let_go(attacked) -> None:
+    options = ("-i", "test:bars?live=yes&size=1280x960", "--size", "1024", "--limit", "send_seconds=1")
+    with attacked(*options, token=None) as victim:
+        lines = []
+        for _ in range(3):
+            lines.append(socket.socket())
+            lines[-1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            lines[-1].connect(("127.0.0.1", int(victim.url.rpartition(":")[2])))
+            lines[-1].sendall(HEAD.replace(b"/ ", b"/v1/stream.mjpg ") + b"\r\n")
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            time.sleep(0.5)
+            if all(_is_reset(line) for line in lines):
+                break
+        else:
+            raise AssertionError("the viewers are still connected")
+        for line in lines:
+            line.close()
+
+
 def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
