@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..errors import ArtefactError, BackendError, UsageError
+from ..files import spelled
 from .base import Backend, Precision
 from .engine_file import ENGINE_SUFFIX, LIBRARY_NAMES, read_description
 from .probe import has_gpu
@@ -123,7 +124,9 @@ def _open(engine: Engine, path: Path, place: str, precision: Precision, live: bo
     demands: dict[str, Any] = {"live": live} if engine.spins else {}
     if output is not None and engine.suffixes == _ONNX:
         demands["output"] = output
-    opened: Backend = load(path, place, precision, **demands)
+    with spelled(path) as name:
+        file = path if name == str(path.absolute()) else Path(name)  # libraries take no name that is not UTF-8
+        opened: Backend = load(file, place, precision, **demands)
     LOGGER.debug("%s runs in %s on %s, precision %s", path.name, opened.name, opened.device, opened.precision)
     return opened
 

@@ -2,6 +2,9 @@
 
 import json
 import logging
+import os
+import shutil
+import sys
 
 import numpy as np
 import onnx
@@ -171,3 +174,12 @@ def test_info_tells_what_is_known_and_what_is_assumed(cyclegan, save, capsys):
     assert "its input is taken for 0..1 too" in facts["assumed"][0]
     assert cyclegan("info", save(("Neg",), shape=[2, 3, "h", "w"])) == 0
     assert "the batch of the input is pinned to 2" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names themselves")
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9"), "100%d", "a b", "日本"])
+def test_a_model_of_any_name_runs(name, backend, model, tmp_path):
+    artefact = shutil.copy(model("invert"), tmp_path / f"{name}.onnx")
+    with load(artefact, backend=backend) as translator:
+        assert (translator(GREY) == 155).all()
