@@ -53,6 +53,12 @@ def test_a_step_with_these_options_runs_and_waits_for_nothing(eager, name):
     assert counted["synchronisations"] == counted["to_host"] == 0
 
 
+def test_a_lower_precision_costs_few_launches(eager):
+    """Casts of weights and pictures; a normalisation reads and writes what it gets."""
+    assert eager["fp32"]["launches"] < 2400
+    assert eager["bf16"]["launches"] - eager["fp32"]["launches"] < 350
+
+
 def test_the_test_for_true_gpus_passes_where_values_do_not_matter(pretended):
     path = Path(__file__).parents[1] / "trainer" / "methods" / "test_cyclegan_options.py"
     ended = pretended("marked", path, "-k", "a_step_on_a_gpu_does_not_wait_for_it")

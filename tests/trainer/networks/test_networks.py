@@ -257,3 +257,17 @@ def test_a_picture_of_one_colour_gives_a_gradient_like_any_other(generator, norm
     usual = largest_gradient(torch.rand(1, 3, side, side) * 2 - 1)
     for colour in (1.0, -1.0, 0.0, 0.3):
         assert largest_gradient(torch.full((1, 3, side, side), colour)) < 100 * usual
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_on_a_gpu_a_lower_precision_is_normalised_in_fp32_without_a_copy(dtype):
+    x = (300 * torch.randn(1, 2, 256, 256) + 1000).to(dtype)  # squares of it overflow FP16
+    found, expected = x.cuda().requires_grad_(), x.clone().requires_grad_()
+    upstream = torch.randn(x.shape).to(dtype)
+    normal, reference = InstanceNorm()(found), InstanceNorm()(expected)
+    (normal * upstream.cuda()).sum().backward()
+    (reference * upstream).sum().backward()
+    step = torch.finfo(dtype).eps  # the bound: two roundings of values up to 8
+    assert torch.allclose(normal.cpu().float(), reference.float(), rtol=0, atol=8 * step)
+    assert torch.allclose(found.grad.cpu().float(), expected.grad.float(), rtol=4 * step, atol=1e-4)
