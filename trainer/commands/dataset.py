@@ -77,7 +77,7 @@ def cache(dataroot: str | None, place: str | None, limit: str | None, clear: boo
     Removing is always safe: a run that is training reads on, and the next one prepares its pictures again.
     """
     with training_side():
-        from ..data.cache_contents import cache_place, list_stores, read_limit, remove_stores, set_limit
+        from ..data.cache_contents import cache_place, list_stores, read_limit, remove_stores, set_limit, stores_of
 
     folder = cache_place(place or "")
     if folder is None:
@@ -87,10 +87,10 @@ def cache(dataroot: str | None, place: str | None, limit: str | None, clear: boo
         if limit is not None:
             for store in set_limit(folder, bound):
                 click.echo(f"removed {store.folder}", err=True)
-        stores = [store for store in list_stores(folder) if dataroot is None or store.holds(dataroot)]
-        if clear:
-            kept = remove_stores(stores)
-            stores = [store for store in list_stores(folder) if dataroot is None or store.holds(dataroot)]
+        stores = list_stores(folder)
+        stores = stores if dataroot is None else stores_of(dataroot, stores)
+        kept = remove_stores(stores) if clear else []
+        stores = kept if clear else stores
     except OSError as error:
         raise OutputError(f"cannot change the cache {folder}: {error.strerror}; make it writable") from error
     if as_json:
@@ -98,7 +98,7 @@ def cache(dataroot: str | None, place: str | None, limit: str | None, clear: boo
         click.echo(json.dumps({"folder": str(folder), "limit": read_limit(folder), "stores": facts}))
     else:
         click.echo("\n".join(_cache_lines(folder, stores, read_limit(folder))))
-    if clear and kept:
+    if kept:
         raise CycleganError("a process is preparing the pictures in what is left; wait for it, then clear again")
 
 

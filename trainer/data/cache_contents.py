@@ -93,6 +93,14 @@ def list_stores(place: Path) -> list[StoreFacts]:
     return sorted((_facts(folder) for folder in folders), key=lambda store: -store.used)
 
 
+def stores_of(dataroot: str, stores: list[StoreFacts]) -> list[StoreFacts]:
+    """Return the stores of a dataset: what was prepared of it, and of what was brought in for it."""
+    own = [store for store in stores if store.holds(dataroot)]
+    for store in own:  # which grows meanwhile
+        own += [other for other in stores if other not in own and other.holds(str(store.folder))]
+    return [store for store in stores if store in own]
+
+
 def remove_stores(stores: Iterable[StoreFacts]) -> list[StoreFacts]:
     """Remove stores; returns those that stay, because a process is building them.
 

@@ -69,6 +69,19 @@ def test_shards_behind_an_address_are_unpacked(dataroot, memory, place, tmp_path
     assert sorted(path.name for path in folder.rglob("*.png")) == [f"0{number}.png" for number in range(5)]
 
 
+def test_all_that_came_of_an_address_is_cleared(dataroot, memory, place, tmp_path, opened, cyclegan):
+    shutil.make_archive(str(tmp_path / "all"), "tar", dataroot / "trainB")
+    memory.pipe_file("/horses/trainB/all.tar", (tmp_path / "all.tar").read_bytes())
+    for name in memory.find("/horses/trainB"):
+        if name.endswith(".png"):
+            memory.rm_file(name)
+    opened("memory://horses", place)
+    opened(dataroot, place)
+    assert len(list(place.iterdir())) == 2 + 1 + 1 + 2  # ready to train on, the copy, its shards, and the folder's own
+    assert cyclegan("dataset", "cache", "memory://horses", "--cache", place, "--clear") == 0
+    assert len(list_stores(place)) == len(list(place.iterdir())) == 2
+
+
 def test_a_domain_that_is_not_there_is_told(memory, place):
     memory.rm("/horses/trainB", recursive=True)
     with pytest.raises(DatasetError, match=r"there is no file in memory://horses/trainB; a dataset has"):
