@@ -41,11 +41,13 @@ def parts_of(data: bytes, media_type: str) -> Iterator[tuple[bytes, bytes]]:
     """
     if media_type == "image/jpeg":
         at = 2
-        while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != _SCAN:
+        for _ in range(MOST_PARTS):
+            if at + 4 > len(data) or data[at] != 0xFF or data[at + 1] == _SCAN:
+                return
             size = max(2, int.from_bytes(data[at + 2 : at + 4]))
             yield data[at : at + 2], data[at + 4 : at + 2 + size]
             at += 2 + size
-        return
+        raise TooManyPartsError
     read, first = (_read_png, 8) if media_type == "image/png" else (_read_webp, 12)
     for kind, start, end in _chunks(data, first, read):
         yield kind, data[start + 8 : end - 4 if media_type == "image/png" else end]

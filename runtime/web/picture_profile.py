@@ -14,16 +14,17 @@ _JPEG_HEAD = b"ICC_PROFILE\0"  # and then the part's number and how many there a
 
 def read_profile(data: bytes, media_type: str) -> bytes | None:
     """Return the ICC profile of a PNG, JPEG or WebP file; None where there is none, or one that is too large."""
-    found: list[bytes] = []
+    profile = bytearray()
     with suppress(TooManyPartsError, zlib.error):
         for kind, content in parts_of(data, media_type):
             if kind == b"iCCP":
                 packed = content.partition(b"\0")[2][1:]  # its name, and the one way of packing
-                found.append(zlib.decompressobj().decompress(packed, MOST_BYTES + 1))
+                profile += zlib.decompressobj().decompress(packed, MOST_BYTES + 1)
             elif kind == b"ICCP":
-                found.append(content)
+                profile += content
             elif kind == b"\xff\xe2" and content.startswith(_JPEG_HEAD):
-                found.append(content[len(_JPEG_HEAD) + 2 :])
-    profile = b"".join(found)
+                profile += content[len(_JPEG_HEAD) + 2 :]
+            if len(profile) > MOST_BYTES:  # before further parts are unpacked
+                return None
     describes_rgb = profile[16:20] == b"RGB " and profile[36:40] == b"acsp"
-    return profile if describes_rgb and len(profile) <= MOST_BYTES else None
+    return bytes(profile) if describes_rgb else None

@@ -37,6 +37,7 @@ class StaticHandler(SimpleHTTPRequestHandler):
     }
 
     server_version, sys_version = "cyclegan", ""
+    timeout = 30.0  # seconds without a word, before a connection is closed
 
     def end_headers(self) -> None:
         """Add the headers to every answer."""

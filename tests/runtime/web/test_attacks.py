@@ -242,7 +242,7 @@ def test_text_that_unpacks_to_gigabytes_is_never_unpacked(victim, picture) -> No
     plain = picture(64, 64)
     text = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(8 * MIB), 9))
     profile = chunk(b"iCCP", b"Profile\0\0" + zlib.compress(bytes(8 * MIB), 9))
-    bomb = plain[:33] + profile + text * 250 + plain[33:]
+    bomb = plain[:33] + profile * 250 + text * 250 + plain[33:]
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(victim.post, [bomb] * 4))
     assert [answer.status_code for answer in answers] == [200] * 4

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cyclegan_edge.runtime.web.picture_chunks import MOST_PARTS, TooManyPartsError, strip
+from cyclegan_edge.runtime.web.picture_chunks import MOST_PARTS, TooManyPartsError, parts_of, strip
 from cyclegan_edge.runtime.web.picture_header import read_header
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 56, 4), dtype=np.uint8)
@@ -82,8 +82,11 @@ def test_a_file_of_very_many_parts_is_refused(suffix: str) -> None:
     kind = read_header(plain).media_type
     part = {".png": png_chunk(b"IDAT", b""), ".jpg": segment(0xDB, b""), ".webp": b"ALPH\0\0\0\0"}[suffix]
     start = {".png": 33, ".jpg": 2, ".webp": 12}[suffix]
+    many = plain[:start] + part * (MOST_PARTS + 1) + plain[start:]
     with pytest.raises(TooManyPartsError):
-        strip(plain[:start] + part * (MOST_PARTS + 1) + plain[start:], kind)
+        strip(many, kind)
+    with pytest.raises(TooManyPartsError):
+        list(parts_of(many, kind))
 
 
 def test_tables_between_the_scans_of_a_jpeg_are_counted() -> None:
