@@ -28,7 +28,7 @@ LOGGER = logging.getLogger(__name__)
 def store_folder(place: Path, folder: Path, prepare: Preparation) -> Path:
     """Return the store of a folder of pictures and a preparation; its name says whose it is to a reader."""
     source = folder.resolve()
-    digest = hashlib.sha256(f"{source}\0{prepare.identity}".encode()).hexdigest()[:16]
+    digest = hashlib.sha256(os.fsencode(f"{source}\0{prepare.identity}")).hexdigest()[:16]
     return place / f"{source.parent.name}-{source.name}-{digest}"
 
 
@@ -39,12 +39,6 @@ def open_pictures(
 
     Without a place, or where it cannot be written, pictures are decoded when they are needed.
     """
-    if place is not None and not _is_utf_8(files):
-        LOGGER.warning(
-            "the name of %s, or of a file in it, is no UTF-8, which the cache of prepared pictures cannot hold; "
-            "training goes on and decodes them whenever they are needed", files.folder,
-        )  # fmt: skip
-        place = None
     if place is None:
         return TrainingPictures(used, prepare, None, ())
     folder = store_folder(place, files.folder, prepare)
@@ -65,14 +59,6 @@ def open_pictures(
         return _with_store(folder, _index_or_none(folder) or read_index(folder), used, prepare)
     except (OSError, DamagedStoreError):
         return TrainingPictures(used, prepare, None, ())
-
-
-def _is_utf_8(files: PictureFiles) -> bool:
-    try:
-        "\0".join([str(files.folder.resolve()), *files.names]).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def find_rows(index: Index, files: PictureFiles) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -201,7 +201,7 @@ def _is_store(path: Path) -> bool:
 
 def _facts(folder: Path) -> StoreFacts:
     if (folder / ORIGIN).is_file():
-        origin = (folder / ORIGIN).read_text(encoding="utf-8")
+        origin = os.fsdecode((folder / ORIGIN).read_bytes())
         sizes = [path.stat().st_size for path in folder.glob("*/**/*") if path.is_file()]
         return StoreFacts(folder, origin, "files", len(sizes), sum(sizes), folder.stat().st_mtime, usable=True)
     about, count, version = {}, 0, 0
@@ -209,7 +209,7 @@ def _facts(folder: Path) -> StoreFacts:
         suppress(sqlite3.Error),
         closing(sqlite3.connect(f"{(folder / INDEX).absolute().as_uri()}?mode=ro", uri=True)) as database,
     ):
-        about = dict(database.execute("SELECT key, value FROM about").fetchall())
+        about = {key: os.fsdecode(value) for key, value in database.execute("SELECT key, value FROM about")}
         (count,) = database.execute("SELECT count(*) FROM pictures WHERE bits > 0").fetchone()
         (version,) = database.execute("PRAGMA user_version").fetchone()
     return StoreFacts(

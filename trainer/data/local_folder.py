@@ -74,7 +74,7 @@ def _writing(folder: Path, origin: str) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with held(folder, f"bringing in {origin}"):
-            (folder / ORIGIN).write_text(origin, encoding="utf-8")
+            (folder / ORIGIN).write_bytes(os.fsencode(origin))
             os.utime(folder)  # when it was used last
             yield
     except (OSError, sqlite3.Error) as error:
@@ -94,4 +94,4 @@ def _unpacked(place: Path, folder: Path) -> Path:
 
 
 def _name(shown: str, origin: str) -> str:
-    return f"{shown}-{sha256(origin.encode()).hexdigest()[:16]}"
+    return f"{shown}-{sha256(os.fsencode(origin)).hexdigest()[:16]}"

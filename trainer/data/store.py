@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from ...runtime.files import open_to_append
 from .pictures import Pixels
 
-VERSION = 1
+VERSION = 2
 INDEX = "index.sqlite"
 FILE_BYTES = 1 << 30  # of pixels in a file, after which the next one begins
 STRIP_BYTES = 256 << 10  # of pixels that have one checksum, and so the least that is read
@@ -38,10 +38,10 @@ SIZE, MTIME, PIECE, START, HEIGHT, WIDTH, CHANNELS, BITS = range(len(COLUMNS))
 Row = NDArray[np.int64]  # [8], as COLUMNS names them
 
 SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS pieces (number INTEGER PRIMARY KEY, length INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS pictures (
-    name TEXT PRIMARY KEY, {", ".join(f"{column} INTEGER NOT NULL" for column in COLUMNS)}, reason TEXT
+    name BLOB PRIMARY KEY, {", ".join(f"{column} INTEGER NOT NULL" for column in COLUMNS)}, reason TEXT
 ) WITHOUT ROWID;
 PRAGMA user_version = {VERSION};
 """
@@ -92,9 +92,9 @@ def _read_rows(database: sqlite3.Connection) -> tuple[Index, dict[int, int]]:
     query = f"SELECT name, reason, {', '.join(COLUMNS)} FROM pictures"
     for place, (name, reason, *row) in enumerate(database.execute(query)):
         rows[place] = row
-        places[name] = place
+        places[os.fsdecode(name)] = place
         if reason is not None:
-            reasons[name] = reason
+            reasons[os.fsdecode(name)] = reason
     return Index(places, rows, reasons), dict(database.execute("SELECT number, length FROM pieces").fetchall())
 
 
@@ -126,7 +126,7 @@ def _strip_rows(row_bytes: int) -> int:
 def forget(folder: Path, name: str) -> None:
     """Remove a damaged picture from the index, if it can be written, so that it is prepared again."""
     with suppress(sqlite3.Error), closing(sqlite3.connect(folder / INDEX, timeout=10)) as database, database:
-        database.execute("DELETE FROM pictures WHERE name = ?", (name,))
+        database.execute("DELETE FROM pictures WHERE name = ?", (os.fsencode(name),))
 
 
 class StoreReader:
@@ -205,7 +205,9 @@ class StoreWriter:
         self._folder = folder
         self._database = sqlite3.connect(folder / INDEX, timeout=60)
         self._database.executescript(SCHEMA)
-        self._database.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", about.items())
+        self._database.executemany(
+            "INSERT OR REPLACE INTO about VALUES (?, ?)", [(key, os.fsencode(value)) for key, value in about.items()]
+        )
         lengths = dict(self._database.execute("SELECT number, length FROM pieces").fetchall())
         self._number = max(lengths, default=0)
         self._length = self._length_before = lengths.get(self._number, 0)
@@ -230,11 +232,12 @@ class StoreWriter:
 
     def add_unreadable(self, name: str, size: int, mtime: int, reason: str) -> None:
         """Remember that a file is no readable picture, and why."""
+        reason = reason.encode(errors="backslashreplace").decode()  # it may hold a name
         self._insert(name, (size, mtime, 0, 0, 0, 0, 0, 0), reason)
 
     def remove(self, names: Iterable[str]) -> None:
         """Forget pictures; `compact` gives their room back."""
-        self._database.executemany("DELETE FROM pictures WHERE name = ?", ((name,) for name in names))
+        self._database.executemany("DELETE FROM pictures WHERE name = ?", ((os.fsencode(name),) for name in names))
 
     def commit(self) -> None:
         """Bring what was done so far to the disk."""
@@ -274,7 +277,7 @@ class StoreWriter:
         self._database.close()
 
     def _insert(self, name: str, row: tuple[int, ...], reason: str | None) -> None:
-        values = (name, *row, reason)
+        values = (os.fsencode(name), *row, reason)  # as bytes, for not every name is UTF-8
         self._database.execute(f"INSERT OR REPLACE INTO pictures VALUES ({', '.join('?' * len(values))})", values)
         self._added.append(name)
 

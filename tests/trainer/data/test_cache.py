@@ -1,6 +1,7 @@
 import logging
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,16 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
     monkeypatch.delenv("CYCLEGAN_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_place() == tmp_path / "cyclegan-edge"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are UTF-8")
+def test_names_that_are_no_utf_8_are_prepared_like_others(dataroot, place, drawn, decoded):
+    odd = dataroot.rename(os.fsdecode(os.fsencode(dataroot) + b"-\xff"))
+    (odd / "trainA/03.png").rename(os.fsdecode(os.fsencode(odd / "trainA") + b"/03\xe9.png"))
+    (odd / "trainA/04.png").write_bytes(b"damage")
+    expected = drawn(odd, "off")
+    assert torch.equal(drawn(odd, place), expected)
+    decoded.clear()
+    assert torch.equal(drawn(odd, place), expected)
+    assert decoded == []
+    assert {store.source for store in cache_contents.list_stores(place)} == {f"{odd}/trainA", f"{odd}/trainB"}

@@ -93,7 +93,7 @@ def test_stores_that_cannot_be_used_are_shown_as_that(filled, cyclegan, capsys):
     (first / "index.sqlite").write_bytes(b"damage" * 1000)
     os.utime(first)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cyclegan_edge.trainer.data.cache_contents.VERSION", 2)
+        patch.setattr("cyclegan_edge.trainer.data.cache_contents.VERSION", 99)
         assert cyclegan("dataset", "cache", "--cache", filled) == 0
     shown = capsys.readouterr().out
     assert f"{first.name}: 0 pictures" in shown
