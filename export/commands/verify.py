@@ -43,13 +43,15 @@ def verify(
     """
     with training_side():
         from ..artefact import Artefact
-        from ..verification.page import save_page
+        from ..verification.page import check_page_name, save_page
         from ..verification.report import fail_if_missed
         from ..verification.table import report_table
         from ..verification.verify import verify_artefact
         from ..web.folder import is_page
         from ..web.target import compare_page, page_models
 
+    if page:
+        check_page_name(page)  # before minutes of comparing
     comparisons: dict[str, tuple[ArtefactMetadata, Callable[..., VerificationReport]]]
     if of_page := is_page(artefact):
         if backend != "auto":

@@ -16,8 +16,7 @@ def save_page(report: VerificationReport, path: Path) -> None:
         UsageError: the name ends otherwise.
         OutputError: the file cannot be written.
     """
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"{path} is no name for a page; give one that ends in .html", about=("page",))
+    check_page_name(path)
     content = {
         "report": report,
         "gates": GATES,
@@ -26,6 +25,12 @@ def save_page(report: VerificationReport, path: Path) -> None:
         "summary": list(summarise(report)),
     }
     write_page(Path(__file__).with_name("page.html"), content, path)
+
+
+def check_page_name(path: Path) -> None:
+    """Raise a `UsageError` where a page cannot have this name."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{path} is no name for a page; give one that ends in .html", about=("page",))
 
 
 def page_path(artefact: Path) -> Path:

@@ -190,6 +190,11 @@ def bad(tmp_path, artefact, run):
         ("verify {artefact} --reference {run} --backend openvin", 2, "did you mean openvino?"),
         ("verify {artefact} --reference {run} --images {bad}/empty", 3, "there is no picture in"),
         ("verify {artefact}", 2, "Missing option '--reference'"),
+        (
+            "verify {bad}/absent.onnx --reference {run} --report page.png",
+            2,
+            "give one that ends in .html; see --report",
+        ),
         ("info {bad}/absent", 4, "there is no checkpoint"),
         ("info {bad}/absent.onnx", 4, "absent.onnx"),
         ("info {bad}/cut.onnx", 4, "cut.onnx"),
