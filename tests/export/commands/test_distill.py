@@ -105,7 +105,7 @@ def test_a_teacher_that_is_not_there_or_not_whole(distill, run_folder, tmp_path,
     cut = tmp_path / "cut.pt"
     cut.write_bytes((run_folder / "checkpoints" / "latest.pt").read_bytes()[:5000])
     assert distill(*SMALL, teacher=cut) == 4
-    assert "is cut short, or no file of torch" in capsys.readouterr().err
+    assert "cannot be read as a checkpoint: it is cut short" in capsys.readouterr().err
 
 
 def test_a_run_without_a_teacher_does_not_go_on_with_one(cyclegan, distill, dataroot, tmp_path, capsys):
@@ -115,7 +115,7 @@ def test_a_run_without_a_teacher_does_not_go_on_with_one(cyclegan, distill, data
     assert distill("--resume", "--max-steps", 2) == 2
     assert "began without a teacher, so it cannot go on with one" in capsys.readouterr().err
     assert distill(*SMALL) == 5
-    assert "already holds a run; give --resume" in capsys.readouterr().err
+    assert "already holds a run; resume it" in capsys.readouterr().err
 
 
 def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(distill, run_folder, dataroot, tmp_path):

@@ -164,7 +164,7 @@ def test_sizes_are_checked_and_those_named_instead_are_right(network, height, wi
         return
     with pytest.raises(UsageError, match="multiples of") as caught:
         check_size((height, width), network)
-    named = re.findall(r"(\d+)x(\d+)", str(caught.value).rpartition("--size")[2])
+    named = re.findall(r"(\d+)x(\d+)", str(caught.value).rpartition("; take ")[2])
     assert 1 <= len(named) <= 2
     for near_height, near_width in named:
         assert abs(int(near_height) - height) < network.size_minimum

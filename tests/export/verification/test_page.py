@@ -52,7 +52,7 @@ def test_what_int8_costs_stands_on_the_page(report, tmp_path):
 
 
 def test_other_names_and_places_are_refused(report, tmp_path):
-    with pytest.raises(UsageError, match=r"name that ends in \.html"):
+    with pytest.raises(UsageError, match=r"one that ends in \.html"):
         save_page(report, tmp_path / "report.pdf")
     (tmp_path / "file").write_text("mine")
     with pytest.raises(OutputError, match="cannot write"):
