@@ -44,7 +44,7 @@ def _parse_limits(context: click.Context, parameter: click.Parameter, settings: 
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on; others need --token.",
+    help="Address to listen on; others need a token.",
 )
 @click.option(
     "--port",
@@ -57,7 +57,7 @@ def _parse_limits(context: click.Context, parameter: click.Parameter, settings: 
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="File that holds the token, which is then not seen in the list of processes.",
+    help="File to read the token from, so that the list of processes does not show it.",
 )
 @click.option(
     "--tls-cert",

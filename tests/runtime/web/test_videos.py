@@ -328,3 +328,12 @@ def test_the_folder_of_a_killed_server_is_removed_at_the_next_start(tmp_path, mo
     for folder in (living, another):
         folder.remove()
         assert not folder.path.exists()
+
+
+def test_a_request_for_a_thousand_ranges_does_not_multiply_the_answer(server, clip, wait_until) -> None:
+    name = upload(server, clip(12)).json()["id"]
+    size = finished(server, name, wait_until)["bytes"]
+    for ranges in (",".join(["0-"] * 1000), ",".join(f"{start}-{start}" for start in range(0, 4000, 2))):
+        answer = server.client.get(f"/v1/videos/{name}/result", headers={"Range": f"bytes={ranges}"})
+        assert answer.status_code in (200, 206, 400, 416)
+        assert len(answer.content) <= 2 * size + 1000
