@@ -283,7 +283,7 @@ def parse_assignment(text: str) -> dict[str, Any]:
     """
     match = re.fullmatch(r"(\w+)\.(\w+)=(.*)", text, re.DOTALL)
     if match is None:
-        raise ConfigError(f"--set takes PART.KEY=VALUE, such as networks.ngf=32; got {reprlib.repr(text)}")
+        raise ConfigError(f"a setting is written PART.KEY=VALUE, such as networks.ngf=32; got {reprlib.repr(text)}")
     part, key, value = match.groups()
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]

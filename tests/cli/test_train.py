@@ -37,7 +37,7 @@ def test_train_then_resume(train, tmp_path, capsys):
     ("options", "code", "message"),
     [
         (["--set", "networks.nfg=3"], 2, "did you mean networks.ngf?"),
-        (["--set", "ngf"], 2, "--set takes PART.KEY=VALUE"),
+        (["--set", "ngf"], 2, "a setting is written PART.KEY=VALUE"),
         (["--config", "absent.toml"], 2, "cannot read the configuration absent.toml"),
         (["--size", "30"], 2, "crop_size 30 is no multiple of 4"),
         (["--precision", "int8"], 2, "'int8' is not one of"),

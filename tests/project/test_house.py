@@ -1,5 +1,6 @@
 """The rules of the house that no linter knows."""
 
+import ast
 import os
 import re
 import subprocess
@@ -96,3 +97,22 @@ def test_make_installs_again_only_when_a_requirement_changed(make, tmp_path: Pat
     later = stamp.stat().st_mtime_ns + 10**9
     os.utime(tmp_path / "constraints.txt", ns=(later, later))
     assert "pip install" in make("--dry-run", "test", "demo").stdout
+
+
+def texts(path: Path) -> list[str]:
+    """Return the texts in a file's code; docstrings explain to readers, and are none of them."""
+    tree = ast.parse(path.read_text())
+    documented = [node for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)]
+    docstrings = {id(node.body[0].value) for node in documented if ast.get_docstring(node)}
+    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [node.value for node in constants if id(node) not in docstrings]
+
+
+def test_messages_of_the_trainer_name_no_option_of_a_command(root: Path, code: list[Path]) -> None:
+    """A command names its options; below it a setting has its name in the configuration. `--nproc…` is torchrun's."""
+    below = [path for path in code if path.parts[0] == "trainer" and "commands" not in path.parts]
+    below.remove(Path("trainer/checkpoints/export_official.py"))  # which prints the options of the official code
+    named = {
+        str(path): text for path in below for text in texts(root / path) if re.search(r"(^|\s)--(?!nproc)[a-z]", text)
+    }
+    assert named == {}
