@@ -221,7 +221,8 @@ class Run:
         steps = self.total_steps - self.step
         if self.config.run.compile == "auto" and pays_to_compile(self.device, self.world.size, steps):
             LOGGER.info(
-                "compiling the step: some minutes now, which %d steps make up for; --no-compile does without", steps
+                "compiling the step: some minutes now, which %d steps make up for; run.compile=false does without",
+                steps,
             )
             self.model.begin(self.clock.epoch)
             self.model.compile_if_it_works(*self.batches.batch(self.clock.place))

@@ -104,7 +104,9 @@ def test_a_long_run_is_compiled_by_itself_where_that_works(pretended, pictures, 
     options = ["train", pictures, "--runs", tmp_path, "--max-steps", 6, "--set", "run.log_every=3", *OPTIONS]
     ended = pretended("long_run", "--works" if works else "--broken", *options)
     assert ended.code == 0, ended.err
-    assert "compiling the step: some minutes now, which 6 steps make up for; --no-compile does without" in ended.err
+    assert (
+        "compiling the step: some minutes now, which 6 steps make up for; run.compile=false does without" in ended.err
+    )
     assert ("is not compiled, because that fails here: Failed to find C compiler" in ended.err) is not works
     assert "done: step 6" in ended.err
     assert (ended.told[-1]["graph_launches"] >= 4 * 5) is works

@@ -66,12 +66,13 @@ class BatchNorm(nn.BatchNorm2d):
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         # Copies, because the backward pass of torch refuses statistics that were changed after the forward pass.
         mean, variance = self.running_mean.clone(), self.running_var.clone()
-        normal = F.batch_norm(x, mean, variance, self.weight, self.bias, True, self.momentum or 0.0, self.eps)
+        normal = F.batch_norm(x, mean, variance, self.weight, self.bias, True, momentum, self.eps)
         self.running_mean.copy_(torch.where(mean.isfinite(), mean, self.running_mean))
         self.running_var.copy_(torch.where(variance.isfinite(), variance, self.running_var))
-        self.num_batches_tracked.add_(1)
         variance, mean = torch.var_mean(x.detach().float(), dim=(0, 2, 3), correction=0)
         flat = is_flat(mean, variance + self.eps, self.eps)[:, None, None]
         return torch.where(flat, self.bias[:, None, None].to(normal.dtype), normal)
