@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cyclegan_edge.trainer.clock import Clock, describe_change, fingerprint
@@ -25,6 +25,7 @@ def test_steps_and_epochs_are_counted():
     assert (clock.epoch, clock.epoch_ends, clock.progress()["epoch"], clock.remaining(2)) == (2, False, 2, 2)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 50), st.integers(0, 500))
 def test_a_clock_of_the_same_pictures_goes_on_exactly(steps_per_epoch, steps):
     clock, other = ticked(steps_per_epoch, steps), Clock(steps_per_epoch)
@@ -32,6 +33,7 @@ def test_a_clock_of_the_same_pictures_goes_on_exactly(steps_per_epoch, steps):
     assert other == clock
 
 
+@settings(deadline=None)
 @given(st.integers(1, 50), st.integers(1, 50), st.integers(0, 500))
 def test_a_clock_of_other_pictures_keeps_its_epoch_and_the_share_of_it(before, now, steps):
     clock, other = ticked(before, steps), Clock(now)
