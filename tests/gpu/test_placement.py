@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cyclegan_edge.export.artefact import read_metadata
+from cyclegan_edge.export.artefact import Artefact
 from cyclegan_edge.export.graph.onnx_export import export_onnx
 from cyclegan_edge.export.quantization.int8 import quantise_roughly
 from cyclegan_edge.trainer.checkpoints.checkpoint import load_generator, save_checkpoint
@@ -42,7 +42,7 @@ def artefacts(tmp_path_factory):
             if kind == "int8":
                 shutil.copy(found[name, "fp32"], path)
                 pictures = noise.integers(0, 256, (1, side, side, 3), dtype=np.uint8)
-                quantise_roughly(path, read_metadata(path), pictures)
+                quantise_roughly(path, Artefact.open(path).metadata, pictures)
             else:
                 size = None if kind == "free" else (side, side)
                 export_onnx(generator, path, precision="fp16" if kind == "fp16" else "fp32", io="uint8", size=size)
