@@ -3,7 +3,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 # The first of these that runs and is new enough: a shim of that name may exist and not run.
-PYTHON ?= $(firstword $(foreach python,python3.12 python3.11 python3,$(shell \
+PYTHON ?= $(firstword $(foreach python,python3.12 python3.13 python3.11 python3,$(shell \
 	$(python) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(python))))
 
 .PHONY: help demo test test-training test-running lint wheel clean
@@ -47,7 +47,7 @@ clean:
 # The link lets mypy find the package by its name, whatever the clone is called.
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo 'CycleGAN Edge needs Python 3.11 or 3.12; install one, or name it: make PYTHON=/path/to/python3.12' >&2; \
+		echo 'CycleGAN Edge needs Python 3.11, 3.12 or 3.13; install one, or name it: make PYTHON=/path/to/python3.12' >&2; \
 		exit 1; }
 	$(PYTHON) -m venv .venv
 	@echo 'Installing into .venv: 6 GB, some minutes.'

@@ -78,14 +78,14 @@ def test_make_tests_every_folder(root: Path) -> None:
 
 def test_make_takes_the_first_python_that_runs(make) -> None:
     shim = "echo 'command not found' >&2; exit 127"
-    planned = make("--dry-run", "lint", python3_12=shim, python3_11="exit 0", python3="exit 0")
+    planned = make("--dry-run", "lint", python3_12=shim, python3_13=shim, python3_11="exit 0", python3="exit 0")
     assert "python3.11 -m venv .venv" in planned.stdout
 
 
 def test_make_says_in_one_sentence_that_python_is_too_old(make, tmp_path: Path) -> None:
-    refused = make("demo", python3_12="exit 1", python3_11="exit 1", python3="exit 1")
+    refused = make("demo", python3_12="exit 1", python3_13="exit 1", python3_11="exit 1", python3="exit 1")
     assert refused.returncode != 0
-    assert "CycleGAN Edge needs Python 3.11 or 3.12" in refused.stderr.splitlines()[0]
+    assert "CycleGAN Edge needs Python 3.11, 3.12 or 3.13" in refused.stderr.splitlines()[0]
     assert not (tmp_path / ".venv").exists()
 
 
