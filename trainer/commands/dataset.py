@@ -13,7 +13,7 @@ from ...runtime.errors import CycleganError, OutputError, UsageError, training_s
 from .options import DATASET, PATH
 
 if TYPE_CHECKING:
-    from ..data.cache_contents import StoreFacts
+    from ..data.cache.contents import StoreFacts
     from ..data.inspection import Inspection
 
 
@@ -77,7 +77,7 @@ def cache(dataroot: str | None, place: str | None, limit: str | None, clear: boo
     Removing is always safe: a run that is training reads on, and the next one prepares its pictures again.
     """
     with training_side():
-        from ..data.cache_contents import cache_place, list_stores, read_limit, remove_stores, set_limit, stores_of
+        from ..data.cache.contents import cache_place, list_stores, read_limit, remove_stores, set_limit, stores_of
 
     folder = cache_place(place or "")
     if folder is None:

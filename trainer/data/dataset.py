@@ -14,11 +14,11 @@ from ...runtime.errors import DatasetError
 from ...runtime.listing import list_files
 from ..config import DataConfig, TrainConfig
 from ..distributed import World
-from .cache import open_pictures
-from .cache_contents import cache_place
-from .local_folder import bring_in, local_folder
+from .cache.contents import cache_place
+from .origins.local_folder import bring_in, local_folder
 from .picture_files import PictureFiles
 from .pictures import TRAINING_SUFFIXES, UNREADABLE, Pixels, Preparation
+from .prepared import open_pictures
 from .training_pictures import TrainingPictures
 
 LOGGER = logging.getLogger(__name__)

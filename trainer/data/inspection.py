@@ -15,8 +15,8 @@ from ...runtime.errors import DatasetError
 from ...runtime.listing import Listing, list_files
 from .dataset import LAYOUT
 from .duplicates import MOST_LEVELS, THUMBNAIL, Fingerprints, Thumbnail
-from .local_folder import bring_in
 from .ordered import in_order
+from .origins.local_folder import bring_in
 from .pictures import FULL_WHITE, TRAINING_SUFFIXES, UNREADABLE, describe_file, looks_like_picture, read_rgb, resize
 from .progress import counted
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...runtime.errors import DatasetError
+from .cache.store import BITS, CHANNELS, COLUMNS, HEIGHT, WIDTH, DamagedStoreError, Row, StoreReader
 from .picture_files import PictureFiles
 from .pictures import UNREADABLE, Pixels, Preparation, WidthHeight
-from .store import BITS, CHANNELS, COLUMNS, HEIGHT, WIDTH, DamagedStoreError, Row, StoreReader
 
 LOGGER = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cyclegan_edge.trainer.checkpoints.checkpoint import load_checkpoint
-from cyclegan_edge.trainer.data.cache_contents import list_stores, remove_stores
+from cyclegan_edge.trainer.data.cache.contents import list_stores, remove_stores
 from cyclegan_edge.trainer.loop import Run
 
 

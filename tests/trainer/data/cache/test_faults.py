@@ -11,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from cyclegan_edge.trainer.data import cache_build, store
+from cyclegan_edge.trainer.data.cache import build as cache_build
+from cyclegan_edge.trainer.data.cache import store
 from cyclegan_edge.trainer.data.pictures import Preparation
 from cyclegan_edge.trainer.data.training_pictures import whole
 

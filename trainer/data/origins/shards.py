@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
-from ...runtime.errors import DatasetError
-from .pictures import TRAINING_SUFFIXES
-from .progress import counted
+from ....runtime.errors import DatasetError
+from ..pictures import TRAINING_SUFFIXES
+from ..progress import counted
 
 LOGGER = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 
-from ...runtime.errors import DatasetError, UsageError
-from .ordered import in_order
-from .progress import counted
+from ....runtime.errors import DatasetError, UsageError
+from ..ordered import in_order
+from ..progress import counted
 
 LOGGER = logging.getLogger(__name__)
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .cache_build import build
-from .cache_contents import held, remove_content
+from .cache.build import build
+from .cache.contents import held, remove_content
+from .cache.store import BITS, COLUMNS, MTIME, PIECE, SIZE, DamagedStoreError, Index, StoreReader, forget, read_index
 from .picture_files import PictureFiles
 from .pictures import Preparation
-from .store import BITS, COLUMNS, MTIME, PIECE, SIZE, DamagedStoreError, Index, StoreReader, forget, read_index
 from .training_pictures import WARNINGS, Stored, TrainingPictures
 
 LOGGER = logging.getLogger(__name__)

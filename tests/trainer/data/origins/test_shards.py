@@ -7,11 +7,11 @@ import torch
 
 from cyclegan_edge.runtime.errors import DatasetError, OutputError
 from cyclegan_edge.trainer.config import DataConfig
-from cyclegan_edge.trainer.data import shards
-from cyclegan_edge.trainer.data.cache_contents import list_stores
+from cyclegan_edge.trainer.data.cache.contents import list_stores
 from cyclegan_edge.trainer.data.dataset import domain_folder
-from cyclegan_edge.trainer.data.local_folder import bring_in
-from cyclegan_edge.trainer.data.shards import unpack_shards
+from cyclegan_edge.trainer.data.origins import shards
+from cyclegan_edge.trainer.data.origins.local_folder import bring_in
+from cyclegan_edge.trainer.data.origins.shards import unpack_shards
 
 
 def pack(folder, name, files, mode="w"):

@@ -4,8 +4,8 @@ import os
 import pytest
 import torch
 
-from cyclegan_edge.trainer.data import cache_build
-from cyclegan_edge.trainer.data.cache_contents import held, list_stores, make_room, read_limit, set_limit
+from cyclegan_edge.trainer.data.cache import build as cache_build
+from cyclegan_edge.trainer.data.cache.contents import held, list_stores, make_room, read_limit, set_limit
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_stores_that_cannot_be_used_are_shown_as_that(filled, cyclegan, capsys):
     (first / "index.sqlite").write_bytes(b"damage" * 1000)
     os.utime(first)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cyclegan_edge.trainer.data.cache_contents.VERSION", 99)
+        patch.setattr("cyclegan_edge.trainer.data.cache.contents.VERSION", 99)
         assert cyclegan("dataset", "cache", "--cache", filled) == 0
     shown = capsys.readouterr().out
     assert f"{first.name}: 0 pictures" in shown

@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...runtime.files import open_to_append
-from .pictures import Pixels
+from ....runtime.files import open_to_append
+from ..pictures import Pixels
 
 VERSION = 2
 INDEX = "index.sqlite"

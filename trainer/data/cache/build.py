@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .cache_contents import make_room
-from .ordered import in_order
-from .picture_files import PictureFiles
-from .pictures import UNREADABLE, Pixels, Preparation
-from .progress import counted
+from ..ordered import in_order
+from ..picture_files import PictureFiles
+from ..pictures import UNREADABLE, Pixels, Preparation
+from ..progress import counted
+from .contents import make_room
 from .store import StoreWriter, stored_bytes
 
 LOGGER = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from cyclegan_edge.runtime.errors import DatasetError, OutputError, UsageError
-from cyclegan_edge.trainer.data import remote
-from cyclegan_edge.trainer.data.cache_contents import list_stores
-from cyclegan_edge.trainer.data.local_folder import bring_in
+from cyclegan_edge.trainer.data.cache.contents import list_stores
+from cyclegan_edge.trainer.data.origins import remote
+from cyclegan_edge.trainer.data.origins.local_folder import bring_in
 
 fsspec = pytest.importorskip("fsspec")
 NAMES = ("trainA", "trainB", "testA", "testB")

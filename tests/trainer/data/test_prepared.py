@@ -9,8 +9,10 @@ import torch
 from PIL import Image
 
 from cyclegan_edge.runtime.errors import DatasetError
-from cyclegan_edge.trainer.data import cache_contents, store, training_pictures
-from cyclegan_edge.trainer.data.cache_contents import cache_place, default_place, held
+from cyclegan_edge.trainer.data import training_pictures
+from cyclegan_edge.trainer.data.cache import contents as cache_contents
+from cyclegan_edge.trainer.data.cache import store
+from cyclegan_edge.trainer.data.cache.contents import cache_place, default_place, held
 from cyclegan_edge.trainer.data.training_pictures import whole
 
 

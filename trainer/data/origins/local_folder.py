@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
-from ...runtime.errors import DatasetError, OutputError
-from ..config import is_address
-from .cache_contents import ORIGIN, cache_place, default_place, held, make_room
+from ....runtime.errors import DatasetError, OutputError
+from ...config import is_address
+from ..cache.contents import ORIGIN, cache_place, default_place, held, make_room
 from .remote import RemoteFolder, remove_others
 from .shards import find_shards, unpack_shards
 

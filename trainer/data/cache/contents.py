@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...runtime.files import is_locked, locked, replacing
+from ....runtime.files import is_locked, locked, replacing
 from .store import INDEX, VERSION
 
 LOGGER = logging.getLogger(__name__)

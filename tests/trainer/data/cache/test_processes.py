@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from cyclegan_edge.trainer.data import store
+from cyclegan_edge.trainer.data.cache import store
 
 CHILD = """
 import sys
 import time
 from cyclegan_edge.trainer.config import resolve_config
-from cyclegan_edge.trainer.data import cache_build
+from cyclegan_edge.trainer.data.cache import build
 from cyclegan_edge.trainer.data.dataset import load_training
 from cyclegan_edge.trainer.data.pictures import Preparation
 import logging, os, resource, time
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-cache_build.COMMIT_SECONDS = 0.0
+build.COMMIT_SECONDS = 0.0
 dataroot, place, seconds, limit = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))

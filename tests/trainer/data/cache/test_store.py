@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cyclegan_edge.trainer.data import store
-from cyclegan_edge.trainer.data.store import DamagedStoreError, StoreReader, StoreWriter, piece_path, read_index
+from cyclegan_edge.trainer.data.cache import store
+from cyclegan_edge.trainer.data.cache.store import DamagedStoreError, StoreReader, StoreWriter, piece_path, read_index
 
 ABOUT = {"source": "somewhere", "preparation": "none"}
 
