@@ -1,6 +1,7 @@
 # One virtual environment, .venv, for everything; it is made on first use and again when a requirement changes.
 BIN := .venv/bin
 INSTALLED := .venv/installed
+TEMPORARY := $(or $(TMPDIR),/tmp)/cyclegan-edge-tests
 
 # The first of these that runs and is new enough: a shim of that name may exist and not run.
 PYTHON ?= $(firstword $(foreach python,python3.12 python3.13 python3.11 python3,$(shell \
@@ -20,14 +21,17 @@ demo: $(INSTALLED)
 
 # Two halves at a time, each on one thread: that is quickest on two cores. A half's output appears when it has ended.
 test: lint
-	@echo 'Testing: about 10 minutes.'
+	@echo 'Testing: about 15 minutes.'
 	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-training test-running
 
+# Each half has temporary folders of its own: at its end pytest removes old ones, and would meet the other half there.
 test-training: $(INSTALLED)
-	$(BIN)/pytest tests/trainer tests/export tests/benchmarks
+	@mkdir -p $(TEMPORARY)-training
+	PYTEST_DEBUG_TEMPROOT=$(TEMPORARY)-training $(BIN)/pytest tests/trainer tests/export tests/benchmarks
 
 test-running: $(INSTALLED)
-	$(BIN)/pytest tests/runtime tests/cli tests/project tests/gpu
+	@mkdir -p $(TEMPORARY)-running
+	PYTEST_DEBUG_TEMPROOT=$(TEMPORARY)-running $(BIN)/pytest tests/runtime tests/cli tests/project tests/gpu
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -1,7 +1,8 @@
 /* GPUs that are pretended: what PyTorch, Triton and ONNX Runtime call of CUDA, over ordinary memory.
 
    Memory is the host's and copies are made; kernels are counted and do nothing. So shapes, devices, synchronisations,
-   copies, captures and launches are true, and values are not: only zeros come back. conftest.py adds to this file
+   copies, captures and launches are true, and values are not: only zeros come back, or with
+   PRETENDED_RETURN=1 what was copied there, as processes need it that tell each other sizes through GPUs. conftest.py adds to this file
    whatever else those libraries import from CUDA, as functions that return 0.
 
    PRETENDED_GPUS, PRETENDED_CAPABILITY ("7.5") and PRETENDED_FREE (bytes) say what there is. */
@@ -170,7 +171,7 @@ CUDA cudaMemcpyAsync(void *to, const void *from, size_t size, enum cudaMemcpyKin
     if (kind == cudaMemcpyDeviceToHost) counts[TO_HOST].value++, counts[PAGEABLE].value += !is_locked(to);
     if (kind == cudaMemcpyHostToDevice) counts[TO_DEVICE].value++, counts[PAGEABLE].value += !is_locked(from);
     /* What no kernel computed would be whatever the memory held before; zeros make every run alike. */
-    if (kind == cudaMemcpyDeviceToHost) return memset(to, 0, size), cudaSuccess;
+    if (kind == cudaMemcpyDeviceToHost && !setting("PRETENDED_RETURN", 0)) return memset(to, 0, size), cudaSuccess;
     return memmove(to, from, size), cudaSuccess;
 }
 CUDA cudaMemcpy(void *to, const void *from, size_t size, enum cudaMemcpyKind kind) {

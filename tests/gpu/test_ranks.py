@@ -15,7 +15,9 @@ def test_two_processes_train_on_two_gpus(pretended, pictures, tmp_path):
     command = ["ranks", "train", pictures, "--runs", tmp_path, "--name", "two", "--max-steps", "3", *options]
 
     def run(rank: int):
-        return pretended(*command, **place, RANK=str(rank), LOCAL_RANK=str(rank), PRETENDED_GPUS="2")
+        return pretended(
+            *command, **place, RANK=str(rank), LOCAL_RANK=str(rank), PRETENDED_GPUS="2", PRETENDED_RETURN="1"
+        )
 
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(run, range(2))

@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from ....runtime.errors import DatasetError, OutputError
+from ....runtime.files import replacing
 from ...config import is_address
 from ..cache.contents import ORIGIN, cache_place, default_place, held, make_room
 from .remote import RemoteFolder, remove_others
@@ -74,7 +75,8 @@ def _writing(folder: Path, origin: str) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with held(folder, f"bringing in {origin}"):
-            (folder / ORIGIN).write_bytes(os.fsencode(origin))
+            with replacing(folder / ORIGIN) as partial:
+                partial.write_bytes(os.fsencode(origin))
             os.utime(folder)  # when it was used last
             yield
     except (OSError, sqlite3.Error) as error:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 
 from ....runtime.errors import DatasetError, UsageError
+from ....runtime.files import open_to_append
 from ..ordered import in_order
 from ..progress import counted
 
@@ -87,12 +88,12 @@ class RemoteFolder:
         known = _read_versions(target)
         missing = [file for file in files if known.get(file.name) != file.version or not (target / file.name).exists()]
         lock = threading.Lock()
-        with (target / VERSIONS).open("a", encoding="utf-8") as versions:
+        with open_to_append(target / VERSIONS) as versions:
 
             def copy(file: RemoteFile) -> None:
                 self._copy(file, target / file.name)
                 with lock:
-                    versions.write(f"{file.name}\t{file.version}\n")
+                    versions.write(f"{file.name}\t{file.version}\n".encode())
                     versions.flush()
 
             with counted(f"copying {self.address}", len(missing), "files") as advance:
@@ -125,7 +126,7 @@ class RemoteFolder:
     def _append(self, path: str, size: int | None, partial: Path) -> None:
         """Add to a partial file what it lacks; where the size is not known, all."""
         try:
-            local = partial.open("ab")
+            local = open_to_append(partial)
         except OSError as error:
             raise _DiskError(error) from error
         with local:
