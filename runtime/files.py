@@ -30,6 +30,7 @@ LOGGER = logging.getLogger(__name__)
 _OF_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE}
 
 MAX_NAME = 255  # bytes, of every usual file system
+MAX_PATH = 4000  # bytes: Linux takes 4095
 HIDDEN = re.compile(r"\.cyclegan-(?P<process>\d+)-[0-9a-f]{16}\.partial(\.\w+)?")
 
 
@@ -152,6 +153,22 @@ def open_to_append(path: Path) -> BinaryIO:
         if error.errno == errno.ELOOP:
             raise OSError(errno.ELOOP, "it is a link, which is not written through") from error
         raise
+
+
+def check_path(text: str) -> str:
+    """Return a path that file systems can take; an empty one means none.
+
+    Raises:
+        ValueError: it is too long, or has a NUL.
+    """
+    encoded = os.fsencode(text)
+    if b"\0" in encoded:
+        raise ValueError(f"{text[:20]!r} holds a NUL; name a file or a folder")
+    if len(encoded) > MAX_PATH or max(map(len, encoded.split(b"/"))) > MAX_NAME:
+        raise ValueError(
+            f"{text[:20]}… is too long; a path has at most {MAX_PATH} bytes, {MAX_NAME} of them between two slashes"
+        )
+    return text
 
 
 def lock(file: BinaryIO) -> None:

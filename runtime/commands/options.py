@@ -10,12 +10,11 @@ from typing import Any
 
 import click
 
-from ..files import MAX_NAME
+from ..files import check_path
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 MAX_SIDE = 8192  # pixels: a larger size is a slip of the finger, and would fill the memory
-MAX_PATH = 4096  # bytes
 
 
 class PathType(click.Path):
@@ -27,10 +26,12 @@ class PathType(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, which has no name of more than 255 bytes and is not empty."""
         text = os.fspath(value)
-        if not text or "\0" in text:
+        if not text:
             self.fail(f"{text!r} is no path; name a file or a folder", param, ctx)
-        if len(os.fsencode(text)) > MAX_PATH or any(len(os.fsencode(part)) > MAX_NAME for part in Path(text).parts):
-            self.fail(f"{text[:20]}… is too long; a name has at most {MAX_NAME} bytes", param, ctx)
+        try:
+            check_path(text)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
         return super().convert(value, param, ctx)
 
 

@@ -6,7 +6,9 @@ one level down, as in `{"state_dict": …}`, are taken out.
 
 import json
 import pickle
+import pickletools
 import re
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,6 +47,13 @@ FOREIGN = (
     (r"down_blocks\.|diffusion_model\.", "a diffusion model"),
     (r"layer1\.0\.conv1\.weight|fc\.weight", "a classifier"),
 )
+
+
+# What reading a file that is cut or damaged may raise, besides what says which code it asks for.
+BROKEN = (
+    OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError, struct.error,
+    pickle.UnpicklingError,
+)  # fmt: skip
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
@@ -89,15 +98,31 @@ def _read_torch(path: Path, head: bytes) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if code := re.search(r"Unsupported (?:global|class): ?(?:GLOBAL )?([\w.]+)|GLOBAL ([\w.]+)", str(error)):
+        code = re.search(r"Unsupported (?:global|class): ?(?:GLOBAL )?([\w.]+)|GLOBAL ([\w.]+)", str(error))
+        if code and (is_zip or not _ends_early(path)):
             raise _unreadable(
                 path,
                 f"it holds a whole pickled object ({code[1] or code[2]}), whose loading could run code, so it is not "
                 "loaded; where it was made, save its weights alone: torch.save(model.state_dict(), path)",
             ) from error
         raise _unreadable(path, _cut_or_foreign(head)) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+    except BROKEN as error:
         raise _unreadable(path, _cut_or_foreign(head)) from error
+
+
+def _ends_early(path: Path) -> bool:
+    """Tell whether a file of pickles ends within one; torch's older format begins with four of them."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        for _ in range(4):
+            if file.tell() == size:
+                return False
+            try:
+                for _ in pickletools.genops(file):
+                    pass
+            except BROKEN:
+                return True
+    return False
 
 
 def _check_archive(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from ..bounds import check_path
+from ...runtime.files import check_path
 from ..config import Precision, is_address, parse_assignment, read_toml
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cyclegan_edge.cli import COMMANDS, cyclegan
 from cyclegan_edge.runtime.commands.options import MAX_SIDE, NumberRange, PathType, parse_size
-from cyclegan_edge.trainer.commands.options import RUN_OPTIONS
+from cyclegan_edge.trainer.commands.options import RUN_OPTIONS, DatasetType
 
 OURS = [name for name, (folder, _) in COMMANDS.items() if folder == "export"]
 TRAINERS = {option(click.Command("x")).params[-1].name for option in RUN_OPTIONS}  # of distill, as of train
@@ -30,7 +30,7 @@ def test_every_number_has_a_bound_and_every_path_is_checked(parameter):
     else:
         assert not isinstance(kind, click.types.IntParamType | click.types.FloatParamType)
     assert not isinstance(kind, click.FloatRange) or isinstance(kind, NumberRange)
-    assert not isinstance(kind, click.Path) or isinstance(kind, PathType)
+    assert not isinstance(kind, click.Path) or isinstance(kind, PathType | DatasetType)
 
 
 @pytest.mark.parametrize("parameter", PARAMETERS.values(), ids=PARAMETERS)
@@ -66,7 +66,7 @@ def test_a_size_has_a_bound(text):
     ("arguments", "message"),
     [
         (["export", "{run}", "--size", "100000", "--no-verify"], "100000 is too large; a side has at most 8192 pixels"),
-        (["export", "n" * 300], "nnn… is too long; a name has at most 255 bytes"),
+        (["export", "n" * 300], "nnn… is too long; a path has at most 4000 bytes, 255 of them between two slashes"),
         (["export", "{run}", "--output", ""], "'' is no path; name a file or a folder"),
         (["export", "{run}", "--batch-size", "1000000"], "1000000 is not in the range 1<=x<=256"),
         (["evaluate", "{run}", "n" * 300], "is too long"),
