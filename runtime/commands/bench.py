@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import CycleganError
-from .options import backend_option, device_option, json_option, parse_size
+from .options import MAX_BATCH, NumberRange, PathType, backend_option, device_option, json_option, parse_size
 
 if TYPE_CHECKING:
     from ..machine.bench import Result
 
 
 @click.command()
-@click.argument("artefacts", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="ARTEFACT…")
+@click.argument("artefacts", nargs=-1, required=True, type=PathType(), metavar="ARTEFACT…")
 @backend_option
 @device_option
 @click.option(
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0),
+    type=NumberRange(0, 3600),
     default=3.0,
     show_default=True,
     help="Length of each measurement; at least ten batches run.",
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--batch-size",
     "batch_sizes",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MAX_BATCH),
     multiple=True,
     default=(1,),
     show_default=True,

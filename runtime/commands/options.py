@@ -14,6 +14,7 @@ from ..files import check_path
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+MAX_BATCH = 256  # pictures
 MAX_SIDE = 8192  # pixels: a larger size is a slip of the finger, and would fill the memory
 
 
@@ -33,6 +34,23 @@ class PathType(click.Path):
         except ValueError as error:
             self.fail(str(error), param, ctx)
         return super().convert(value, param, ctx)
+
+
+class AddressType(click.types.StringParamType):
+    """A file, a folder, a camera or an address with ://, as a text; see `pipeline.endpoints`."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text; one that is no path which a file system can have, and no address, is refused."""
+        text = str(value)
+        if not text:
+            self.fail("an empty text names nothing; name a file or a folder", param, ctx)
+        try:
+            check_path("" if "://" in text and "\0" not in text else text)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return text
 
 
 class NumberRange(click.FloatRange):

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..errors import UsageError
-from .options import backend_option, device_option
+from .options import AddressType, PathType, backend_option, device_option
 
 LOGGER = logging.getLogger(__name__)
 
@@ -30,16 +30,22 @@ def _parse_limits(context: click.Context, parameter: click.Parameter, settings: 
     "--model",
     "models",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=PathType(),
     help="An artefact. Repeat it to offer several models on the page.",
 )
 @click.option(
     "--static",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     metavar="FOLDER",
     help="Serve a page of cyclegan export --to web instead, to try it; takes no other option than these four.",
 )
-@click.option("-i", "--input", "address", help="Also show a camera or stream of the server: 0 or rtsp://HOST/PATH.")
+@click.option(
+    "-i",
+    "--input",
+    "address",
+    type=AddressType(),
+    help="Also show a camera or stream of the server: 0 or rtsp://HOST/PATH.",
+)
 @click.option(
     "--host",
     default="127.0.0.1",
@@ -56,17 +62,17 @@ def _parse_limits(context: click.Context, parameter: click.Parameter, settings: 
 @click.option("--token", envvar="CYCLEGAN_TOKEN", help="Secret that visitors need; also read from CYCLEGAN_TOKEN.")
 @click.option(
     "--token-file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=PathType(exists=True, dir_okay=False),
     help="File to read the token from, so that the list of processes does not show it.",
 )
 @click.option(
     "--tls-cert",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=PathType(exists=True, dir_okay=False),
     help="Certificate, for https.",
 )
 @click.option(
     "--tls-key",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=PathType(exists=True, dir_okay=False),
     help="Its private key.",
 )
 @click.option(

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import CycleganError, UsageError
-from .options import backend_option, device_option, json_option, parse_size, together
+from .options import (
+    MAX_BATCH,
+    MAX_SIDE,
+    AddressType,
+    NumberRange,
+    PathType,
+    backend_option,
+    device_option,
+    json_option,
+    parse_size,
+    together,
+)
 
 if TYPE_CHECKING:
     from ..jobs.folder import FolderOptions
@@ -62,10 +73,12 @@ _LOAD = (
     ),
     click.option(
         "--scale",
-        type=float,
+        type=NumberRange(0, 1),
         help="Translate a smaller copy, such as 0.5, and bring the result back along the edges of the picture.",
     ),
-    click.option("--tile", type=click.IntRange(8), metavar="N", help="Translate in blended tiles of NxN pixels."),
+    click.option(
+        "--tile", type=click.IntRange(8, MAX_SIDE), metavar="N", help="Translate in blended tiles of NxN pixels."
+    ),
     click.option(
         "--range",
         "value_range",
@@ -81,7 +94,11 @@ _LOAD = (
 )
 _STREAM = (
     click.option(
-        "--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Pictures translated together."
+        "--batch-size",
+        type=click.IntRange(1, MAX_BATCH),
+        default=1,
+        show_default=True,
+        help="Pictures translated together.",
     ),
     click.option(
         "--policy",
@@ -99,7 +116,7 @@ _STREAM = (
     ),
     click.option(
         "--smooth-strength",
-        type=click.FloatRange(0, 1, max_open=True),
+        type=NumberRange(0, 1, max_open=True),
         default=0.7,
         show_default=True,
         help="Largest weight of the earlier frames.",
@@ -107,7 +124,7 @@ _STREAM = (
     click.option(
         "--skip-similar",
         metavar="DB",
-        type=click.FloatRange(min=0),
+        type=NumberRange(0, 1000),
         help="Video: reuse the last translation for frames this similar to its input, in dB PSNR; 40 is noise.",
     ),
     click.option("--deinterlace", is_flag=True, help="Video file: make whole frames of interlaced ones."),
@@ -166,7 +183,7 @@ _FOLDER = (
     "-m",
     "--model",
     required=True,
-    type=click.Path(path_type=Path),
+    type=PathType(),
     help="The exported model: an ONNX file or a TensorRT engine.",
 )
 @click.option(
@@ -174,6 +191,7 @@ _FOLDER = (
     "--input",
     "address",
     required=True,
+    type=AddressType(),
     help="A picture, folder, video, quoted glob, frames_%05d.png, camera (0, /dev/video0, 0?size=1280x720&fps=30), "
     "rtsp:// rtmp:// http(s)://, screen:, - (raw frames: -?size=640x480&fps=30) or test:bars?size=1280x720&frames=300.",
 )
@@ -182,6 +200,7 @@ _FOLDER = (
     "--output",
     "targets",
     required=True,
+    type=AddressType(),
     multiple=True,
     help="For a folder: a folder, which mirrors its tree. Else a file, frames_%05d.png, window, "
     "http://127.0.0.1:PORT, virtual-camera, - (raw frames) or null. Can be given several times.",
