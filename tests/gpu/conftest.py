@@ -112,6 +112,7 @@ def pretended(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
         pytest.skip(reason)
     library = build(tmp_path_factory.mktemp("pretended"))
     cache = tmp_path_factory.mktemp("compiled")
+    temporary = tmp_path_factory.mktemp("tests")
 
     def run(
         program: str, *arguments: object, seconds: float = 120, given: Any = None, cudnn: bool = False, **settings: str
@@ -121,6 +122,7 @@ def pretended(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
             "LD_LIBRARY_PATH": str(library.parent),
             "TORCHINDUCTOR_CACHE_DIR": str(cache),
             "TRITON_CACHE_DIR": str(cache),
+            "PYTEST_DEBUG_TEMPROOT": str(temporary),  # a pytest in a pytest would remove what is left of earlier ones
             "PYTHONPATH": os.pathsep.join([str(ROOT / ".venv" / "ns"), os.environ.get("PYTHONPATH", "")]),
             **settings,
         }

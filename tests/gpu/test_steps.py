@@ -62,5 +62,5 @@ def test_a_lower_precision_costs_few_launches(eager):
 def test_the_test_for_true_gpus_passes_where_values_do_not_matter(pretended):
     path = Path(__file__).parents[1] / "trainer" / "methods" / "test_cyclegan_options.py"
     ended = pretended("marked", path, "-k", "a_step_on_a_gpu_does_not_wait_for_it")
-    assert ended.code == 0, ended.out
+    assert ended.code == 0, ended.out + ended.err
     assert "1 passed" in ended.out

@@ -1,6 +1,7 @@
 """Files of a folder: what is listed, and the account of what is not."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -80,13 +81,24 @@ def test_a_folder_that_is_not_there_lists_nothing(tmp_path):
     assert (listing.files, names(listing.unreadable)) == ([], ["."])
 
 
-def test_a_tree_may_be_deep(tmp_path):
-    depth = 1500
-    inner = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(depth):  # a single path of that length would be refused
+@pytest.fixture
+def deep_tree(tmp_path):
+    """A folder of 1500 folders, each in the one before: a single path of that length would be refused.
+
+    Python 3.11 cannot remove it, and so pytest could not when it clears old folders: `rm` does.
+    """
+    outermost = tmp_path / "tree"
+    outermost.mkdir()
+    inner = os.open(outermost, os.O_RDONLY)
+    for _ in range(1500):
         os.mkdir("d", dir_fd=inner)
         outer, inner = inner, os.open("d", os.O_RDONLY, dir_fd=inner)
         os.close(outer)
     os.close(inner)
-    listing = list_files(tmp_path, {".png"})
+    yield outermost
+    subprocess.run(["rm", "-rf", outermost], check=True)
+
+
+def test_a_tree_may_be_deep(deep_tree):
+    listing = list_files(deep_tree, {".png"})
     assert not listing.files
