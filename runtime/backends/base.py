@@ -66,6 +66,10 @@ def only_one(
             raise UsageError(f"{path} has no {side} called {name!r}; it has {listed}")
         return named[0]
     if len(specs) != 1:
-        choose = "; name one with --output-name" if side == "output" and specs else ""
-        raise ArtefactError(f"{path} is no image-to-image model: it must have one {side}, and has {listed}{choose}")
+        several = side == "output" and len(specs) > 1
+        raise ArtefactError(
+            f"{path} is no image-to-image model: it must have one {side}, and has {listed}"
+            + ("; name the one to use" if several else ""),
+            about=("output_name",) if several else (),
+        )
     return specs[0]

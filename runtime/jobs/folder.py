@@ -142,16 +142,19 @@ def _check(root: Path, output: Path, options: FolderOptions) -> None:
     if output.resolve() == root.resolve():
         raise UsageError(f"the output is the input, {root}; name another folder")
     if options.watch and (options.ray is not None or options.overwrite):
-        raise UsageError("--watch goes neither with --ray nor with --overwrite; leave one out")
+        raise UsageError(
+            "a folder is watched on this machine, and only for new files: neither on a cluster nor overwriting",
+            about=("watch", "ray", "overwrite"),
+        )
 
 
 def _tell(job: FolderJob) -> None:
     if job.left_out:
         LOGGER.warning("%s", job.left_out)
     if job.skipped:
-        LOGGER.info("finished before and left alone: %d (--overwrite makes them anew)", job.skipped)
+        LOGGER.info("finished before and left alone: %d; overwriting makes them anew", job.skipped)
     if job.failed_before:
-        LOGGER.warning("failed before and left alone: %d (--retry-failed tries them again)", job.failed_before)
+        LOGGER.warning("failed before and left alone: %d; retrying the failed ones is an option", job.failed_before)
 
 
 @contextmanager

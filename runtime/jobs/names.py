@@ -35,7 +35,8 @@ def refuse_collisions(root: Path, output: Path, names: Sequence[Path], picture_f
         if key in taken:
             raise UsageError(
                 f"{taken[key]} and {name} would both be written to {output / target}; rename one of them"
-                + ("" if picture_format is None else ", or leave out --format")
+                + ("" if picture_format is None else ", or let each keep its format"),
+                about=() if picture_format is None else ("picture_format",),
             )
         taken[key] = name
         if (output / target).resolve() in inputs or _identity(output / target) in identities:

@@ -68,7 +68,7 @@ def translate_stream(
     similar = SimilarFrames(skip).skips if skip is not None else None
     endpoints = connect(address, targets, control, output_options, deinterlace=stream_options.deinterlace)
     if endpoints.skipped:
-        LOGGER.info("finished before and left alone: %d (--overwrite makes them anew)", endpoints.skipped)
+        LOGGER.info("finished before and left alone: %d; overwriting makes them anew", endpoints.skipped)
     interrupted = False
     with load_options.load(model, live=endpoints.source.live) as translator:
         try:

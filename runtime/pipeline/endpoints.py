@@ -168,7 +168,9 @@ def _connect_pictures(pattern: str, targets: Sequence[str], control: Control, op
         if Path(target).suffix and not Path(target).is_dir():
             raise UsageError(f"{pattern} stands for several pictures, so the output must be a folder; {target} is none")
         if any((Path(target) / name).exists() for name in names) and not options.overwrite:
-            raise UsageError(f"{target} holds some of them; name another folder, or replace them with --overwrite")
+            raise UsageError(
+                f"{target} holds some of them; name another folder, or overwrite them", about=("overwrite",)
+            )
         if any(is_same(Path(target) / name, fixed / name) for name in names):
             raise UsageError(f"the output is the input, {fixed}; name another folder")
         outputs.append(Output(viewed(picture_sink(Path(target)), options.view), target))

@@ -51,7 +51,7 @@ def refuse_existing(targets: Sequence[str], inputs: Sequence[Path], options: Out
             if any(is_same(file, path) for path in inputs):
                 raise UsageError(f"the output {file} is an input; name another file")
             if file.exists() and not options.overwrite:
-                raise UsageError(f"{file} exists; name another file, or replace it with --overwrite")
+                raise UsageError(f"{file} exists; name another file, or overwrite it", about=("overwrite",))
 
 
 def make_outputs(

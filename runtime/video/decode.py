@@ -171,7 +171,7 @@ class PyAvVideo:
             if self._deinterlacer is None:
                 LOGGER.warning(
                     "%s is interlaced: each frame holds two half pictures, which are translated as one; "
-                    "--deinterlace makes whole frames of them",
+                    "deinterlacing makes whole frames of them",
                     self.name,
                 )
         if self._deinterlacer is not None:

@@ -89,11 +89,14 @@ def _choose_encoder(encoding: Encoding, path: Path) -> str:
         if _can_encode(encoder):
             break
     else:
-        raise UsageError(f"no video encoder is called {name!r} here; use {', '.join(ENCODERS)} or FFmpeg's own name")
+        raise UsageError(
+            f"no video encoder is called {name!r} here; use {', '.join(ENCODERS)} or FFmpeg's own name",
+            about=("codec",),
+        )
     if encoding.crf is not None and encoder not in _WITH_CRF:
-        raise UsageError(f"{encoder} has no constant quality; leave out --crf")
+        raise UsageError(f"{encoder} has no constant quality; leave it out", about=("crf",))
     if encoding.preset is not None and encoder not in _WITH_PRESET:
-        raise UsageError(f"{encoder} has no presets; leave out --preset")
+        raise UsageError(f"{encoder} has no presets; leave it out", about=("preset",))
     return encoder
 
 
@@ -214,7 +217,8 @@ class _Writer:
         except (av.FFmpegError, OSError, ValueError) as error:
             raise OutputError(
                 f"FFmpeg cannot encode {width}x{height} video into {self._path} with {self._encoder} "
-                f"({reason(error)}); name another --codec or container"
+                f"({reason(error)}); name another codec or container",
+                about=("codec",),
             ) from error
 
     def _choose_alpha(self, first: Picture, suffix: str) -> None:

@@ -24,8 +24,9 @@ def check_exposure(host: str, token: str | None) -> None:
         raise UsageError("the token is easy to guess; make a random one, for example with: openssl rand -base64 24")
     if token is None and not _is_loopback(host):
         raise UsageError(
-            f"{host} can be reached from other machines, so it needs a token: add --token with a long random word, "
-            "or set CYCLEGAN_TOKEN"
+            f"{host} can be reached from other machines, so it needs a token; give a long random word, "
+            "or set CYCLEGAN_TOKEN",
+            about=("token",),
         )
 
 
@@ -52,7 +53,10 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=256)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"cannot listen on {host} port {port}: {reason}; name another --host or --port") from error
+        raise UsageError(
+            f"cannot listen on {host} port {port}: {reason}; name another",
+            about=("host", "port"),
+        ) from error
 
 
 def read_token(path: Path) -> str:

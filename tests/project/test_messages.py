@@ -16,9 +16,12 @@ from cyclegan_edge.runtime import errors
 from cyclegan_edge.runtime.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
-BELOW = [path for path in sorted((ROOT / "export").rglob("*.py")) if path.parent.name != "commands"]
-BELOW += [ROOT / "runtime" / "translator.py", *sorted((ROOT / "runtime" / "fitting").glob("*.py"))]
-BELOW += sorted((ROOT / "runtime" / "backends").glob("*.py"))
+BELOW = [
+    path
+    for folder in ("export", "runtime")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if path.parent.name != "commands"
+]
 
 OPTION = re.compile(r"(?<![\w-])--[a-z]")
 WHOLE_COMMAND = re.compile(r"cyclegan \w+ [^;]*--[a-z]|pip install [^;]*--[a-z]")  # which may be copied as it is

@@ -135,7 +135,7 @@ class TestInterlaced:
     def test_it_is_told_and_deinterlaced_on_request(self, interlaced, caplog):
         combed = list(open_video(interlaced))
         assert "is interlaced" in caplog.text
-        assert "--deinterlace" in caplog.text
+        assert "deinterlacing makes whole frames" in caplog.text
         caplog.clear()
         whole = list(open_video(interlaced, deinterlace=True))
         assert not caplog.text
