@@ -79,7 +79,7 @@ def make_outputs(
         recording = Recording(Path(), format)
         window = Window(control, recording, options.view, overlay=options.overlay)
         outputs.append(Output(window.sink(), target, newest_only=True, in_caller=True, idle=window.serve_keys))
-        outputs.append(Output(recording.sink(), "keepsakes"))
+        outputs.append(Output(recording.sink(), "recording"))
     return outputs
 
 

@@ -35,7 +35,8 @@ def encode_gif(pictures: Sequence[Picture], durations: Sequence[int], loops: int
         graph.push(frame)
     graph.push(None)
     written = BytesIO()
-    with av.open(written, "w", format="gif", container_options={"loop": str(loops - 1 if loops else 0)}) as container:
+    repeats = {0: 0, 1: -1}.get(loops, loops - 1)  # GIF counts those after the first; FFmpeg writes no count for -1
+    with av.open(written, "w", format="gif", container_options={"loop": str(repeats)}) as container:
         stream: Any = container.add_stream("gif", rate=1 / _TICK)
         stream.width, stream.height, stream.pix_fmt = width, height, "pal8"
         stream.codec_context.time_base = _TICK

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from threading import Event
@@ -10,16 +11,18 @@ from threading import Event
 from ..errors import OutputError
 from ..frame import Frame, Write
 from ..video import VideoFormat, has_pyav, video_sink
+from ..video.parts import from_zero
 from .pictures import write_picture
 
 LOGGER = logging.getLogger(__name__)
 
 
 class Recording:
-    """A sink that writes nothing but what is asked for: the next frame, or all while recording."""
+    """A sink that writes nothing but what is asked for: the next frame, or all while recording, without sound."""
 
     def __init__(self, folder: Path, format: VideoFormat) -> None:  # noqa: A002 - the source's word for it
-        self._folder, self._format = folder, format
+        # The source's sound began before the recording does, and goes on after it.
+        self._folder, self._format = folder, replace(format, origin=None)
         self.snapshot = Event()
         self.wanted = Event()  # while it is set, every frame is recorded
 
@@ -39,7 +42,8 @@ class Recording:
                         LOGGER.error("no snapshot: %s", error)
                 if self.wanted.is_set() and record is None:
                     path = self._name("recording", "mp4" if has_pyav() else "avi")
-                    record = recording.enter_context(video_sink(path, self._format.rate, like=self._format))
+                    sink = video_sink(path, self._format.rate, like=self._format)
+                    record = from_zero(recording.enter_context(sink))
                 if not self.wanted.is_set() and record is not None:
                     record = None
                     recording.close()

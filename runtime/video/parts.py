@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 from ..frame import Frame, Sink, Write
@@ -19,7 +21,7 @@ def parts_sink(path: Path, make_sink: Callable[[Path], Sink]) -> Iterator[Write]
         make_sink: makes the sink of one part.
     """
     with ExitStack() as part:
-        write_part = part.enter_context(make_sink(path))
+        write_part = from_zero(part.enter_context(make_sink(path)))
         shape: tuple[int, ...] | None = None
         number = 1
 
@@ -30,11 +32,25 @@ def parts_sink(path: Path, make_sink: Callable[[Path], Sink]) -> Iterator[Write]
                 number, following = _next_part(path, number)
                 height, width = frame.pixels.shape[:2]
                 LOGGER.warning("the source changes its size to %dx%d; it goes on in %s", height, width, following)
-                write_part = part.enter_context(make_sink(following))
+                write_part = from_zero(part.enter_context(make_sink(following)))
             shape = frame.pixels.shape
             write_part(frame)
 
         yield write
+
+
+def from_zero(write: Write) -> Write:
+    """Return a function that writes frames so that the first of them is shown at zero, however late it came."""
+    start: Fraction | None = None
+
+    def write_moved(frame: Frame) -> None:
+        nonlocal start
+        if frame.time is not None:
+            start = frame.time if start is None else start
+            frame = replace(frame, time=frame.time - start)
+        write(frame)
+
+    return write_moved
 
 
 def _next_part(path: Path, number: int) -> tuple[int, Path]:

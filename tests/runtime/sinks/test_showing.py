@@ -1,4 +1,4 @@
-"""Frames on their way to eyes: views, the overlay, the browser, the window and its keys, virtual cameras, keepsakes."""
+"""Frames on their way to eyes: views, the overlay, the browser, the window and its keys, virtual cameras, recordings."""
 
 import json
 import sys
@@ -238,7 +238,7 @@ class TestWindow:
             window.open_window()
 
 
-def test_keepsakes_are_written_when_asked_for(tmp_path):
+def test_recordings_are_written_when_asked_for(tmp_path):
     recording = Recording(tmp_path, FORMAT)
     with recording.sink() as write:
         write(frame(number=0))
