@@ -120,7 +120,8 @@ class FolderJob:
             except ModelError as error:
                 if self.on_error == "stop" or (suspect and len(self.done) == done):
                     raise
-                rest = [name for name in rest if name not in self.done | self.failed]
+                settled = self.done | self.failed | set(self.films)  # films come later, by themselves
+                rest = [name for name in rest if name not in settled]
                 if one_by_one:
                     self._convict(suspect)
                     suspect = rest.pop(0), error
@@ -272,7 +273,10 @@ def plan(
     todo = []
     for name in names:
         record = manifest.get(name.as_posix())
-        known = record is not None and record.work == recipe.work(root, name)
+        try:
+            known = record is not None and record.work == recipe.work(root, name)
+        except InputError:  # gone since it was listed; who reads it says so
+            known = False
         exists = (output / job.target(name)).exists()
         if overwrite:
             todo.append(name)

@@ -113,7 +113,7 @@ def _make_output(
         return Output(viewed(sequence_sink(Path(target)), options.view, overlay), target)
     suffix = Path(target).suffix.lower()
     if suffix in (ANIMATIONS | PAGED if several else FILM_ANIMATIONS):
-        return Output(viewed(animation_sink(Path(target), format.rate), options.view, overlay), target)
+        return Output(viewed(animation_sink(Path(target), format.rate, format.loops), options.view, overlay), target)
     if suffix not in CONTAINERS:
         raise UsageError(
             f"a moving picture cannot be written as {target}; name a file in {', '.join(sorted(CONTAINERS))}, "

@@ -1,6 +1,9 @@
 """Pictures that hold several frames, as a source: animations are films, and the pages of a TIFF follow one another."""
 
+import re
+import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +21,7 @@ SUFFIXES = frozenset({".gif", ".webp", ".png", ".avif", ".tif", ".tiff"})  # tha
 SHORTEST, USUAL = 20, 100  # milliseconds; browsers take what is shorter for what is usual
 MOST_PIXELS = 2**29  # of all frames, which are decoded together
 _TICK = Fraction(1, 1000)
+_GIF_REPEATS = re.compile(rb"\x0b(?:NETSCAPE2\.0|ANIMEXTS1\.0)\x03\x01(..)", re.DOTALL)
 
 
 class AnimationSource:
@@ -29,7 +33,7 @@ class AnimationSource:
         """Take a file that is read and holds `frames`; see `open_animation`."""
         self.path, self._data, self.total = path, data, frames
         self.is_paged = path.suffix.lower() in (".tif", ".tiff")
-        self.format = VideoFormat(Fraction(1000, USUAL), time_base=_TICK)
+        self.format = VideoFormat(Fraction(1000, USUAL), time_base=_TICK, loops=read_loops(data))
 
     def __iter__(self) -> Iterator[Frame | InputError]:
         """Give the frames in order.
@@ -94,6 +98,29 @@ def count_frames(path: Path) -> int:
             return max(1, cv2.imcount(name))
     except (OSError, cv2.error):
         return 1
+
+
+def read_loops(data: bytes) -> int:
+    """Return how often an animation is played, 0 for ever: what a GIF, PNG or WebP file says; 0 for other files."""
+    if data.startswith(b"GIF8"):
+        repeats = _GIF_REPEATS.search(data)
+        if repeats is None:
+            return 1
+        (count,) = struct.unpack("<H", repeats[1])
+        return int(count + 1 if count else 0)
+    if data.startswith(b"\x89PNG"):
+        return _number_after(b"acTL", 4, ">I", data)
+    return _number_after(b"ANIM", 8, "<H", data) if data[8:12] == b"WEBP" else 0
+
+
+def _number_after(name: bytes, distance: int, layout: str, data: bytes) -> int:
+    """Return the number that stands so many bytes behind a chunk's name; 0 where there is none."""
+    place = data.find(name)
+    if place < 0:
+        return 0
+    with suppress(struct.error):  # it is cut short
+        return int(struct.unpack_from(layout, data, place + len(name) + distance)[0])
+    return 0
 
 
 def may_be_animated(data: bytes) -> bool:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice, pairwise
 from pathlib import Path
 
 from ..contract import PICTURE_SUFFIXES
@@ -14,7 +15,7 @@ from .pictures import read_whole
 
 _SETTINGS = re.compile(r"\?\w+=[^?/]*$")
 _NUMBER = re.compile(r"%(?:0(\d))?d")
-_MOST_TOLD = 5  # missing numbers in a message
+_MOST_NAMED = 5  # missing numbers in a message
 
 
 def is_sequence(text: str) -> bool:
@@ -43,6 +44,12 @@ def find_numbered(pattern: Path) -> dict[int, Path]:
     return {number: path for number, path in paths.items() if path.is_file()}
 
 
+def _first_missing(numbers: list[int]) -> list[int]:
+    """Return the first numbers that are missing between sorted ones, at most one more than a message names."""
+    gaps = (number for before, after in pairwise(numbers) for number in range(before + 1, after))
+    return list(islice(gaps, _MOST_NAMED + 1))
+
+
 class SequenceSource:
     """The pictures of a sequence in the order of their numbers, without a gap."""
 
@@ -61,9 +68,9 @@ class SequenceSource:
         self._paths = find_numbered(self.pattern)
         if not self._paths:
             raise InputError(f"there is no picture {self.pattern}; the first would be {numbered(self.pattern, 1)}")
-        missing = sorted(set(range(min(self._paths), max(self._paths))) - set(self._paths))
+        missing = _first_missing(list(self._paths))
         if missing:
-            shown = ", ".join(map(str, missing[:_MOST_TOLD])) + (", …" if len(missing) > _MOST_TOLD else "")
+            shown = ", ".join(map(str, missing[:_MOST_NAMED])) + (", …" if len(missing) > _MOST_NAMED else "")
             raise InputError(f"{self.pattern} has gaps: {shown} of it are missing")
         rate = settings.rate("fps", Fraction(25))
         self.total = len(self._paths)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contract import Picture, Size
+from ..contract import Picture, Size, to_8_bits
 
 Gray = NDArray[np.uint8]  # [H, W]
 Flow = NDArray[np.float32]  # [H, W, 2]: dx, dy in pixels
@@ -17,8 +17,8 @@ SMALLEST = 32  # DIS needs some pixels for its pyramid
 
 
 def gray(picture: Picture) -> Gray:
-    """Return the luma of uint8 [H, W, 3]."""
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+    """Return the luma of uint8 or uint16 [H, W, 3], or 4 with alpha, in 8 bits."""
+    return np.asarray(cv2.cvtColor(to_8_bits(picture), cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
 def estimate_flow(start: Gray, end: Gray, *, fast: bool = False) -> Flow:

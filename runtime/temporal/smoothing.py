@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contract import Picture
+from ..contract import Picture, to_8_bits
 from ..errors import UsageError
 from .optical_flow import Gray, estimate_flow, gray, resize_flow, visible, warp
 
@@ -45,18 +45,23 @@ class Smoother:
         self._past: NDArray[np.float32] | None = None  # kept in float, or rounding would freeze small changes
 
     def __call__(self, source: Picture, translated: Picture) -> Picture:
-        """Give the next translated frame, steadied; both uint8 [H, W, 3], the source smaller where a model enlarges."""
+        """Give the next translated frame, steadied.
+
+        Both are uint8 or uint16 [H, W, 3], or 4 with alpha, which stays as it is; the source is smaller where a model
+        enlarges.
+        """
         luma = gray(source)
         if luma.shape != translated.shape[:2]:
             luma = np.asarray(cv2.resize(luma, (translated.shape[1], translated.shape[0])), luma.dtype)
-        now = translated.astype(np.float32)
+        now = translated[..., :3].astype(np.float32)
         if self._past is None or self._source is None or is_cut(self._source, luma):
             self._past = now
         else:
             past, weight = self._weighted(self._source, luma, self._past)
             self._past = now + weight * (past - now)
         self._source = luma
-        return np.asarray(np.rint(self._past), dtype=np.uint8)
+        steadied = np.rint(self._past).astype(translated.dtype)
+        return steadied if translated.shape[2] == 3 else np.concatenate([steadied, translated[..., 3:]], axis=2)
 
     def _weighted(
         self, before: Gray, luma: Gray, past: NDArray[np.float32]
@@ -82,7 +87,8 @@ class SimilarFrames:
         self._reference: Picture | None = None
 
     def skips(self, source: Picture) -> bool:
-        """Whether uint8 [H, W, 3] is similar to the last one that was not."""
+        """Whether the colours of uint8 or uint16 [H, W, 3 or 4] are similar to those of the last that were not."""
+        source = np.ascontiguousarray(to_8_bits(source[..., :3]))
         reference = self._reference
         if reference is not None and reference.shape == source.shape and cv2.PSNR(reference, source) >= self._threshold:
             return True

@@ -5,6 +5,7 @@ expect that the parts follow one another, so every packet is moved by the same o
 """
 
 import logging
+from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -15,6 +16,7 @@ LOGGER = logging.getLogger(__name__)
 
 SILENCE = Fraction(10)  # seconds; a longer wait is another clock and no part of the film
 BACKWARDS = Fraction(1, 10)  # seconds that a careless muxer may go back
+MOST_PARTS = 16  # the last of a joined file, in which a stream may still be behind the others
 
 
 @dataclass
@@ -40,7 +42,7 @@ class Clock:
         begin = Fraction(container.start_time or 0, av.time_base)
         self.start = -begin if self.breaks or begin > SILENCE else Fraction(0)
         self.jumps = 0
-        self._shifts = [self.start]
+        self._shifts = deque([self.start], MOST_PARTS)
         self._tracks: dict[int, _Track] = {}
 
     def set(self, packet: Any) -> None:

@@ -40,6 +40,7 @@ class VideoFormat:
     pixel_aspect: Fraction = Fraction(1)  # width to height of one pixel
     origin: str | None = None  # the file or address whose sound and subtitles are copied
     limits: DecodeLimits = OF_FILES  # within which the origin is read
+    loops: int = 0  # how often an animation is played; 0: for ever
 
 
 @dataclass(frozen=True)

@@ -154,22 +154,36 @@ class _Sound:
         context = self.output.codec_context
         context.layout = source.layout
         context.open()
-        self._resampler = av.AudioResampler(context.format, context.layout, rate, context.frame_size or None)
+        self._rate = rate
+        self._resampler: Any = None
+        self._kind: tuple[object, ...] = ()  # of the frames that it takes
+        self._damaged = _Damage("a packet of sound cannot be decoded and is silent: %s", "packets of sound are silent")
 
     def packets(self, packet: Any | None) -> Iterator[Any]:
         """Give what the encoder makes of a packet; None: what it still holds."""
-        frames = [None] if packet is None else self._decode(packet)
-        for frame in frames:
-            for part in self._resampler.resample(frame):
-                yield from self.output.encode(part)
+        for frame in () if packet is None else self._decode(packet):
+            yield from self._encode(frame)
         if packet is None:
+            for part in self._resampler.resample(None) if self._resampler else ():
+                if part is not None:
+                    yield from self.output.encode(part)
             yield from self.output.encode(None)
+            self._damaged.tell_count()
+
+    def _encode(self, frame: Any) -> Iterator[Any]:
+        kind = frame.format.name, frame.layout.name, frame.sample_rate
+        if kind != self._kind:  # broadcasts change theirs; what the resampler holds, less than a packet, is dropped
+            context = self.output.codec_context
+            self._resampler = av.AudioResampler(context.format, context.layout, self._rate, context.frame_size or None)
+            self._kind = kind
+        for part in self._resampler.resample(frame):
+            yield from self.output.encode(part)
 
     def _decode(self, packet: Any) -> list[Any]:
         try:
             return list(packet.decode())
         except av.FFmpegError as error:
-            LOGGER.warning("a packet of sound cannot be decoded and is silent: %s", reason(error))
+            self._damaged.tell(reason(error))
             return []
 
 
@@ -185,18 +199,43 @@ class _Text:
         context.subtitle_header = source.subtitle_header
         context.time_base = stream.time_base
         context.open()
+        self._damaged = _Damage("a subtitle cannot be read and is left out: %s", "subtitles are left out")
 
     def packets(self, packet: Any | None) -> Iterator[Any]:
         """Give one packet for each that holds text."""
+        if packet is None:
+            self._damaged.tell_count()
         if packet is None or not packet.size:
             return
-        subtitles = self._source.codec_context.decode2(packet)
-        if subtitles is None:
+        try:
+            subtitles = self._source.codec_context.decode2(packet)
+            if subtitles is None:
+                return
+            converted = self.output.codec_context.encode_subtitle(subtitles)
+        except (av.FFmpegError, ValueError) as error:
+            self._damaged.tell(reason(error))
             return
-        converted = self.output.codec_context.encode_subtitle(subtitles)
         converted.time_base = packet.time_base
         converted.pts, converted.dts, converted.duration = packet.pts, packet.dts, packet.duration
         yield converted
+
+
+class _Damage:
+    """Packets of one stream that cannot be converted: the first is reported at once, how many there were at the end."""
+
+    def __init__(self, first: str, all_of_them: str) -> None:
+        self._first, self._all, self._count = first, all_of_them, 0
+
+    def tell(self, why: str) -> None:
+        """Count one."""
+        if not self._count:
+            LOGGER.warning(self._first, why)
+        self._count += 1
+
+    def tell_count(self) -> None:
+        """Say how many there were, unless it was one."""
+        if self._count > 1:
+            LOGGER.warning("%d %s", self._count, self._all)
 
 
 def _can_encode(name: str) -> bool:

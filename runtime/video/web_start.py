@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from ..files import replacing
 
 _CONTAINERS = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl"})  # on the way to the places
 _PART = 2**20  # bytes that are copied at a time
-_WIDTHS = {b"stco": "I", b"co64": "Q"}
+_TYPES = {b"stco": ">u4", b"co64": ">u8"}
 
 
 def move_index_first(path: Path) -> bool:
@@ -34,7 +36,7 @@ def move_index_first(path: Path) -> bool:
         content = kinds.index(b"mdat")
         try:
             fits = _shift(moved, 0, size, size)
-        except struct.error:  # it holds fewer places than it says
+        except (struct.error, ValueError):  # it holds fewer places than it says
             fits = False
         if not fits:
             return False
@@ -75,13 +77,12 @@ def _shift(data: bytearray, start: int, end: int, distance: int) -> bool:
         if kind in _CONTAINERS:
             if not _shift(data, place + 8, place + size, distance):
                 return False
-        elif kind in _WIDTHS:
+        elif kind in _TYPES:
             (count,) = struct.unpack_from(">I", data, place + 12)
-            layout = f">{count}{_WIDTHS[kind]}"
-            places = [value + distance for value in struct.unpack_from(layout, data, place + 16)]
-            if kind == b"stco" and places and max(places) >= 2**32:
+            places = np.frombuffer(data, _TYPES[kind], count, place + 16)  # a view: they are moved where they are
+            if kind == b"stco" and count and int(places.max()) + distance >= 2**32:
                 return False
-            struct.pack_into(layout, data, place + 16, *places)
+            places += distance
         place += size
     return True
 

@@ -5,9 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclegan_edge.runtime.contract import decode, encode, pad_to, padded_side
+from cyclegan_edge.runtime.contract import decode, encode, pad_to, padded_side, to_8_bits
 
 EVERY_VALUE = np.arange(256, dtype=np.uint8)
+
+
+def test_16_bits_become_8_as_arithmetic_says():
+    values = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
+    for deep in (values, values.repeat(4, 2), values.repeat(4, 2)[..., :3]):
+        flat = to_8_bits(deep)
+        assert flat.dtype == np.uint8
+        assert np.array_equal(flat, np.rint(deep / 257))
 
 
 def test_every_value_survives_the_round_trip():

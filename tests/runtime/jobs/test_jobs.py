@@ -132,6 +132,22 @@ class TestWhatIsLeftToDo:
         write_picture(root / "c.png", np.zeros((8, 8, 3), np.uint8))
         assert todo(planned()) == ["c.png"]
 
+    def test_a_file_that_disappears_while_the_job_is_planned_costs_itself_only(self, planned, root, monkeypatch):
+        planned().run(inverting)
+        os.utime(root / "a.png", ns=(1, 1))
+        work = Recipe.work
+
+        def vanishing(recipe, folder, name):
+            if name.name == "c.png":
+                (folder / name).unlink(missing_ok=True)
+            return work(recipe, folder, name)
+
+        monkeypatch.setattr(Recipe, "work", vanishing)
+        job = planned()
+        assert todo(job) == ["a.png", "c.png"]
+        stats = job.run(inverting)
+        assert (stats.frames, stats.failed) == (1, 1)
+
     def test_a_file_that_disappears_leaves_no_verdict(self, planned, root):
         job = planned()
         (root / "c.png").rename(root / "c.away")
@@ -194,6 +210,17 @@ class TestFailures:
         assert calls == [False, True, *([True] if poison != NAMES[-1] else [])]
         record = planned().manifest.get(poison)
         assert (record.status, record.error) == ("failed", f"the engine failed on {poison}")
+
+    @pytest.mark.parametrize("poison", ["below/a.png", "c.png"])
+    def test_an_engine_that_fails_on_a_picture_is_no_fault_of_the_films_before_it(self, poison, planned, root):
+        for name in ("0.mp4", "b.mp4"):
+            (root / name).write_bytes(b"a film")
+        films = []
+        job = planned()
+        stats = job.run(failing_on(poison), lambda path, target: films.append(path.name))
+        assert (stats.frames, stats.failed) == (5, 1)
+        assert sorted(films) == ["0.mp4", "b.mp4"]  # each once
+        assert planned().manifest.get(poison).status == "failed"
 
     def test_an_engine_that_fails_twice_in_a_row_is_broken_and_no_file_is_blamed(self, planned):
         with pytest.raises(BackendError):

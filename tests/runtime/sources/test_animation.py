@@ -7,10 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
 from cyclegan_edge.runtime.frame import Frame
 from cyclegan_edge.runtime.sinks.animation import animation_sink
-from cyclegan_edge.runtime.sources.animation import count_frames, open_animation
+from cyclegan_edge.runtime.sources.animation import count_frames, open_animation, read_loops
 from cyclegan_edge.runtime.video import open_video
 
 LEVELS = (40, 100, 160, 220)
@@ -51,6 +54,25 @@ def test_its_times_are_kept(suffix, animation, translate, tmp_path):
         assert translate(animation(f"a{suffix}"), target).code == 0
         source = open_video(target) if target.suffix == ".mp4" else open_animation(target)
         assert [frame.time for frame in source] == pytest.approx([float(time) for time in TIMES], abs=0.011)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+@pytest.mark.parametrize("loops", [0, 1, 4])
+def test_it_is_played_as_often_as_before(suffix, loops, translate, tmp_path):
+    said = {} if suffix == ".gif" and loops == 1 else {"loop": loops - 1 if suffix == ".gif" and loops else loops}
+    frames = [Image.new("RGB", (32, 24), (level,) * 3) for level in LEVELS]
+    frames[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=frames[1:], duration=100, **said)
+    assert open_animation(tmp_path / f"a{suffix}").format.loops == loops
+    assert translate(tmp_path / f"a{suffix}", tmp_path / f"b{suffix}").code == 0
+    with Image.open(tmp_path / f"a{suffix}") as before, Image.open(tmp_path / f"b{suffix}") as after:
+        assert before.info.get("loop") == after.info.get("loop")
+
+
+@given(st.sampled_from([b"GIF89a", b"\x89PNG", b"RIFF0000WEBP"]), st.binary(max_size=60))
+def test_any_bytes_give_a_number_of_loops(head, tail):
+    assert read_loops(head + tail) >= 0
+    assert read_loops(head + b"acTL" + tail) >= 0
+    assert read_loops(head + b"ANIM" + tail) >= 0
 
 
 @pytest.mark.parametrize("suffix", [".webp", ".png"])

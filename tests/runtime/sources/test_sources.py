@@ -108,6 +108,9 @@ class TestSequences:
             write_picture(tmp_path / f"{number:03d}.png", np.zeros((4, 4, 3), np.uint8))
         with pytest.raises(InputError, match=r"3, 4, 6, 7, 8 of it are missing"):
             SequenceSource(f"{tmp_path}/%03d.png")
+        write_picture(tmp_path / f"{10**15}.png", np.zeros((4, 4, 3), np.uint8))  # a time in microseconds
+        with pytest.raises(InputError, match=r"3, 4, 6, 7, 8, … of it are missing"):
+            SequenceSource(f"{tmp_path}/%03d.png")
         with pytest.raises(InputError, match=r"the first would be .*x_0001\.png"):
             SequenceSource(f"{tmp_path}/x_%04d.png")
 

@@ -143,6 +143,22 @@ class TestSmoothing:
         translated = [frames[0]] + [np.full((32, 32, 3), 101, np.uint8)] * 59
         assert np.array_equal(smoothed("ema", frames, translated, strength=0.9)[-1], translated[-1])
 
+    @pytest.mark.parametrize("mode", MODES)
+    def test_16_bits_are_smoothed_as_8_are_and_alpha_is_left_alone(self, mode):
+        frames = still(6)
+        translated = flickering(frames)
+        expected = smoothed(mode, frames, translated)
+        deep = [[picture.astype(np.uint16) * 257 for picture in video] for video in (frames, translated)]
+        for result, picture in zip(smoothed(mode, *deep), expected, strict=True):
+            assert result.dtype == np.uint16
+            assert np.abs(result / 257 - picture).max() <= 0.6
+        alpha = np.arange(96 * 128, dtype=np.uint8).reshape(96, 128, 1)
+        shaded = [[np.concatenate([picture, np.roll(alpha, i)], axis=2) for i, picture in enumerate(video)]
+                  for video in (frames, translated)]  # fmt: skip
+        for i, (result, picture) in enumerate(zip(smoothed(mode, *shaded), expected, strict=True)):
+            assert np.array_equal(result[..., :3], picture)
+            assert np.array_equal(result[..., 3:], np.roll(alpha, i))
+
     @pytest.mark.parametrize(("mode", "strength"), [("emma", 0.5), ("ema", 1.0), ("flow", -0.1)])
     def test_what_is_no_smoothing_is_refused(self, mode, strength):
         with pytest.raises(UsageError):
@@ -160,6 +176,11 @@ class TestSimilarFrames:
             False,
             False,
         ]
+
+    def test_16_bits_are_compared_as_8_are_and_alpha_does_not_count(self):
+        deep = [np.full((16, 16, 4), (level * 257,) * 3 + (level,), np.uint16) for level in (100, 101, 160)]
+        similar = SimilarFrames(40.0)
+        assert [similar.skips(one) for one in deep] == [False, True, False]
 
     def test_slow_changes_add_up(self):
         similar = SimilarFrames(35.0)

@@ -102,6 +102,30 @@ class TestSound:
         assert ("aac audio becomes opus in webm" in caplog.text) == (codec == "opus")
 
 
+    def test_sound_that_changes_its_channels_is_converted_to_the_end(self, tmp_path, copy):
+        parts = []
+        for layout in ("mono", "stereo"):
+            with av.open(str(tmp_path / f"{layout}.ts"), "w") as container:
+                pictures, sound = container.add_stream("libx264", rate=25), container.add_stream("aac", rate=48_000)
+                pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+                sound.codec_context.layout = layout
+                for number in range(25):
+                    container.mux(pictures.encode(av.VideoFrame.from_ndarray(QUARTERS, format="rgb24")))
+                    channels = 1 if layout == "mono" else 2
+                    tone = np.full((channels, 1920), 0.1, np.float32)
+                    frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout=layout)
+                    frame.sample_rate, frame.pts, frame.time_base = 48_000, 1920 * number, Fraction(1, 48_000)
+                    for packet in sound.encode(frame):
+                        container.mux(packet)
+                container.mux(pictures.encode())
+                container.mux(sound.encode())
+            parts.append((tmp_path / f"{layout}.ts").read_bytes())
+        (tmp_path / "joined.ts").write_bytes(b"".join(parts))
+        with av.open(str(copy(tmp_path / "joined.ts", tmp_path / "out.webm"))) as container:
+            seconds = sum(frame.samples for frame in container.decode(audio=0)) / 48_000
+        assert seconds == pytest.approx(2, abs=0.2)
+
+
 class TestInterlaced:
     @pytest.fixture
     def interlaced(self, tmp_path) -> Path:

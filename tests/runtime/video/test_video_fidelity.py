@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from cyclegan_edge.runtime.video import open_video
+from cyclegan_edge.runtime.video import open_video, stream_copy
 
 SHAPE = 48, 64
 BT709, BT601, BT2020 = 1, 6, 9
@@ -171,6 +171,40 @@ class TestSubtitles:
             packets = [(float(p.pts * p.time_base), bytes(p)) for p in container.demux(stream) if p.size > 2]
         assert [time for time, _ in packets] == pytest.approx([0.0, 0.1, 0.2], abs=0.002)
         assert all(text in packet for text, (_, packet) in zip(self.TEXTS, packets, strict=True))
+
+    def test_a_damaged_subtitle_costs_itself_only(self, titled, tmp_path, caplog, copy, monkeypatch):
+        convert = av.subtitles.codeccontext.SubtitleCodecContext.decode2
+
+        class Damaged:
+            """A decoder whose second packet is broken."""
+
+            def __init__(self, context) -> None:
+                self._context, self._number = context, 0
+
+            def __getattr__(self, name):
+                return getattr(self._context, name)
+
+            def decode2(self, packet):
+                self._number += 1
+                if self._number == 2:
+                    raise av.InvalidDataError(1, "damaged")
+                return convert(self._context, packet)
+
+        class Stream:
+            """A stream with that decoder."""
+
+            def __init__(self, stream) -> None:
+                self.codec_context, self.time_base = Damaged(stream.codec_context), stream.time_base
+
+        plain = stream_copy._Text.__init__
+        monkeypatch.setattr(
+            stream_copy._Text, "__init__", lambda text, stream, *rest: plain(text, Stream(stream), *rest)
+        )
+        copy(titled, tmp_path / "b.mp4")
+        assert "a subtitle cannot be read and is left out" in caplog.text
+        with av.open(str(tmp_path / "b.mp4")) as container:
+            packets = [bytes(p) for p in container.demux(container.streams.subtitles[0]) if p.size > 2]
+        assert all(text in packet for text, packet in zip(self.TEXTS[::2], packets, strict=True))
 
     def test_a_title_in_another_encoding_comes_through(self, titled, tmp_path, copy):
         latin = "Übersetzungen.".encode("latin-1")
