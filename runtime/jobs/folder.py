@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..contract import PICTURE_SUFFIXES
 from ..control import Control, stop_on_signals
 from ..errors import UsageError
 from ..files import remove_hidden
 from ..pipeline.run import PATIENCE, run
+from ..sources.pictures import PICTURE_NAMES
 from ..stats import Progress, Stats
 from ..translator import LoadOptions
 from ..video import VIDEO_SUFFIXES, Encoding
@@ -136,7 +136,7 @@ def translate_folder(
 
 
 def _check(root: Path, output: Path, options: FolderOptions) -> None:
-    is_media = output.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES
+    is_media = output.suffix.lower() in PICTURE_NAMES | VIDEO_SUFFIXES
     if output.is_file() or (is_media and not output.is_dir()):
         raise UsageError(f"{root} is a folder, so the output must be one too; {output} names a file")
     if output.resolve() == root.resolve():

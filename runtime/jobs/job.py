@@ -16,7 +16,6 @@ from time import perf_counter
 from typing import Literal
 
 from ..backends.engine_file import files_beside
-from ..contract import PICTURE_SUFFIXES
 from ..errors import ArtefactError, CycleganError, FileOutputError, InputError, ModelError, OutputError
 from ..frame import Frame, Sink, Source, Write
 from ..listing import list_files
@@ -24,6 +23,7 @@ from ..sinks import picture_sink
 from ..sinks.animation import holds_several
 from ..sources import PictureSource, find_pictures
 from ..sources.animation import count_frames
+from ..sources.pictures import left_out, readable_suffixes
 from ..stats import Stats
 from ..video import VIDEO_SUFFIXES
 from .manifest import Manifest, Record, Status, Work
@@ -264,12 +264,12 @@ def plan(
         UsageError: two pictures would be written to one file, a result would replace an input, or a folder has the
             name of a result.
     """
-    listing = list_files(root, PICTURE_SUFFIXES | VIDEO_SUFFIXES, outside=output)
+    listing = list_files(root, readable_suffixes() | VIDEO_SUFFIXES, outside=output)
     names = listing.files
     if not names and not may_be_empty:
         find_pictures(root, outside=output)  # says what it should hold
     refuse_collisions(root, output, names, picture_format)
-    job = FolderJob(root, output, recipe, manifest, [], picture_format, on_error, left_out=listing.summary())
+    job = FolderJob(root, output, recipe, manifest, [], picture_format, on_error, left_out=left_out(listing))
     todo = []
     for name in names:
         record = manifest.get(name.as_posix())

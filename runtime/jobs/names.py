@@ -5,18 +5,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UsageError
+from ..sinks.pictures import written_name
 from ..video import CONTAINERS, VIDEO_SUFFIXES
 
 
 def target_name(name: Path, picture_format: str | None) -> Path:
     """Return the relative path of a result: the file's own, or with the suffix of `picture_format`.
 
-    A video of a kind that is not written becomes an MP4.
+    A video of a kind that is not written becomes an MP4, a HEIC picture a PNG.
     """
     suffix = name.suffix.lower()
     if suffix in VIDEO_SUFFIXES:
         return name if suffix in CONTAINERS else name.with_suffix(".mp4")
-    return name if picture_format is None else name.with_suffix(f".{picture_format}")
+    return written_name(name) if picture_format is None else name.with_suffix(f".{picture_format}")
 
 
 def refuse_collisions(root: Path, output: Path, names: Sequence[Path], picture_format: str | None) -> None:

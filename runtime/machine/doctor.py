@@ -26,6 +26,7 @@ ENCODERS = {"avc1": ".mp4", "mp4v": ".mp4", "MJPG": ".avi"}
 EXTRAS = {
     "video": ("av", "av", "sound, time stamps and H.264 in videos"),
     "camera": ("cv2_enumerate_cameras", "cv2-enumerate-cameras", "the names of cameras"),
+    "heif": ("pi_heif", "pi-heif", "HEIC pictures"),
     "screen": ("mss", "mss", "the screen as a source"),
     "virtual-camera": ("pyvirtualcam", "pyvirtualcam", "a virtual camera as a sink"),
     "web": ("starlette", "starlette", "cyclegan serve"),

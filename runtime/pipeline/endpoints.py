@@ -15,9 +15,11 @@ from ..files import is_same
 from ..frame import Frame, Source
 from ..sinks import picture_sink
 from ..sinks.animation import ANIMATIONS, PAGED
+from ..sinks.pictures import written_name
 from ..sinks.views import viewed
 from ..sources import PictureSource, SinglePicture, read_whole
 from ..sources.animation import AnimationSource, open_animation
+from ..sources.pictures import PICTURE_NAMES, readable_suffixes
 from ..sources.network import SCHEMES
 from ..sources.sequence import SequenceSource, is_sequence
 from ..video import CONTAINERS, VIDEO_SUFFIXES, VideoFormat, VideoSource, open_video
@@ -67,7 +69,7 @@ def connect(
     animation = open_animation(path) if path.is_file() else None
     if animation is not None:
         return _connect_animation(animation, targets, control, options)
-    if path.is_file() and path.suffix.lower() in PICTURE_SUFFIXES:
+    if path.is_file() and path.suffix.lower() in PICTURE_NAMES:
         return _connect_picture(path, targets, control, options)
     if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
         return _connect_video(path, targets, control, options, deinterlace)
@@ -80,7 +82,7 @@ def connect(
     if has_magic(address):
         return _connect_pictures(address, targets, control, options)
     if path.exists():
-        known = ", ".join(sorted(PICTURE_SUFFIXES | VIDEO_SUFFIXES))
+        known = ", ".join(sorted(readable_suffixes() | VIDEO_SUFFIXES))
         raise InputError(f"{address} is no picture or video that is known by its name ({known})")
     raise InputError(f"there is no file or folder {address}; name a picture, a folder of pictures, a video or a camera")
 
@@ -157,9 +159,11 @@ def _connect_pictures(pattern: str, targets: Sequence[str], control: Control, op
     while has_magic(str(fixed)):
         fixed = fixed.parent
     paths = sorted(fixed.glob(str(Path(pattern).relative_to(fixed))))
-    names = [path.relative_to(fixed) for path in paths if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
+    names = [path.relative_to(fixed) for path in paths if path.suffix.lower() in PICTURE_NAMES and path.is_file()]
     if not names:
         raise InputError(f"there is no picture {pattern}")
+    if len({written_name(name) for name in names}) < len(names):
+        raise UsageError(f"two of {pattern} would be written to one file, because HEIC becomes PNG; rename one of them")
     outputs = []
     for target in targets:
         if not is_file(target):
@@ -167,11 +171,11 @@ def _connect_pictures(pattern: str, targets: Sequence[str], control: Control, op
             continue
         if Path(target).suffix and not Path(target).is_dir():
             raise UsageError(f"{pattern} stands for several pictures, so the output must be a folder; {target} is none")
-        if any((Path(target) / name).exists() for name in names) and not options.overwrite:
+        if any((Path(target) / written_name(name)).exists() for name in names) and not options.overwrite:
             raise UsageError(
                 f"{target} holds some of them; name another folder, or overwrite them", about=("overwrite",)
             )
-        if any(is_same(Path(target) / name, fixed / name) for name in names):
+        if any(is_same(Path(target) / written_name(name), fixed / name) for name in names):
             raise UsageError(f"the output is the input, {fixed}; name another folder")
         outputs.append(Output(viewed(picture_sink(Path(target)), options.view), target))
     return Endpoints(PictureSource(fixed, names), outputs, targets)
@@ -183,7 +187,7 @@ def _target(path: Path, target: Path, suffixes: frozenset[str]) -> Path:
     Raises:
         UsageError: it is of a kind that does not go with the input, or is the input.
     """
-    target = target / path.name if target.is_dir() or not target.suffix else target
+    target = target / written_name(path).name if target.is_dir() or not target.suffix else target
     if target.suffix.lower() not in suffixes:
         raise UsageError(
             f"{path.name} cannot be written as {target}; name a file that ends in {', '.join(sorted(suffixes))}, "

@@ -14,6 +14,7 @@ from ..contract import Picture, on_white, to_8_bits
 from ..errors import FileOutputError
 from ..files import replacing
 from ..frame import Frame, Write
+from ..sources import heif
 from ..sources.sequence import numbered
 from ..sources.tiff import Tiff
 from ..video import has_pyav
@@ -37,7 +38,7 @@ def picture_sink(root: Path, name: str | None = None) -> Iterator[Write]:
     """Write every frame to the file of its own name under `root`, or of the one that is given, at once."""
 
     def write(frame: Frame) -> None:
-        write_picture(root / (name or frame.name), frame.pixels, frame.profile)
+        write_picture(root / (name or written_name(frame.name)), frame.pixels, frame.profile)
 
     yield write
 
@@ -52,6 +53,11 @@ def sequence_sink(pattern: Path) -> Iterator[Write]:
         write_picture(numbered(pattern, number), frame.pixels, frame.profile)
 
     yield write
+
+
+def written_name(name: Path) -> Path:
+    """Return the name that a picture is written under: HEIC, which is only read, becomes PNG, which holds all of it."""
+    return name.with_suffix(".png") if name.suffix.lower() in heif.SUFFIXES else name
 
 
 def write_picture(path: Path, picture: Picture, profile: bytes | None = None) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..contract import Picture
 from ..errors import InputError
+from .heif import decode_heif, is_heif
 from .orientation import read_orientation, turn_upright
 from .tiff import Tiff
 
@@ -44,6 +45,9 @@ def decode_picture(data: bytes | NDArray[np.uint8], name: str) -> PictureFile:
         InputError: it is no picture, damaged, or too large.
     """
     content = data if isinstance(data, bytes) else data.tobytes()
+    if is_heif(content):
+        pixels, profile = decode_heif(content, name)
+        return PictureFile(pixels, _of_rgb(profile, name))
     tiff = Tiff(content) if content[:4] in _TIFF else None
     buffer = np.frombuffer(tiff.as_stored() if tiff else content, np.uint8)
     try:

@@ -9,8 +9,12 @@ import numpy as np
 from ..contract import PICTURE_SUFFIXES, Picture, to_8_bits
 from ..errors import InputError
 from ..frame import Frame
-from ..listing import list_files
+from ..listing import Listing, list_files
+from . import heif
 from .picture_file import decode_picture
+
+
+PICTURE_NAMES = PICTURE_SUFFIXES | heif.SUFFIXES  # of files that are pictures, whether all can be read here or not
 
 
 @dataclass(frozen=True)
@@ -78,17 +82,30 @@ def read_whole(path: Path) -> tuple[Picture, bytes | None]:
     return file.pixels, file.profile
 
 
+def readable_suffixes() -> frozenset[str]:
+    """Return the suffixes of the pictures that can be read: HEIC where its extra is installed."""
+    return PICTURE_NAMES if heif.has_heif() else PICTURE_SUFFIXES
+
+
+def left_out(listing: Listing) -> str:
+    """Return one line about the files of a folder that are left out, empty where there are none; see `Listing`."""
+    summary = listing.summary()
+    if not heif.has_heif() and any(path.suffix.lower() in heif.SUFFIXES for path in listing.others):
+        summary += f"; HEIC is read after: {heif.INSTALL}"
+    return summary
+
+
 def find_pictures(root: Path, *, outside: Path) -> list[Path]:
     """Return the picture files in a folder and its subfolders, sorted, relative to it; see `listing.list_files`.
 
     Raises:
         InputError: there are none.
     """
-    listing = list_files(root, PICTURE_SUFFIXES, outside=outside)
+    listing = list_files(root, readable_suffixes(), outside=outside)
     if not listing.files:
-        left_out = listing.summary()
+        others = left_out(listing)
         raise InputError(
-            f"there is no picture in {root}; it should hold {', '.join(sorted(PICTURE_SUFFIXES))} files"
-            + (f" ({left_out})" if left_out else "")
+            f"there is no picture in {root}; it should hold {', '.join(sorted(readable_suffixes()))} files"
+            + (f" ({others})" if others else "")
         )
     return listing.files

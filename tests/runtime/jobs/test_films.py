@@ -23,7 +23,7 @@ def folder(tmp_path) -> Path:
                 write(Frame(pixels, Path("x")))
     (tmp_path / "in/b.mp4").rename(tmp_path / "in/b.wmv")  # a name of a kind that is not written
     (tmp_path / "in/notes.txt").write_text("x")
-    (tmp_path / "in/x.heic").write_text("x")
+    (tmp_path / "in/x.psd").write_text("x")
     return tmp_path / "in"
 
 
@@ -37,7 +37,7 @@ def test_films_and_pictures_are_one_job_that_can_be_resumed(folder, translate, t
         assert len(films) == 5
         assert abs(films[0].pixels.mean() - 155) < 4
     assert "2 files of other kinds (" in caplog.text
-    assert "notes.txt, x.heic" in caplog.text
+    assert "notes.txt, x.psd" in caplog.text
     (tmp_path / "out/below/c.mkv").unlink()
     again = translate(folder, tmp_path / "out")
     assert (again.code, again.summary["translated"], again.summary["skipped"]) == (0, 1, 2)
