@@ -138,6 +138,7 @@ class Translator:
         self.metadata = parse_metadata(backend.properties, path)
         self._interface = read_interface(backend, self.metadata, path, value_range=value_range, layout=layout)
         self._enlargement = 1  # known once the model has run
+        self._is_depth_reported = False
         self._tile = _tile_size(self._interface, path, tile)
         self._fitting = choose_fitting(self._interface, path, fit, size, scale, self._tile)
 
@@ -169,7 +170,14 @@ class Translator:
         """Turn a picture [H, W, 3 or 4] into the [H', W', C] that the model can take, uint8 or uint16."""
         _check(picture)
         picture = picture[..., :3]
-        if self._interface.io == "uint8":
+        if self._interface.io == "uint8" and picture.dtype == np.uint16:
+            if not self._is_depth_reported:
+                self._is_depth_reported = True
+                LOGGER.warning(
+                    "%s takes 8 bits a channel, so what has more is translated and written in 8; a model of float "
+                    "input and output keeps them",
+                    self.path.name,
+                )
             picture = to_8_bits(picture)
         if self._interface.input_channels == 1:
             picture = _luma(picture)

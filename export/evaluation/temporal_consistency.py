@@ -9,7 +9,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ...runtime.contract import Picture
+from ...runtime.contract import Picture, plain
 from ...runtime.errors import InputError
 from ...runtime.frame import Frame
 from ...runtime.temporal.optical_flow import Gray, estimate_flow, gray, visible, warp
@@ -41,7 +41,7 @@ def evaluate_video(
         ModelError: the artefact cannot be loaded or run.
     """
     with load(model, backend=backend, device=device) as translator:
-        frames = (frame.pixels for frame in islice(open_video(video), limit) if isinstance(frame, Frame))
+        frames = (plain(frame.pixels) for frame in islice(open_video(video), limit) if isinstance(frame, Frame))
         return compare_smoothing(frames, translator, get_args(Smoothing))
 
 

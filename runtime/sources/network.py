@@ -82,8 +82,9 @@ def _split_transport(address: str, name: str) -> tuple[str, tuple[str, ...]]:
 def _open_with_pyav(address: str, name: str, stop: Event, transports: tuple[str, ...]) -> VideoSource:
     import av
 
-    from ..video.decode import TAGS, PyAvVideo, read_colour, read_rate, to_rgb
+    from ..video.decode import TAGS, PyAvVideo, read_rate
     from ..video.decode_limits import OF_STREAMS
+    from ..video.rgb import read_colour, to_rgb
 
     def connect(options: dict[str, str]) -> "av.container.InputContainer":
         try:
@@ -103,7 +104,7 @@ def _open_with_pyav(address: str, name: str, stop: Event, transports: tuple[str,
         rate, sound = read_rate(stream), bool(container.streams.audio)
     if finite:
         limits = replace(OF_STREAMS, timeout=READ_TIMEOUT, transport=chosen.get("rtsp_transport"))
-        return PyAvVideo(address, Path(name), limits)
+        return PyAvVideo(address, name, limits)
     if sound:
         LOGGER.warning("%s has sound, which recordings of live sources do not keep", name)
 

@@ -2,7 +2,9 @@
 
 import logging
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 import cv2
@@ -12,7 +14,9 @@ from numpy.typing import NDArray
 
 from ..contract import Picture
 from ..errors import InputError
+from ..video import has_pyav
 from .heif import decode_heif, is_heif
+from .jpeg_damage import is_damaged_inside
 from .orientation import read_orientation, turn_upright
 from .tiff import Tiff
 
@@ -21,7 +25,6 @@ LOGGER = logging.getLogger(__name__)
 _SPACE = slice(16, 20)  # of an ICC profile: the colours that it describes
 _PNG = b"\x89PNG"
 _TIFF = (b"II*\0", b"MM\0*")
-_MARKERS_IN_SCANS = np.array([0x00, *range(0xD0, 0xDA), 0xC4, 0xDA, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE, 0xFF])
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,7 @@ def decode_picture(data: bytes | NDArray[np.uint8], name: str) -> PictureFile:
         raise InputError(f"{name} is damaged or no picture; replace it or take it away")
     if pixels.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{name} holds {pixels.dtype} values; convert it to 8 or 16 bits")
-    if tiff and tiff.has_gray_alpha:
-        LOGGER.warning("%s: the alpha of a gray TIFF is left out; save it as PNG to keep it", name)
-    if content[:2] == b"\xff\xd8" and _is_damaged_inside(buffer):
+    if content[:2] == b"\xff\xd8" and is_damaged_inside(content):
         LOGGER.warning("%s is damaged inside; what can be seen of it is used", name)
     metadata: dict[Any, bytes] = {
         kind: np.asarray(value, np.uint8).tobytes() for kind, value in zip(kinds, values, strict=True)
@@ -71,7 +72,23 @@ def decode_picture(data: bytes | NDArray[np.uint8], name: str) -> PictureFile:
     if profile is None and content.startswith(_PNG) and b"iCCP" in content[: max(content.find(b"IDAT"), 0)]:
         LOGGER.warning("%s: its colour profile is damaged or of other colours than its pixels; it is left out", name)
     upright = turn_upright(to_rgb(pixels), read_orientation(metadata.get(cv2.IMAGE_METADATA_EXIF, b"")))
+    if tiff and tiff.has_gray_alpha:
+        upright = _with_gray_alpha(upright, tiff, name)
     return PictureFile(upright, _of_rgb(profile, name))
+
+
+def _with_gray_alpha(pixels: Picture, tiff: Tiff, name: str) -> Picture:
+    """Return a gray TIFF with the alpha that OpenCV passes by and FFmpeg reads; where it does not, that is logged."""
+    if has_pyav():
+        import av
+
+        with suppress(av.FFmpegError, StopIteration), av.open(BytesIO(tiff.data), format="tiff_pipe") as container:
+            frame = next(container.decode(video=0))
+            if frame.format.name.startswith("ya"):  # gray and alpha, of 8 or 16 bits
+                layout = "rgba" if pixels.dtype == np.uint8 else "rgba64le"
+                return turn_upright(frame.to_ndarray(format=layout), tiff.orientation)
+    LOGGER.warning("%s: the alpha of a gray TIFF is left out; save it as PNG to keep it", name)
+    return pixels
 
 
 def _of_rgb(profile: bytes | None, name: str) -> bytes | None:
@@ -90,15 +107,3 @@ def to_rgb(pixels: MatLike) -> Picture:
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     conversion = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}[channels]
     return np.asarray(cv2.cvtColor(pixels, conversion), dtype=pixels.dtype)
-
-
-def _is_damaged_inside(data: NDArray[np.uint8]) -> bool:
-    """Whether the coded part of a JPEG holds markers that cannot be there; decoders pass over them in silence."""
-    start = data.tobytes().find(b"\xff\xda")
-    if start < 0:
-        return False
-    coded = data[start + 2 :]
-    ends = np.flatnonzero((coded[:-1] == 0xFF) & (coded[1:] == 0xD9))
-    coded = coded[: ends[-1] + 1] if len(ends) else coded
-    following = coded[1:][coded[:-1] == 0xFF]
-    return not bool(np.isin(following, _MARKERS_IN_SCANS).all())

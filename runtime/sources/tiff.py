@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-_SAMPLES, _EXTRA_SAMPLES, _PROFILE = 277, 338, 34675
+_ORIENTATION, _SAMPLES, _EXTRA_SAMPLES, _PROFILE = 274, 277, 338, 34675
 _SHORT, _UNDEFINED = 3, 7
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}  # bytes of a value, by its type
 _ENTRY = 12
@@ -44,6 +44,13 @@ class Tiff:
         """The ICC profile of the first page."""
         tag = self._tag(_PROFILE)
         return self._value(tag) if tag else None
+
+    @property
+    def orientation(self) -> int:
+        """Which way up the first page is, 1 to 8, as in EXIF."""
+        tag = self._tag(_ORIENTATION)
+        orientation = self._short(tag) if tag else 1
+        return orientation if 1 <= orientation <= 8 else 1
 
     @property
     def has_gray_alpha(self) -> bool:

@@ -39,13 +39,13 @@ def open_video(path: Path, limits: DecodeLimits = OF_FILES, *, deinterlace: bool
         from .decode import PyAvVideo
 
         with ExitStack() as name:
-            video = PyAvVideo(name.enter_context(spelled(path)), path, limits, deinterlace=deinterlace)
+            video = PyAvVideo(name.enter_context(spelled(path)), str(path), limits, deinterlace=deinterlace)
             finalize(video, name.pop_all().close)  # its sound is read under the same name
         return video
     from .opencv import OpenCvVideo
 
     LOGGER.warning(
-        "without PyAV sound, subtitles, exact time stamps and colour tags are lost, and H.264 is not written: "
+        "without PyAV sound, subtitles, exact time stamps, colour tags and more than 8 bits are lost, and H.264 is not written: "
         'pip install "cyclegan-edge[video]"'
     )
     return OpenCvVideo(path)

@@ -1,42 +1,39 @@
-"""Videos through PyAV: every frame with its time stamp, upright, in the colours that its tags tell."""
+"""Videos through PyAV: every frame with its time stamp, upright, in the colours that its tags say."""
 
 import logging
-import math
-import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 
-from ..contract import Picture
 from ..errors import InputError, StreamError
 from ..frame import Frame, LostFramesError
 from .clock import Clock, exact
 from .decode_limits import OF_FILES, DecodeLimits
 from .deinterlace import Deinterlacer
-from .format import BT601, BT709, BT2020, HLG, PQ, UNSPECIFIED, Colour, VideoFormat
+from .format import HLG, PQ, VideoFormat
+from .ledger import Ledger
+from .rgb import read_bits, read_colour, to_rgb
 
 LOGGER = logging.getLogger(__name__)
 
 FALLBACK_RATE = Fraction(25)
 # For `av.open`: titles that are not UTF-8 come through byte for byte, as from PyAV 19 on they do by themselves.
 TAGS: dict[str, Any] = {"metadata_errors": "surrogateescape"} if int(av.__version__.split(".")[0]) < 19 else {}
-# H.273's numbers → libswscale's; all that it does not know is close to BT.601.
-_SWS_MATRICES = {BT709: 1, 4: 4, BT601: 5, 7: 7, BT2020: 9, 10: 9}
-_FULL_RANGE = 2  # of FFmpeg's colour ranges; limited is 1
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-_PREDICTED = frozenset({"h264", "hevc"})  # whose decoders pass in silence over frames that refer to one that is lost
 
 
 class PyAvVideo:
-    """The frames of a video file or address, upright, uint8 [H, W, 3] in RGB order, or 4 with alpha."""
+    """The frames of a video file or address: upright, in RGB order, with alpha as a fourth channel where they have it.
+
+    They are uint8 [H, W, C], or uint16 where a channel has more than 8 bits.
+    """
 
     live = False
 
-    def __init__(self, address: str, name: Path, limits: DecodeLimits = OF_FILES, *, deinterlace: bool = False) -> None:
+    def __init__(self, address: str, name: str, limits: DecodeLimits = OF_FILES, *, deinterlace: bool = False) -> None:
         """Open it, read its header and decode its first frame.
 
         Args:
@@ -48,53 +45,31 @@ class PyAvVideo:
         Raises:
             InputError: FFmpeg cannot open it, or it holds no video.
         """
-        self.name = name
-        self._timeout = limits.timeout
-        try:
-            self._container = open_input(address, limits)
-        except av.ArgumentError as error:
-            raise InputError(
-                f"{name} is no video of a kind that is read here; a list of other files, such as a playlist, never is"
-            ) from error
-        except (av.FFmpegError, OSError) as error:
-            raise InputError(f"{name} is damaged or no video that FFmpeg can read ({reason(error)})") from error
-        stream: Any = self._container.streams.best("video")
-        if stream is None:
-            raise InputError(f"{name} holds no video; name another file")
-        if stream.codec_context is None:
-            raise InputError(f"{name} is coded in a way that is not known here; convert it to H.264 first")
-        self._stream, self._max_pixels = stream, limits.max_pixels
-        stream.thread_type = "AUTO"
-        stream.codec_context.options = {"flags": "+output_corrupt", **limits.for_decoder()}  # what can be seen is kept
-        context = stream.codec_context
-        rate = read_rate(stream)
+        self.name, self._limits = name, limits
+        self._container, self._stream = _open_video(address, name, limits)
+        context = self._stream.codec_context
+        rate = read_rate(self._stream)
         if rate is None:
             LOGGER.warning("%s does not say its frame rate; %g frames a second are taken", name, FALLBACK_RATE)
-            rate = FALLBACK_RATE
-        self._colour = read_colour(context)
-        self.total: int | None = stream.frames or self._estimate(rate)
-        self._clock = Clock(self._container, str(name))
-        self._reached = Fraction(0)  # where the last packet of any stream ends, in seconds
-        self._ledger = _Ledger(context.name in _PREDICTED)
+        self._rate = rate or FALLBACK_RATE
+        self.total: int | None = self._stream.frames or self._estimate()
+        self._clock = Clock(self._container, name)
+        self._ledger = Ledger(self._container, self._stream, self._clock)
         self._deinterlacer = Deinterlacer() if deinterlace else None
-        self._alpha, self._decoder = self._find_alpha(limits)
-        self._tell_what_is_lost(context)
+        self._turned = self._interlaced = False
+        self._colour, self._bits = read_colour(context), read_bits(context)
+        self._alpha, self._decoder = _find_alpha(self._stream, limits)
         if self._colour.transfer in (PQ, HLG):
             LOGGER.warning("%s is of high dynamic range, which models do not know: colours may look dull", name)
-        self._items = self._decode(rate)
-        # What a frame says of itself, such as how it is turned, must be known before the first is written.
-        self._ahead: list[Frame | InputError] = []
-        self._turned = self._interlaced = False
-        for item in self._items:
-            self._ahead.append(item)
-            if isinstance(item, Frame):
-                break
+        self._items = self._decode()
+        self._ahead = self._read_ahead()
         aspect = exact(context.sample_aspect_ratio) or Fraction(1)
         self.format = VideoFormat(
-            rate=rate,
-            time_base=exact(stream.time_base),
-            base_rate=exact(stream.base_rate) or None,
+            rate=self._rate,
+            time_base=exact(self._stream.time_base),
+            base_rate=exact(self._stream.base_rate) or None,
             colour=self._colour,
+            bits=self._bits,
             pixel_aspect=1 / aspect if self._turned else aspect,
             origin=address,
             limits=limits,
@@ -118,33 +93,28 @@ class PyAvVideo:
                 yield item
             if last is None:
                 raise InputError(f"{self.name} holds no frame that can be decoded")
-            lost = self._lost(last)
+            lost = self._ledger.lost(last, self._rate)
         finally:
             self._container.close()
         if lost:
             yield LostFramesError(f"{self.name} holds {lost} frames more that cannot be decoded or are cut off", lost)
 
-    def _decode(self, rate: Fraction) -> Iterator[Frame | InputError]:
-        """Decode packet by packet: one that is damaged costs its own frame only."""
-        packets = self._container.demux()
-        number = 0
-        while True:
-            try:
-                packet = next(packets, None)
-            except av.FFmpegError as error:
-                if self._timeout is not None and isinstance(error, av.error.ExitError | av.error.TimeoutError):
-                    silence = f"{self.name} gave no frame for {self._timeout:g} s"
-                    raise StreamError(silence, "timeout") from None
-                self._ledger.errors += 1
-                yield InputError(f"{self.name} cannot be read further: {reason(error)}")
-                return
-            if packet is None:
+    def _read_ahead(self) -> list[Frame | InputError]:
+        """Decode the first frame: what it says of itself, such as how it is turned, is known before one is written."""
+        ahead = []
+        for item in self._items:
+            ahead.append(item)
+            if isinstance(item, Frame):
                 break
-            if packet.pts is not None:
-                self._reached = max(self._reached, (packet.pts + (packet.duration or 0)) * exact(packet.time_base))
-            self._clock.set(packet)
-            if packet.stream_index != self._stream.index:
-                continue
+        return ahead
+
+    def _decode(self) -> Iterator[Frame | InputError]:
+        """Give the frames, and in place of each that is damaged an error."""
+        number = 0
+        for packet in self._packets():
+            if isinstance(packet, InputError):
+                yield packet
+                break
             self._ledger.send(packet)
             try:
                 decoded = self._decoder.decode(packet)  # the packet's own stream may have lost its codec
@@ -152,17 +122,42 @@ class PyAvVideo:
                 continue
             except av.FFmpegError as error:
                 self._ledger.errors += 1
-                large = f", or larger than {self._max_pixels} pixels" if isinstance(error, av.ArgumentError) else ""
-                yield InputError(f"{self.name}: a frame cannot be decoded ({reason(error)}{large})")
+                large = f", or larger than {self._limits.max_pixels} pixels"
+                why = reason(error) + (large if isinstance(error, av.ArgumentError) else "")
+                yield InputError(f"{self.name}: a frame cannot be decoded ({why})")
                 continue
             for frame in decoded:
                 self._ledger.receive(frame)
                 for whole in self._deinterlaced(frame):
-                    yield self._frame(whole, number, rate)
+                    yield self._frame(whole, number)
                     number += 1
         for whole in self._deinterlaced(None):
-            yield self._frame(whole, number, rate)
+            yield self._frame(whole, number)
             number += 1
+
+    def _packets(self) -> Iterator[Any]:
+        """Give the packets of the video on the one clock, and last the error that ends them early, if one does.
+
+        Raises:
+            StreamError: nothing came for the time that a read may take.
+        """
+        packets = self._container.demux()
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError as error:
+                timeout = self._limits.timeout
+                if timeout is not None and isinstance(error, av.error.ExitError | av.error.TimeoutError):
+                    raise StreamError(f"{self.name} gave no frame for {timeout:g} s", "timeout") from None
+                self._ledger.errors += 1
+                yield InputError(f"{self.name} cannot be read further: {reason(error)}")
+                return
+            if packet is None:
+                return
+            self._ledger.read(packet)
+            self._clock.set(packet)
+            if packet.stream_index == self._stream.index:
+                yield packet
 
     def _deinterlaced(self, frame: Any | None) -> Iterator[Any]:
         """Give a frame as it is, or what the deinterlacer makes of it; None: what it still holds."""
@@ -179,98 +174,54 @@ class PyAvVideo:
         elif frame is not None:
             yield frame
 
-    def _frame(self, decoded: Any, number: int, rate: Fraction) -> Frame:
-        base = exact(decoded.time_base) or exact(self._stream.time_base) or 1 / rate
-        time = decoded.pts * base if decoded.pts is not None else number / rate
-        pixels, self._turned = to_rgb(decoded, self._colour, alpha=self._alpha)
-        return Frame(
-            pixels, self.name, time=Fraction(time), duration=decoded.duration * base if decoded.duration else None
-        )
+    def _frame(self, decoded: Any, number: int) -> Frame:
+        base = exact(decoded.time_base) or exact(self._stream.time_base) or 1 / self._rate
+        time = decoded.pts * base if decoded.pts is not None else number / self._rate
+        duration = decoded.duration * base if decoded.duration else None
+        pixels, self._turned = to_rgb(decoded, self._colour, alpha=self._alpha, deep=self._bits > 8)
+        return Frame(pixels, Path(self.name), time=Fraction(time), duration=duration)
 
-    def _find_alpha(self, limits: DecodeLimits) -> tuple[bool, Any]:
-        """Return whether there is alpha, and what decodes it: FFmpeg's own VP8 and VP9 decoders pass it by."""
-        context = self._stream.codec_context
-        if context.format and any(part.is_alpha for part in context.format.components):
-            return True, self._stream
-        name = _ALPHA_DECODERS.get(context.name)
-        if name is None or limits.decoders is not None or _tag(self._stream, "alpha_mode") != "1":
-            return False, self._stream
-        decoder = av.CodecContext.create(name, "r")
-        decoder.options = limits.for_decoder()
-        return True, decoder
-
-    def _tell_what_is_lost(self, context: Any) -> None:
-        """Say in one line what of the pixels does not come through."""
-        bits = max((part.bits for part in context.format.components), default=8) if context.format else 8
-        if bits > 8:
-            LOGGER.warning("%s has %d bits a channel; 8 are translated and written", self.name, bits)
-
-    def _estimate(self, rate: Fraction) -> int | None:
+    def _estimate(self) -> int | None:
         length = self._container.duration
-        return round(Fraction(length, av.time_base) * rate) if length else None
-
-    def _lost(self, last: Frame) -> int:
-        """Return how many frames there should have been beside those that came and the errors."""
-        ledger = self._ledger
-        if self._container.format.name == "avi" and self._stream.frames:
-            return max(0, int(self._stream.frames) - self._repeated() - ledger.frames - ledger.errors)
-        inside, after = ledger.passed_over()
-        return max(0, inside + max(after, self._missing_after(last)) - ledger.errors)
-
-    def _repeated(self) -> int:
-        """Return how many chunks of an AVI are empty: they repeat the frame before, and nothing is lost there."""
-        entries = list(self._stream.index_entries)
-        return int(entries[-1].timestamp) + 1 - len(entries) if entries else 0
-
-    def _missing_after(self, last: Frame) -> int:
-        """Return how many frames the header promises after the last one; 0 where it makes no sure promise."""
-        if self._clock.breaks:  # its length is the difference of two time stamps, whatever lies between them
-            return 0
-        if self._stream.duration and last.time is not None:
-            base = exact(self._stream.time_base)
-            promised: Fraction = ((self._stream.start_time or 0) + self._stream.duration) * base
-            reached = last.time - self._clock.start + (last.duration or 1 / self.format.rate)
-        elif "matroska" in self._container.format.name and self._container.duration:  # knows of the whole file only
-            promised = Fraction(self._container.duration, av.time_base)
-            reached = self._reached
-        else:
-            return 0
-        return max(0, round((promised - reached) * self.format.rate))
+        return round(Fraction(length, av.time_base) * self._rate) if length else None
 
 
-class _Ledger:
-    """Compares the frames that a decoder gives with the packets that it was sent.
+def _open_video(address: str, name: str, limits: DecodeLimits) -> tuple[Any, Any]:
+    """Open a file or address; return the container and its best video stream, ready to be decoded.
 
-    Packets before the first frame do not count: a recording may begin between two keyframes.
+    Raises:
+        InputError: FFmpeg cannot open it, or it holds no video.
     """
+    try:
+        container = open_input(address, limits)
+    except av.ArgumentError as error:
+        raise InputError(
+            f"{name} is no video of a kind that is read here; a list of other files, such as a playlist, never is"
+        ) from error
+    except (av.FFmpegError, OSError) as error:
+        raise InputError(f"{name} is damaged or no video that FFmpeg can read ({reason(error)})") from error
+    stream: Any = container.streams.best("video")
+    if stream is None:
+        raise InputError(f"{name} holds no video; name another file")
+    if stream.codec_context is None:
+        raise InputError(f"{name} is coded in a way that is not known here; convert it to H.264 first")
+    stream.thread_type = "AUTO"
+    stream.codec_context.options = {"flags": "+output_corrupt", **limits.for_decoder()}  # what can be seen is kept
+    return container, stream
 
-    def __init__(self, exact: bool) -> None:
-        """`exact`: each packet should give a frame of its own time stamp."""
-        self.errors = self.frames = 0
-        self._exact = exact
-        self._waiting: set[int] = set()  # time stamps of packets that gave nothing yet
-        self._first = self._last = 0
 
-    def send(self, packet: Any) -> None:
-        """Note a packet that goes into the decoder."""
-        if self._exact and packet.size and packet.pts is not None and not packet.is_discard:
-            self._waiting.add(packet.pts)
-
-    def receive(self, frame: Any) -> None:
-        """Note a frame that comes out."""
-        self._exact = self._exact and frame.pts is not None and not frame.interlaced_frame  # fields may be packets
-        if self._exact:
-            self._first = min(self._first, frame.pts) if self.frames else frame.pts
-            self._last = max(self._last, frame.pts) if self.frames else frame.pts
-            self._waiting.discard(frame.pts)
-        self.frames += 1
-
-    def passed_over(self) -> tuple[int, int]:
-        """Return how many packets gave no frame: between the first and the last that came, and after it."""
-        if not self._exact:
-            return 0, 0
-        inside = sum(self._first < stamp < self._last for stamp in self._waiting)
-        return inside, sum(stamp > self._last for stamp in self._waiting)
+def _find_alpha(stream: Any, limits: DecodeLimits) -> tuple[bool, Any]:
+    """Return whether there is alpha, and what decodes it: FFmpeg's own VP8 and VP9 decoders pass it by."""
+    context = stream.codec_context
+    if context.format and any(part.is_alpha for part in context.format.components):
+        return True, stream
+    decoder_name = _ALPHA_DECODERS.get(context.name)
+    mode = next((value for key, value in stream.metadata.items() if key.lower() == "alpha_mode"), None)
+    if decoder_name is None or limits.decoders is not None or mode != "1":
+        return False, stream
+    decoder = av.CodecContext.create(decoder_name, "r")
+    decoder.options = limits.for_decoder()
+    return True, decoder
 
 
 def open_input(address: str, limits: DecodeLimits) -> Any:
@@ -280,46 +231,6 @@ def open_input(address: str, limits: DecodeLimits) -> Any:
         av.FFmpegError, OSError: it cannot be opened; `av.ArgumentError` where its format is none of the demuxers.
     """
     return av.open(address, options=limits.for_container(), timeout=limits.timeout, **TAGS)
-
-
-def _tag(stream: Any, name: str) -> str | None:
-    return next((value for key, value in stream.metadata.items() if key.lower() == name), None)
-
-
-def to_rgb(decoded: Any, colour: Colour, *, alpha: bool = False) -> tuple[Picture, bool]:
-    """Convert a decoded frame to uint8 [H, W, 3], or 4 with alpha, turned upright.
-
-    Returns:
-        the pixels, and whether turning exchanged their sides.
-    """
-    matrix = colour.matrix_of(decoded.height)
-    pixels = decoded.to_ndarray(
-        format="rgba" if alpha else "rgb24",
-        src_colorspace=_SWS_MATRICES.get(matrix, 5),
-        src_color_range=_FULL_RANGE if colour.full_range else 1,
-        dst_color_range=_FULL_RANGE,
-    )
-    mirrored, turns = _read_turn(decoded)
-    if mirrored:
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(np.rot90(pixels, turns), np.uint8), turns % 2 == 1
-
-
-def _read_turn(decoded: Any) -> tuple[bool, int]:
-    """Return how a frame is to be shown: whether mirrored left to right, and then by how many quarters to the left."""
-    matrix = next((side for side in decoded.side_data if side.type.name == "DISPLAYMATRIX"), None)
-    if matrix is None:
-        return False, 0
-    a, b, _, c, d, _, _, _, _ = struct.unpack("9i", bytes(matrix))  # (x, y) → (ax + cy, bx + dy), y downwards
-    mirrored = a * d < b * c
-    sign = -1 if mirrored else 1
-    return mirrored, round(-math.atan2(sign * b, sign * a) / (math.pi / 2)) % 4
-
-
-def read_colour(context: Any) -> Colour:
-    """Read the tags of a codec context."""
-    full = context.color_range == _FULL_RANGE or (context.pix_fmt or "").startswith("yuvj")
-    return Colour(context.colorspace or UNSPECIFIED, context.color_primaries, context.color_trc, full)
 
 
 def read_rate(stream: Any) -> Fraction | None:

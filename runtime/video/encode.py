@@ -13,13 +13,14 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from ..contract import Picture, plain, to_8_bits
-from ..errors import CycleganError, InputError, OutputError, UsageError
+from ..contract import Picture, on_white, to_8_bits
+from ..errors import CycleganError, InputError, OutputError
 from ..files import growing, remedy, spelled
 from ..frame import Frame, Write
 from .clock import exact
 from .constant_rate import ConstantRate
 from .decode import TAGS, reason
+from .encoders import Encoder, choose_encoder, fit_pixels
 from .format import BT601, BT709, BT2020, Encoding, VideoFormat
 from .stream_copy import StreamCopy
 from .web_start import move_index_first
@@ -27,23 +28,10 @@ from .web_start import move_index_first
 LOGGER = logging.getLogger(__name__)
 
 HIGHEST_RATE = 120  # frames a second of a container that knows no times
-CRF = 18  # hardly to be told from the original
-PRESET = "veryfast"  # at the same quality larger files, in a third of the time of x264's own default
 KEYFRAME_SECONDS = 2  # also what a killed run may lose
-# Names for users → FFmpeg's encoders, the best first.
-ENCODERS = {
-    "h264": ("libx264", "libopenh264", "h264_nvenc", "h264_videotoolbox", "h264_v4l2m2m"),
-    "h265": ("libx265", "hevc_nvenc", "hevc_videotoolbox"),
-    "av1": ("libsvtav1", "libaom-av1", "av1_nvenc"),
-    "vp9": ("libvpx-vp9",),
-}
-_WITH_CRF = ("libx264", "libx265", "libsvtav1", "libaom-av1", "libvpx-vp9")
-_WITH_PRESET = ("libx264", "libx265", "libsvtav1")
-PRORES = "prores_ks"
-_WITH_ALPHA = {"libvpx-vp9": "yuva420p", PRORES: "yuva444p10le"}
-_HEVC = ENCODERS["h265"]
 _SWS_MATRICES = {BT709: 1, BT601: 5, BT2020: 9}
 _LIMITED_RANGE = 1
+_LAYOUTS = {(3, 1): "rgb24", (4, 1): "rgba", (3, 2): "rgb48le", (4, 2): "rgba64le"}  # by channels and bytes
 # Fragments keep an MP4 playable while it is written; at the end it becomes an ordinary one. Edit lists keep time zero.
 _MP4_OPTIONS = {"movflags": "hybrid_fragmented", "use_editlist": "1"}
 _INDEXED = frozenset({".mp4", ".m4v", ".mov"})
@@ -61,7 +49,7 @@ _MUXERS = {
 def pyav_sink(path: Path, like: VideoFormat, encoding: Encoding) -> Iterator[Write]:
     """Write frames to a video file; see `video_sink`."""
     with growing(path, _is_playable) as partial, spelled(partial) as place:
-        encoder = _choose_encoder(encoding, path)
+        encoder = choose_encoder(encoding, path)
         writer = _Writer(path, place, encoder, like, encoding)
         try:
             yield writer.write
@@ -75,42 +63,10 @@ def pyav_sink(path: Path, like: VideoFormat, encoding: Encoding) -> Iterator[Wri
                 move_index_first(partial)
 
 
-def _choose_encoder(encoding: Encoding, path: Path) -> str:
-    """Return the name of an FFmpeg encoder that is there.
-
-    Raises:
-        UsageError: none has that name, or it does not go with the other options.
-    """
-    name = encoding.codec
-    if name == "auto":
-        name = "vp9" if path.suffix.lower() == ".webm" else "h264"
-    candidates = ENCODERS.get(name, (name,))
-    for encoder in candidates:
-        if _can_encode(encoder):
-            break
-    else:
-        raise UsageError(
-            f"no video encoder is called {name!r} here; use {', '.join(ENCODERS)} or FFmpeg's own name",
-            about=("codec",),
-        )
-    if encoding.crf is not None and encoder not in _WITH_CRF:
-        raise UsageError(f"{encoder} has no constant quality; leave it out", about=("crf",))
-    if encoding.preset is not None and encoder not in _WITH_PRESET:
-        raise UsageError(f"{encoder} has no presets; leave it out", about=("preset",))
-    return encoder
-
-
-def _can_encode(name: str) -> bool:
-    try:
-        return av.codec.Codec(name, "w").type == "video"
-    except av.FFmpegError:
-        return False
-
-
 class _Writer:
     """An encoder and muxer that open with the first frame, whose size they take."""
 
-    def __init__(self, path: Path, place: str, encoder: str, like: VideoFormat, encoding: Encoding) -> None:
+    def __init__(self, path: Path, place: str, encoder: Encoder, like: VideoFormat, encoding: Encoding) -> None:
         self._path, self._place, self._encoder, self._like, self._encoding = path, place, encoder, like, encoding
         self._container: Any = None
         self._stream: Any = None
@@ -123,7 +79,6 @@ class _Writer:
         self._constant: ConstantRate | None = None  # for a container that knows no times
         self._last = self._end = 0  # time stamps, in ticks
         self._began = self._ended = Fraction(0)  # when the first and the last frame are shown, as the source has it
-        self._alpha_format: str | None = None  # the pixel format, where alpha is kept
         self._late = 0  # frames that were not after the one before
         self._frames = 0
 
@@ -198,8 +153,8 @@ class _Writer:
             LOGGER.warning("%s becomes %dx%d, edges repeated: encoders take even sides only", self._path, height, width)
         self._shape = first.shape
         suffix = self._path.suffix.lower()
-        self._choose_alpha(first, suffix)
-        muxer, options = _MUXERS[suffix]
+        self._encoder = fit_pixels(self._encoder, first, self._path, self._encoding, self._like)
+        muxer, muxer_options = _MUXERS[suffix]
         if suffix == ".avi":  # knows frames by their number only
             rate = self._like.base_rate or self._like.rate
             rate = rate if rate <= HIGHEST_RATE else self._like.rate
@@ -207,8 +162,9 @@ class _Writer:
             self._tick = 1 / rate
             self._constant = ConstantRate(rate)
         try:
-            self._container = av.open(self._place, "w", format=muxer, container_options=options, **TAGS)
-            self._stream = self._container.add_stream(self._encoder, rate=self._like.rate, options=self._options())
+            self._container = av.open(self._place, "w", format=muxer, container_options=muxer_options, **TAGS)
+            options = self._encoder.options(self._encoding)
+            self._stream = self._container.add_stream(self._encoder.name, rate=self._like.rate, options=options)
             self._configure(self._stream.codec_context, width, height, has_b_frames=suffix != ".avi")
             self._stream.codec_context.open()
             if self._like.origin:
@@ -216,42 +172,20 @@ class _Writer:
                 self._stream_copy = StreamCopy(self._like.origin, self._like.limits, self._container, streams=streams)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise OutputError(
-                f"FFmpeg cannot encode {width}x{height} video into {self._path} with {self._encoder} "
+                f"FFmpeg cannot encode {width}x{height} video into {self._path} with {self._encoder.name} "
                 f"({reason(error)}); name another codec or container",
                 about=("codec",),
             ) from error
 
-    def _choose_alpha(self, first: Picture, suffix: str) -> None:
-        """Choose an encoder that keeps alpha, where there is one for the container and no other was asked for."""
-        if first.shape[2] != 4:
-            return
-        if suffix == ".mov" and self._encoding.codec == "auto" and _can_encode(PRORES):
-            self._encoder = PRORES
-        self._alpha_format = _WITH_ALPHA.get(self._encoder)
-        if self._alpha_format is None:
-            LOGGER.warning("%s holds no alpha: frames are laid on white; .webm and .mov would keep it", self._path)
-
-    def _options(self) -> dict[str, str]:
-        options = {}
-        if self._encoder in _WITH_CRF:
-            options["crf"] = str(CRF if self._encoding.crf is None else self._encoding.crf)
-        if self._encoder == PRORES:
-            options["profile"] = "4444"
-        if self._encoding.preset or self._encoder in ("libx264", "libx265"):
-            options["preset"] = self._encoding.preset or PRESET
-        if self._encoder == "libvpx-vp9":
-            options |= {"b": "0", "deadline": "realtime", "cpu-used": "5", "row-mt": "1"}
-        return options
-
     def _configure(self, context: Any, width: int, height: int, *, has_b_frames: bool) -> None:
         colour = self._like.colour
-        context.width, context.height, context.pix_fmt = width, height, self._alpha_format or "yuv420p"
-        if self._alpha_format and self._encoder == "libvpx-vp9":
+        context.width, context.height, context.pix_fmt = width, height, self._encoder.pixels
+        if self._encoder.keeps_alpha and self._encoder.name == "libvpx-vp9":
             self._stream.metadata["alpha_mode"] = "1"
         context.time_base = self._tick
         context.gop_size = max(1, round(self._like.rate * KEYFRAME_SECONDS))
         context.sample_aspect_ratio = self._like.pixel_aspect
-        if self._encoder in _HEVC and self._container.format.name in ("mp4", "mov"):
+        if self._encoder.is_h265 and self._container.format.name in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # without it Apple's players show nothing
         if not has_b_frames:
             context.max_b_frames = 0
@@ -281,8 +215,10 @@ class _Writer:
 
     def _picture(self, pixels: Picture) -> Any:
         context = self._stream.codec_context
-        pixels, layout = (to_8_bits(pixels), "rgba") if self._alpha_format else (plain(pixels), "rgb24")
-        shared = av.VideoFrame.from_numpy_buffer(_even(pixels), format=layout)  # until the line below has copied it
+        pixels = pixels if self._encoder.keeps_alpha else on_white(pixels)
+        pixels = _even(pixels if self._encoder.bits > 8 else to_8_bits(pixels))
+        layout = _LAYOUTS[pixels.shape[2], pixels.dtype.itemsize]
+        shared = av.VideoFrame.from_numpy_buffer(pixels, format=layout)  # until the line below has copied it
         return self._reformatter.reformat(
             shared,
             format=context.pix_fmt,
@@ -337,4 +273,4 @@ def _even(picture: Picture) -> Picture:
     if height % 2 == 0 and width % 2 == 0:
         return np.ascontiguousarray(picture)
     padded = cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-    return np.asarray(padded, dtype=np.uint8)
+    return np.asarray(padded, dtype=picture.dtype)

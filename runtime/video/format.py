@@ -37,6 +37,7 @@ class VideoFormat:
     time_base: Fraction | None = None  # what time stamps are multiples of, in seconds
     base_rate: Fraction | None = None  # the lowest constant rate at which every frame of a variable one has its place
     colour: Colour = Colour()
+    bits: int = 8  # of each channel
     pixel_aspect: Fraction = Fraction(1)  # width to height of one pixel
     origin: str | None = None  # the file or address whose sound and subtitles are copied
     limits: DecodeLimits = OF_FILES  # within which the origin is read

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from io import BytesIO
 
 import cv2
 import numpy as np
@@ -38,6 +39,16 @@ def with_iccp(png: bytes, profile: bytes) -> bytes:
     chunk = b"iCCP" + content
     head = 8 + 25
     return png[:head] + struct.pack(">I", len(content)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + png[head:]
+
+
+def tiff_of(values: np.ndarray) -> bytes:
+    """The smallest TIFF of uint16 [H, W, 2], gray and alpha, which Pillow does not write."""
+    height, width, _ = values.shape
+    body = values.astype("<u2").tobytes()
+    tags = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 2, 16 | 16 << 16), (259, 3, 1, 1), (262, 3, 1, 1)]
+    tags += [(273, 4, 1, 8), (277, 3, 1, 2), (278, 3, 1, height), (279, 4, 1, len(body)), (338, 3, 1, 2)]
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    return b"II*\0" + struct.pack("<I", 8 + len(body)) + body + struct.pack("<H", len(tags)) + entries + bytes(4)
 
 
 @pytest.fixture
@@ -116,11 +127,33 @@ class TestDepthAndAlpha:
         pixels[..., -1] = np.arange(16) * 17
         Image.fromarray(pixels, mode).save(tmp_path / f"a{suffix}", **({"lossless": True} if suffix == ".webp" else {}))
         read, _ = read_whole(tmp_path / f"a{suffix}")
-        if (mode, suffix) == ("LA", ".tif"):
-            assert "the alpha of a gray TIFF is left out" in caplog.text
-        else:
-            assert np.array_equal(read[..., 3], pixels[..., -1])
+        assert np.array_equal(read[..., 3], pixels[..., -1])
+        assert not caplog.text
         assert (read[:, 1:, :3] == 200).all()  # where nothing is to be seen, WebP may hold any colour
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    @pytest.mark.parametrize("mode", ["LA", "RGBA"])
+    def test_tiff_is_turned_upright_with_its_alpha(self, mode, orientation, tmp_path):
+        pixels = np.arange(12 * 16 * len(mode), dtype=np.uint8).reshape(12, 16, -1)
+        Image.fromarray(pixels, mode).save(tmp_path / "a.tif", tiffinfo={274: orientation})
+        read, _ = read_whole(tmp_path / "a.tif")
+        assert np.array_equal(read[..., 3:], turn_upright(pixels[..., -1:], orientation))
+        assert np.array_equal(read[..., :1], turn_upright(pixels[..., :1], orientation))
+
+    def test_the_alpha_of_a_deep_gray_tiff_is_kept(self, tmp_path):
+        pixels = np.random.default_rng(0).integers(0, 65536, (12, 16, 2), dtype=np.uint16)
+        (tmp_path / "a.tif").write_bytes(tiff_of(pixels))
+        read, _ = read_whole(tmp_path / "a.tif")
+        assert read.dtype == np.uint16
+        assert np.array_equal(read[..., [0, 3]], pixels)
+        assert np.array_equal(read[..., 0], read[..., 2])
+
+    def test_the_alpha_of_a_gray_tiff_that_cannot_be_read_is_told(self, tmp_path, caplog, monkeypatch):
+        monkeypatch.setattr("cyclegan_edge.runtime.sources.picture_file.has_pyav", lambda: False)
+        Image.new("LA", (16, 12), (90, 50)).save(tmp_path / "a.tif")
+        read, _ = read_whole(tmp_path / "a.tif")
+        assert "the alpha of a gray TIFF is left out" in caplog.text
+        assert (read == 90).all()
 
     def test_more_pixels_than_can_be_read_are_told(self, tmp_path):
         header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
@@ -140,6 +173,39 @@ class TestDepthAndAlpha:
         middle = len(whole) * 2 // 3
         broken = whole[:middle] + np.random.default_rng(0).bytes(2000) + whole[middle + 2000 :]
         (tmp_path / "a.jpg").write_bytes(broken)
+        try:
+            read_whole(tmp_path / "a.jpg")
+        except InputError:
+            return
+        assert "is damaged inside" in caplog.text
+
+    @pytest.mark.parametrize("bytes_lost", [200, 4096])
+    @pytest.mark.parametrize("mode", ["RGB", "L"])
+    def test_a_hole_of_zeros_in_a_jpeg_is_told(self, mode, bytes_lost, noise, tmp_path, caplog):
+        Image.fromarray(noise(128, 128, 3)).convert(mode).save(tmp_path / "a.jpg", quality=95)
+        whole = (tmp_path / "a.jpg").read_bytes()
+        middle = len(whole) // 2
+        (tmp_path / "a.jpg").write_bytes(whole[:middle] + bytes(bytes_lost) + whole[middle + bytes_lost :])
+        read_whole(tmp_path / "a.jpg")
+        assert "is damaged inside" in caplog.text
+
+    @pytest.mark.parametrize("how", [{}, {"optimize": True}, {"progressive": True}, {"restart_marker_blocks": 1}])
+    @pytest.mark.parametrize("flat", [True, False])
+    def test_whole_jpegs_of_every_kind_are_not_reported(self, how, flat, noise, tmp_path, caplog):
+        picture = Image.fromarray(np.full((256, 256, 3), 255, np.uint8) if flat else noise(128, 128, 3))
+        small = BytesIO()
+        picture.resize((64, 64)).save(small, "JPEG")
+        block = exif(1) + bytes(100) + small.getvalue() + bytes(500) + b"\xff\xc0\xff\x42"  # a thumbnail and notes
+        picture.save(tmp_path / "a.jpg", exif=b"Exif\0\0" + block, **how)
+        with (tmp_path / "a.jpg").open("ab") as file:
+            file.write(small.getvalue() + bytes(300))  # as telephones append a second view
+        read_whole(tmp_path / "a.jpg")
+        assert not caplog.text
+
+    def test_a_jpeg_that_is_cut_short_is_told(self, noise, tmp_path, caplog):
+        write_picture(tmp_path / "a.jpg", noise(64, 64, 3))
+        data = (tmp_path / "a.jpg").read_bytes()
+        (tmp_path / "a.jpg").write_bytes(data[: len(data) * 2 // 3])
         try:
             read_whole(tmp_path / "a.jpg")
         except InputError:

@@ -111,11 +111,35 @@ def test_deep_pictures_become_a_film(tmp_path):
     assert np.abs(frame.pixels.astype(int) - 200).max() <= 3
 
 
-def test_ten_bits_are_told(tmp_path, caplog):
+@pytest.fixture
+def deep(tmp_path) -> Path:
+    """A film of 10 bits: a ramp of 1024 levels, of which 8 bits hold a quarter."""
+    ramp = np.linspace(0, 65535, 1024).astype(np.uint16)[None, :, None].repeat(32, 0).repeat(3, 2)
     with av.open(str(tmp_path / "a.mkv"), "w") as container:
-        stream = container.add_stream("libx265", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")))
+        stream = container.add_stream("libx265", rate=25, options={"x265-params": "lossless=1"})
+        stream.width, stream.height, stream.pix_fmt = 1024, 32, "yuv420p10le"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(ramp), format="rgb48le")))
         container.mux(stream.encode())
-    open_video(tmp_path / "a.mkv")
-    assert "has 10 bits a channel; 8 are translated and written" in caplog.text
+    return tmp_path / "a.mkv"
+
+
+def levels_of(path: Path) -> int:
+    """How many different levels of gray the first frame has."""
+    return len(np.unique(next(iter(open_video(path))).pixels[16, :, 1]))
+
+
+@pytest.mark.parametrize(("name", "codec"), [("b.mp4", "h265"), ("b.mkv", "av1"), ("b.webm", "auto")])
+def test_ten_bits_are_kept_by_codecs_that_hold_them(name, codec, deep, copy, tmp_path, caplog):
+    assert next(iter(open_video(deep))).pixels.dtype == np.uint16
+    assert levels_of(deep) > 800
+    assert levels_of(copy(deep, tmp_path / name, codec=codec)) > 400
+    assert "bits a channel" not in caplog.text
+
+
+def test_ten_bits_are_told(deep, copy, translate, tmp_path, caplog):
+    assert levels_of(copy(deep, tmp_path / "b.mp4")) <= 256
+    assert "b.mp4 gets 8 of its frames' 10 bits a channel: h265, av1 and vp9 keep 10" in caplog.text
+    caplog.clear()
+    assert translate(deep, tmp_path / "c.mp4").code == 0
+    assert caplog.text.count("takes 8 bits a channel, so what has more is translated and written in 8") == 1
