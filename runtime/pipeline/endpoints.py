@@ -19,8 +19,8 @@ from ..sinks.pictures import written_name
 from ..sinks.views import viewed
 from ..sources import PictureSource, SinglePicture, read_whole
 from ..sources.animation import AnimationSource, open_animation
-from ..sources.pictures import PICTURE_NAMES, readable_suffixes
 from ..sources.network import SCHEMES
+from ..sources.pictures import PICTURE_NAMES, readable_suffixes
 from ..sources.sequence import SequenceSource, is_sequence
 from ..video import CONTAINERS, VIDEO_SUFFIXES, VideoFormat, VideoSource, open_video
 from .outputs import FILM_ANIMATIONS, OutputOptions, is_file, make_outputs, refuse_existing

@@ -85,7 +85,7 @@ def _with_gray_alpha(pixels: Picture, tiff: Tiff, name: str) -> Picture:
         with suppress(av.FFmpegError, StopIteration), av.open(BytesIO(tiff.data), format="tiff_pipe") as container:
             frame = next(container.decode(video=0))
             if frame.format.name.startswith("ya"):  # gray and alpha, of 8 or 16 bits
-                layout = "rgba" if pixels.dtype == np.uint8 else "rgba64le"
+                layout = "rgba" if frame.format.name == "ya8" else "rgba64le"
                 return turn_upright(frame.to_ndarray(format=layout), tiff.orientation)
     LOGGER.warning("%s: the alpha of a gray TIFF is left out; save it as PNG to keep it", name)
     return pixels

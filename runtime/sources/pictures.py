@@ -13,7 +13,6 @@ from ..listing import Listing, list_files
 from . import heif
 from .picture_file import decode_picture
 
-
 PICTURE_NAMES = PICTURE_SUFFIXES | heif.SUFFIXES  # of files that are pictures, whether all can be read here or not
 
 

@@ -45,7 +45,8 @@ def open_video(path: Path, limits: DecodeLimits = OF_FILES, *, deinterlace: bool
     from .opencv import OpenCvVideo
 
     LOGGER.warning(
-        "without PyAV sound, subtitles, exact time stamps, colour tags and more than 8 bits are lost, and H.264 is not written: "
+        "without PyAV sound, subtitles, exact time stamps, colour tags and bits above 8 are lost, and H.264 is not "
+        "written: "
         'pip install "cyclegan-edge[video]"'
     )
     return OpenCvVideo(path)

@@ -1,4 +1,4 @@
-"""Frames on their way to eyes: views, the overlay, the browser, the window and its keys, virtual cameras, recordings."""
+"""Frames on their way to eyes: views, overlay, browser, the window and its keys, virtual cameras, recordings."""
 
 import json
 import sys

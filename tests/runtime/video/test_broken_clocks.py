@@ -101,7 +101,6 @@ class TestSound:
         assert max(np.abs(part).max() for part in samples) == pytest.approx(8000 / 2**15, rel=0.4)
         assert ("aac audio becomes opus in webm" in caplog.text) == (codec == "opus")
 
-
     def test_sound_that_changes_its_channels_is_converted_to_the_end(self, tmp_path, copy):
         parts = []
         for layout in ("mono", "stereo"):
