@@ -143,7 +143,7 @@ def _check(root: Path, output: Path, options: FolderOptions) -> None:
         raise UsageError(f"the output is the input, {root}; name another folder")
     if options.watch and (options.ray is not None or options.overwrite):
         raise UsageError(
-            "a folder is watched on this machine, and only for new files: neither on a cluster nor overwriting",
+            "a folder that is watched is translated on this machine and without overwriting; leave one out",
             about=("watch", "ray", "overwrite"),
         )
 

@@ -114,7 +114,7 @@ def fit_pixels(encoder: Encoder, first: Picture, path: Path, encoding: Encoding,
             encoder = replace(encoder, pixels=_DEEP)
         bits = like.bits if like.bits > 8 else 16  # pictures do not say theirs
         if encoder.bits < bits:
-            why = "h265, av1 and vp9 keep 10, where there is no alpha" if encoder.bits == 8 else "encoders take no more"
+            why = "h265 and av1 keep 10, where there is no alpha" if encoder.bits == 8 else "encoders take no more"
             LOGGER.warning("%s gets %d of its frames' %d bits a channel: %s", path, encoder.bits, bits, why)
     return encoder
 

@@ -27,6 +27,9 @@ def to_rgb(decoded: Any, colour: Colour, *, alpha: bool = False, deep: bool = Fa
         src_color_range=_FULL_RANGE if colour.full_range else _LIMITED_RANGE,
         dst_color_range=_FULL_RANGE,
     )
+    if alpha and deep:  # libswscale shifts alpha to 16 bits, so that what is opaque would not quite be
+        bits = max((part.bits for part in decoded.format.components if part.is_alpha), default=16)
+        pixels[..., 3] += pixels[..., 3] >> bits
     mirrored, turns = _read_turn(decoded)
     if mirrored:
         pixels = pixels[:, ::-1]

@@ -24,7 +24,9 @@ BELOW = [
 ]
 
 OPTION = re.compile(r"(?<![\w-])--[a-z]")
-WHOLE_COMMAND = re.compile(r"cyclegan \w+ [^;]*--[a-z]|pip install [^;]*--[a-z]")  # which may be copied as it is
+WHOLE_COMMAND = re.compile(
+    r"cyclegan \w+ [^;]*--[a-z]|pip install [^;]*--[a-z]|ray start --[a-z]"
+)  # which may be copied as it is
 
 
 def messages(tree: ast.AST) -> Iterator[str]:
