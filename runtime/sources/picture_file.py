@@ -49,8 +49,8 @@ def decode_picture(data: bytes | NDArray[np.uint8], name: str) -> PictureFile:
     """
     content = data if isinstance(data, bytes) else data.tobytes()
     if is_heif(content):
-        pixels, profile = decode_heif(content, name)
-        return PictureFile(pixels, _of_rgb(profile, name))
+        upright, profile = decode_heif(content, name)
+        return PictureFile(upright, _of_rgb(profile, name))
     tiff = Tiff(content) if content[:4] in _TIFF else None
     buffer = np.frombuffer(tiff.as_stored() if tiff else content, np.uint8)
     try:
@@ -82,8 +82,8 @@ def _with_gray_alpha(pixels: Picture, tiff: Tiff, name: str) -> Picture:
     if has_pyav():
         import av
 
-        with suppress(av.FFmpegError, StopIteration), av.open(BytesIO(tiff.data), format="tiff_pipe") as container:
-            frame = next(container.decode(video=0))
+        with suppress(av.FFmpegError, StopIteration), av.open(BytesIO(tiff.data), "r", format="tiff_pipe") as container:
+            frame: Any = next(container.decode(video=0))
             if frame.format.name.startswith("ya"):  # gray and alpha, of 8 or 16 bits
                 layout = "rgba" if frame.format.name == "ya8" else "rgba64le"
                 return turn_upright(frame.to_ndarray(format=layout), tiff.orientation)
