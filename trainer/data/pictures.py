@@ -5,8 +5,8 @@ One channel is luma, three are RGB; any other number is taken as it lies in the 
 of uint8 or uint16, or for four channels also a PNG or TIFF. Of an animation the first frame is taken.
 """
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,18 @@ TRAINING_SUFFIXES = PICTURE_SUFFIXES | {".npy"} | (_SOMETIMES_READ & Image.regis
 _OTHER_PICTURES = _SOMETIMES_READ | {".jxl", ".svg", ".exr", ".hdr", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw"}
 
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what decoding a file may raise
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    """Turn what the decoders raise besides `UNREADABLE` into a ValueError: of a damaged file, that may be anything."""
+    try:
+        yield
+    except (*UNREADABLE, MemoryError):
+        raise
+    except Exception as error:
+        raise ValueError(f"{error or type(error).__name__}") from error
+
 
 FULL_WHITE = 65535
 TURNED = (5, 6, 7, 8)  # values of the EXIF orientation that swap width and height
@@ -111,12 +123,13 @@ def looks_like_picture(path: Path) -> bool:
     if suffix:
         return suffix in _OTHER_PICTURES or suffix in Image.registered_extensions()
     try:
-        with Image.open(path):
+        with _decoding(), Image.open(path):
             return True
     except UNREADABLE:
         return False
 
 
+@_decoding()
 def describe_file(path: Path) -> tuple[int, int, str]:
     """Return width, height and what the values are.
 
@@ -126,7 +139,7 @@ def describe_file(path: Path) -> tuple[int, int, str]:
         OSError, ValueError, SyntaxError: the file is no picture.
     """
     if path.suffix.lower() == ".npy":
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        values = _map_array(path)
         if values.ndim not in (2, 3):
             raise ValueError(f"its shape is {values.shape}, not [H, W, C]")
         channels = values.shape[2] if values.ndim == 3 else 1
@@ -147,6 +160,7 @@ def decode_picture(path: Path, size: int) -> NDArray[np.uint8]:
     return np.rint(resize(read_rgb(path, size), (size, size))).astype(np.uint8)
 
 
+@_decoding()
 def read_rgb(path: Path, size: int | None = None) -> Pixels:
     """Decode any picture as RGB [H, W, 3], whatever channels the networks are trained on.
 
@@ -158,7 +172,7 @@ def read_rgb(path: Path, size: int | None = None) -> Pixels:
     """
     if path.suffix.lower() != ".npy":
         return _read(path, 3, FULL_WHITE, (lambda _: (size, size)) if size else None)[0]
-    stored = np.load(path, allow_pickle=False)
+    stored = _map_array(path)
     values = _take(stored, stored.shape[2] if stored.ndim == 3 else 1)
     return values[..., [0, 1, 2] if values.shape[-1] >= 3 else [0, 0, 0]]
 
@@ -174,6 +188,7 @@ def read_pixels(path: Path, channels: int, white: int = FULL_WHITE) -> Pixels:
     return _read(path, channels, white)[0]
 
 
+@_decoding()
 def _read(
     path: Path, channels: int, white: int, resized: Callable[[WidthHeight], WidthHeight] | None = None
 ) -> tuple[Pixels, WidthHeight]:
@@ -183,7 +198,7 @@ def _read(
     size, which is still twice what it becomes: many times quicker, and nearly the same.
     """
     if path.suffix.lower() == ".npy":
-        return _with_size(_take(np.load(path, allow_pickle=False), channels, white))
+        return _with_size(_take(_map_array(path), channels, white))
     with Image.open(path) as image:
         if channels not in (1, 3):
             return _with_size(_take(_read_as_it_lies(path), channels, white))
@@ -215,6 +230,12 @@ def _reduced(image: Image.Image, resized: Callable[[WidthHeight], WidthHeight]) 
         return image, size
     # The last row and column of a reduced picture may stand for less than a whole one; the box leaves that out.
     return image.resize((width, height), Image.Resampling.BICUBIC, drafted[1]), size
+
+
+def _map_array(path: Path) -> NDArray[np.generic]:
+    """Map an array file, which so takes no memory that its header alone asks for."""
+    values: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="r")
+    return values
 
 
 def _with_size(pixels: Pixels) -> tuple[Pixels, WidthHeight]:
@@ -268,7 +289,7 @@ def _take(values: NDArray[np.generic], channels: int, white: int = FULL_WHITE) -
     if values.ndim != 3 or values.shape[-1] != channels or 0 in values.shape:
         raise ValueError(f"its shape is {values.shape}, not [H, W, {channels}]")
     if values.dtype == np.uint8:
-        return values.astype(np.uint8)
+        return np.array(values, np.uint8)
     if values.dtype == np.uint16:
         return _as_float(values, white)
     raise ValueError(f"its values are {values.dtype}, neither uint8 nor uint16")

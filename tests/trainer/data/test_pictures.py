@@ -1,19 +1,25 @@
+import io
+import warnings
 from base64 import b64decode
+from contextlib import suppress
 
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, JpegImagePlugin
 from torchvision.transforms.v2 import functional as transforms
 
 from cyclegan_edge.trainer.data.pictures import (
     TRAINING_SUFFIXES,
+    UNREADABLE,
     Preparation,
     decode_picture,
+    describe_file,
     looks_like_picture,
     read_pixels,
+    read_rgb,
     resize,
 )
 
@@ -244,3 +250,41 @@ def test_a_jpeg_of_less_than_four_times_its_size_is_decoded_in_full(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=95)
     expected = resize(read_pixels(tmp_path / "a.jpg", 3), (100, 100))
     assert np.array_equal(Preparation(3, "resize_and_crop", 100, 64)(tmp_path / "a.jpg"), expected)
+
+
+def encoded(suffix: str) -> bytes:
+    """Return a whole file of a kind; of arrays an archive too, which NumPy takes for one."""
+    pixels = np.arange(24 * 20 * 3, dtype=np.uint8).reshape(24, 20, 3)
+    buffer = io.BytesIO()
+    if suffix == ".npy":
+        np.save(buffer, pixels)
+    elif suffix == ".npz.npy":
+        np.savez(buffer, pixels=pixels)
+    else:
+        Image.fromarray(pixels).save(buffer, Image.registered_extensions()[suffix])
+    return buffer.getvalue()
+
+
+KINDS = {suffix: encoded(suffix) for suffix in sorted(TRAINING_SUFFIXES - {".heic", ".heif"} | {".npz.npy"})}
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kind=st.sampled_from(sorted(KINDS)),
+    length=st.floats(0, 1),
+    changes=st.dictionaries(st.integers(0, 400), st.integers(0, 255), max_size=8),
+)
+@example(".npy", 0.0, {})
+@example(".npz.npy", 1.0, {})
+@example(".npy", 1.0, {62: 57, 63: 57, 64: 57})  # a header that asks for more than there is
+def test_a_damaged_file_of_any_kind_is_unreadable_and_nothing_worse(tmp_path, kind, length, changes):
+    content = bytearray(KINDS[kind][: round(length * len(KINDS[kind]))])
+    for place, value in changes.items():
+        if place < len(content):
+            content[place] = value
+    path = tmp_path / f"damaged{kind}"
+    path.write_bytes(content)
+    for read in (Preparation(3, "resize_and_crop", 20, 16), Preparation(4, "crop", 16, 16), describe_file, read_rgb):
+        with warnings.catch_warnings(), suppress(*UNREADABLE):
+            warnings.simplefilter("ignore")
+            read(path)
