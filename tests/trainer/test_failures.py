@@ -229,10 +229,10 @@ def small_files():
 
 def test_a_disk_that_fills_up_while_a_checkpoint_is_written_leaves_the_one_before(make_config, tmp_path, request):
     path = tmp_path / "latest.pt"
-    save_checkpoint(path, make_config(), {"step": 1}, {"networks": torch.zeros(3)})
+    save_checkpoint(path, make_config(), {"step": 1}, {"networks": {"G_A": torch.zeros(3)}})
     request.getfixturevalue("small_files")
     with pytest.raises(OutputError, match=r"cannot write .*latest\.pt: the disk is full"):
-        save_checkpoint(path, make_config(), {"step": 2}, {"networks": torch.zeros(1_000_000)})
+        save_checkpoint(path, make_config(), {"step": 2}, {"networks": {"G_A": torch.zeros(1_000_000)}})
     assert load_checkpoint(path)["progress"] == {"step": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["latest.pt"]
 

@@ -56,12 +56,23 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} is no checkpoint of cyclegan-edge; give a run folder or one of its checkpoints, such as latest.pt"
         )
-    if content["schema_version"] > SCHEMA_VERSION:
-        raise CheckpointError(
-            f"{path} was written by a newer cyclegan-edge (checkpoint schema {content['schema_version']}, this version "
-            f"reads up to {SCHEMA_VERSION}); upgrade cyclegan-edge"
-        )
+    _check(content, path)
     return content
+
+
+def _check(content: dict[str, Any], path: Path) -> None:
+    """Refuse a checkpoint of ours that is of a newer schema, or that somebody took parts out of."""
+    version = content.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise CheckpointError(
+            f"{path} was written by a newer cyclegan-edge (checkpoint schema {version}, this version reads up to "
+            f"{SCHEMA_VERSION}); upgrade cyclegan-edge"
+        )
+    config, progress, state = (content.get(part) for part in ("config", "progress", "state"))
+    whole = isinstance(version, int) and isinstance(config, dict) and isinstance(progress, dict)
+    whole = whole and isinstance(progress.get("step"), int) and isinstance(state, dict)
+    if not whole or not isinstance(state.get("networks"), dict):
+        raise CheckpointError(f"{path} is a checkpoint of cyclegan-edge without all of its parts; take another one")
 
 
 def is_ours(content: dict[str, Any]) -> bool:
@@ -109,7 +120,7 @@ def load_generator(source: Path, direction: Direction, weights: Weights = "ema")
         config = _config_of_official(state, direction, path)
         weights, step = "raw", None
     else:
-        content = load_checkpoint(path)
+        _check(content, path)
         config = restored_config(content, path)
         weights = weights if config.optim.ema_halflife else "raw"
         networks = content["state"]["networks"]

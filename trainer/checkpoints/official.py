@@ -20,6 +20,8 @@ Layer = dict[str, dict[str, Any]]  # of the configuration, as `resolve_config` t
 FILE_NAME = re.compile(r"(?P<label>.+)_net_(?P<network>G|[GD]_[AB])\.(pth|pt|bin|safetensors)")
 NETWORK_NAMES = frozenset({"G", "G_A", "G_B", "D_A", "D_B"})
 WRAPPERS = re.compile(r"^((module|_orig_mod)\.)+")
+# What the shapes of other networks, or values that are no tensors, raise.
+MISFIT = (KeyError, IndexError, AttributeError, TypeError, ValueError)
 RUNNING = re.compile(r"(.+)\.(running_mean|running_var|num_batches_tracked)")
 
 
@@ -78,7 +80,7 @@ def generator_shape(state: StateDict, path: Path) -> GeneratorShape:
             return _resnet_shape(state)
         if "model.model.0.weight" in state:
             return _unet_shape(state)
-    except (KeyError, IndexError):
+    except MISFIT:
         pass
     raise CheckpointError(
         f"{path} holds no ResNet or U-Net generator of the official code or CUT, but {_describe(state)}"
@@ -91,15 +93,19 @@ def discriminator_shape(state: StateDict, path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: these are not the weights of a PatchGAN or pixel discriminator.
     """
-    convolutions = [value for value in state.values() if isinstance(value, Tensor) and value.ndim == 4]
-    if "net.0.weight" in state:
-        norm = _norm(state, "net.2", "net.3")
-        return {"discriminator": "pixel", "ndf": len(state["net.0.weight"]), "norm": norm}
-    if "model.0.weight" not in state or len(convolutions) < 3:
-        raise CheckpointError(f"{path} holds no discriminator of the official code, but {_describe(state)}")
-    n_layers = len(convolutions) - 2
-    kind = {"discriminator": "basic"} if n_layers == 3 else {"discriminator": "n_layers", "n_layers_D": n_layers}
-    return kind | {"ndf": len(state["model.0.weight"]), "norm": _norm(state, "model.2", "model.3")}
+    try:
+        if "net.0.weight" in state:
+            norm = _norm(state, "net.2", "net.3")
+            return {"discriminator": "pixel", "ndf": len(state["net.0.weight"]), "norm": norm}
+        n_layers = sum(value.ndim == 4 for value in state.values()) - 2
+        if "model.0.weight" in state and n_layers >= 1:
+            kind = (
+                {"discriminator": "basic"} if n_layers == 3 else {"discriminator": "n_layers", "n_layers_D": n_layers}
+            )
+            return kind | {"ndf": len(state["model.0.weight"]), "norm": _norm(state, "model.2", "model.3")}
+    except MISFIT:
+        pass
+    raise CheckpointError(f"{path} holds no discriminator of the official code, but {_describe(state)}")
 
 
 def _describe(state: StateDict) -> str:

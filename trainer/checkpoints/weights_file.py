@@ -25,6 +25,8 @@ WRAPPERS = (
     "network", "weights", "module",
 )  # fmt: skip
 
+MOST_WRAPPERS = 8  # around each other; a file may hold a dict that holds itself
+
 # Beginnings of files that are no weights of PyTorch, and what to do about them.
 SIGNATURES = (
     (rb"\s*<(!doctype|html|\?xml)", "it is a web page, not the file that the page offers; download that"),
@@ -80,7 +82,10 @@ def read_tensors(path: Path) -> dict[str, Any]:
     content = _read_safetensors(path) if _is_safetensors(path, head) else _read_torch(path, head)
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, no checkpoint")
-    return _unwrapped(dict(content))
+    content = _unwrapped(dict(content))
+    if not all(isinstance(key, str) for key in content):
+        raise CheckpointError(f"{path} holds a dict whose keys are no names of weights; save model.state_dict()")
+    return content
 
 
 def describe_foreign(state: Mapping[str, Any]) -> str | None:
@@ -171,12 +176,11 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _unwrapped(content: dict[str, Any]) -> dict[str, Any]:
     """Take weights out of a dict that holds them beside other things; a dict of tensors, or ours, stays."""
-    if "format" in content or any(isinstance(value, Tensor) for value in content.values()):
-        return content
-    for name in WRAPPERS:
-        inner = content.get(name)
-        if isinstance(inner, Mapping) and inner:
-            return _unwrapped(dict(inner))
+    for _ in range(MOST_WRAPPERS):
+        if "format" in content or any(isinstance(value, Tensor) for value in content.values()):
+            return content
+        inner = (content.get(name) for name in WRAPPERS)
+        content = dict(next((value for value in inner if isinstance(value, Mapping) and value), content))
     return content
 
 

@@ -16,6 +16,7 @@ from cyclegan_edge.trainer.checkpoints.checkpoint import (
     load_generator,
     save_checkpoint,
 )
+from cyclegan_edge.trainer.checkpoints.warm_start import read_start
 from cyclegan_edge.trainer.methods.cyclegan import CycleGAN
 
 CPU = torch.device("cpu")
@@ -136,3 +137,63 @@ def test_an_archive_that_unpacks_to_more_than_it_is_is_refused_before(tmp_path):
     assert (tmp_path / "bomb.pth").stat().st_size < 2**14
     with pytest.raises(CheckpointError, match="compressed archive"):
         load_checkpoint(tmp_path / "bomb.pth")
+
+
+KEYS = st.one_of(
+    st.integers(0, 3),
+    st.sampled_from(
+        [
+            "format",
+            "schema_version",
+            "config",
+            "progress",
+            "step",
+            "state",
+            "networks",
+            "state_dict",
+            "model",
+            "G_A",
+            "model.1.weight",
+            "model.model.0.weight",
+            "model.model.3.weight",
+            "model.0.weight",
+            "net.0.weight",
+            "a.filt",
+        ]
+    ),
+)
+
+VALUES = st.recursive(
+    st.none() | st.integers() | st.text(max_size=5) | st.just(torch.zeros(())) | st.just(torch.zeros(2, 3, 7, 7)),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=5,
+)
+OURS = st.fixed_dictionaries(
+    {"format": st.just(FORMAT)},
+    optional={"schema_version": VALUES, "config": VALUES, "progress": VALUES, "state": VALUES},
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.dictionaries(KEYS, VALUES, max_size=5) | OURS, name=st.sampled_from(["a.pt", "latest_net_D_A.pth"]))
+def test_no_content_whatever_ends_in_more_than_a_sentence(tmp_path, content, name):
+    torch.save(content, tmp_path / name)
+    for read in (lambda path: load_generator(path, "AtoB"), read_start):
+        with pytest.raises(CheckpointError):
+            read(tmp_path / name)
+
+
+def test_a_dict_that_holds_itself_is_refused(tmp_path):
+    content = {}
+    content["model"] = content
+    torch.save(content, tmp_path / "loop.pt")
+    with pytest.raises(CheckpointError):
+        load_generator(tmp_path / "loop.pt", "AtoB")
+
+
+def test_a_checkpoint_of_ours_is_read_once(saved, monkeypatch):
+    reads = []
+    real = torch.load
+    monkeypatch.setattr(torch, "load", lambda path, **options: reads.append(path) or real(path, **options))
+    load_generator(saved[0], "AtoB")
+    assert reads == [saved[0]]
