@@ -10,8 +10,10 @@ from pathlib import Path, PurePosixPath
 
 from ....runtime.errors import DatasetError, OutputError
 from ....runtime.files import replacing
+from ....runtime.listing import list_files
 from ...config import is_address
 from ..cache.contents import ORIGIN, cache_place, default_place, held, make_room
+from ..pictures import TRAINING_SUFFIXES
 from .remote import RemoteFolder, remove_others
 from .shards import find_shards, unpack_shards
 
@@ -45,9 +47,12 @@ def bring_in(dataroot: str, name: str, cache: str) -> Path:
     shards = find_shards(folder)
     if not shards:
         return folder
+    if beside := len(list_files(folder, TRAINING_SUFFIXES).names):
+        LOGGER.warning(
+            "%s holds shards and %d pictures; the shards are taken, the pictures are left out", folder, beside
+        )
     unpacked = _unpacked(place, folder)
     with _writing(unpacked, str(folder)):
-        make_room(unpacked, 0)
         unpack_shards(shards, unpacked / name)
     return unpacked / name
 
@@ -82,8 +87,8 @@ def _writing(folder: Path, origin: str) -> Iterator[None]:
     except (OSError, sqlite3.Error) as error:
         reason = error.strerror or error if isinstance(error, OSError) else error
         raise OutputError(
-            f"cannot bring {origin} into the cache {folder.parent}: {reason}; make room, or name another place with "
-            "data.cache"
+            f"cannot bring {origin} into the cache {folder.parent}: {reason}; make room, or name another place in "
+            "the variable CYCLEGAN_CACHE or with data.cache"
         ) from error
 
 

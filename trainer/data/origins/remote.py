@@ -22,7 +22,9 @@ ATTEMPTS = 5
 PAUSE = 1.0  # seconds before the second attempt, twice as long before each further one
 VERSIONS = "versions"  # file of what was copied: a line of name, tab and version for each
 # What file systems call the marks by which they tell one version of a file from another.
-MARKS = ("ETag", "etag", "sha256", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
+MARKS = (
+    "ETag", "etag", "sha256", "md5Hash", "blob_id", "mtime", "LastModified", "last_modified", "updated", "created",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -86,14 +88,14 @@ class RemoteFolder:
         """
         target.mkdir(parents=True, exist_ok=True)
         known = _read_versions(target)
-        missing = [file for file in files if known.get(file.name) != file.version or not (target / file.name).exists()]
+        missing = [file for file in files if known.get(file.name) != file.version or not _is_whole(file, target)]
         lock = threading.Lock()
         with open_to_append(target / VERSIONS) as versions:
 
             def copy(file: RemoteFile) -> None:
                 self._copy(file, target / file.name)
                 with lock:
-                    versions.write(f"{file.name}\t{file.version}\n".encode())
+                    versions.write(os.fsencode(f"{file.name}\t{file.version}\n"))
                     versions.flush()
 
             with counted(f"copying {self.address}", len(missing), "files") as advance:
@@ -102,7 +104,7 @@ class RemoteFolder:
 
     def _copy(self, file: RemoteFile, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        digest = sha256(path.name.encode()).hexdigest()[:16]
+        digest = sha256(os.fsencode(path.name)).hexdigest()[:16]
         partial = path.with_name(f".{digest}-{file.version}.partial")  # of this version; hidden from who lists
         for attempt in range(ATTEMPTS):
             try:
@@ -165,14 +167,19 @@ class _DiskError(Exception):
 
 
 def remove_others(files: Iterable[RemoteFile], target: Path, folder: str) -> None:
-    """Remove from a copy what is not behind the address any more."""
+    """Remove from a whole copy what is not behind the address any more, and what was begun of older versions."""
     names = {file.name for file in files}
     for path in (target / folder).rglob("*"):
-        if path.is_file() and not path.name.startswith(".") and path.relative_to(target).as_posix() not in names:
+        if path.is_file() and path.relative_to(target).as_posix() not in names:
             path.unlink()
+
+
+def _is_whole(file: RemoteFile, target: Path) -> bool:
+    path = target / file.name
+    return path.is_file() and file.size in (None, path.stat().st_size)
 
 
 def _read_versions(target: Path) -> dict[str, str]:
     path = target / VERSIONS
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    lines = os.fsdecode(path.read_bytes()).split("\n") if path.exists() else []
     return dict(line.split("\t") for line in lines if line.count("\t") == 1)

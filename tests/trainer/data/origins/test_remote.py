@@ -2,6 +2,7 @@ import http.server
 import os
 import re
 import shutil
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -60,6 +61,34 @@ def test_files_are_copied_once_and_follow_what_changes(dataroot, memory, place, 
     found = content(folder)
     assert found["00.png"] == found["01.png"]
     assert "05.png" not in found
+
+
+def test_a_copy_that_was_cut_off_later_is_copied_again(memory, dataroot, place):
+    folder = bring_in("memory://horses", "trainA", str(place))
+    os.truncate(folder / "00.png", 10)
+    (folder / ".0123456789abcdef-old.partial").write_bytes(b"of an older version")
+    bring_in("memory://horses", "trainA", str(place))
+    assert content(folder) == content(dataroot / "trainA")
+    assert not list(folder.glob(".*"))
+
+
+@pytest.mark.parametrize("mark", ["ETag", "md5Hash", "blob_id"])  # of s3, gs and hf
+def test_a_file_of_the_same_size_is_told_by_the_mark_of_its_store(memory, place, monkeypatch, mark):
+    versions = []
+    for value in ("one", "one", "two"):
+        info = {"size": 3, mark: value}
+        monkeypatch.setattr(type(memory), "find", lambda *_, detail, info=info: {"/horses/trainA/00.png": info})
+        (file,) = remote.RemoteFolder("memory://horses").list("trainA")
+        versions.append(file.version)
+    assert versions[0] == versions[1] != versions[2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are UTF-8")
+def test_a_name_that_is_no_utf_8_is_copied(dataroot, place):
+    (dataroot / "trainA/03.png").rename(os.fsdecode(os.fsencode(dataroot / "trainA") + b"/03\xe9.png"))
+    for _ in range(2):
+        folder = bring_in(f"file://{dataroot}", "trainA", str(place))
+    assert content(folder) == content(dataroot / "trainA")
 
 
 def test_shards_behind_an_address_are_unpacked(dataroot, memory, place, tmp_path):

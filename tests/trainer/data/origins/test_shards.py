@@ -1,4 +1,6 @@
+import errno
 import io
+import os
 import shutil
 import tarfile
 
@@ -7,7 +9,7 @@ import torch
 
 from cyclegan_edge.runtime.errors import DatasetError, OutputError
 from cyclegan_edge.trainer.config import DataConfig
-from cyclegan_edge.trainer.data.cache.contents import list_stores
+from cyclegan_edge.trainer.data.cache.contents import list_stores, set_limit
 from cyclegan_edge.trainer.data.dataset import domain_folder
 from cyclegan_edge.trainer.data.origins import shards
 from cyclegan_edge.trainer.data.origins.local_folder import bring_in
@@ -130,3 +132,68 @@ def test_times_are_those_of_the_shard(sharded, place, decoded, opened):
 def test_a_dataset_of_shards_is_checked(sharded, cyclegan, capsys):
     assert cyclegan("dataset", "check", sharded) == 0
     assert "trainA       6 pictures" in capsys.readouterr().out
+
+
+def test_shards_whose_names_differ_behind_a_dot_are_all_unpacked(dataroot, tmp_path):
+    shards_of = tmp_path / "all" / "trainA"
+    shards_of.mkdir(parents=True)
+    for number, file in enumerate(sorted((dataroot / "trainA").iterdir())[:2]):
+        with tarfile.open(shards_of / f"part.{number:03}.tar", "w") as shard:
+            info = tarfile.TarInfo(f"{number}.png")
+            info.size = 500
+            shard.addfile(info, io.BytesIO(file.read_bytes()[:500].ljust(500)))
+        os.utime(shards_of / f"part.{number:03}.tar", (10**9, 10**9))
+    assert len({shard.stat().st_size for shard in shards_of.iterdir()}) == 1
+    folder = bring_in(str(tmp_path / "all"), "trainA", str(tmp_path / "cache"))
+    assert {path.name for path in folder.rglob("*.png")} == {"0.png", "1.png"}
+
+
+def test_what_is_only_called_a_shard_is_none(dataroot):
+    (dataroot / "trainA" / "folder.tar").mkdir()
+    (dataroot / "trainA" / "gone.tar").symlink_to("nowhere")
+    assert shards.find_shards(dataroot / "trainA") == []
+
+
+def test_pictures_beside_shards_are_told(sharded, place, caplog):
+    shutil.copy(sharded / "trainB/00.png", sharded / "trainA/loose.png")
+    bring_in(str(sharded), "trainA", str(place))
+    assert "holds shards and 1 pictures; the shards are taken, the pictures are left out" in caplog.text
+
+
+def test_links_in_a_shard_are_counted(tmp_path, caplog):
+    with tarfile.open(tmp_path / "linked.tar", "w") as shard:
+        info = tarfile.TarInfo("link.png")
+        info.type, info.linkname = tarfile.LNKTYPE, "other.png"
+        shard.addfile(info)
+        shard.addfile(tarfile.TarInfo("README"))
+    with caplog.at_level("INFO"):
+        unpack_shards([tmp_path / "linked.tar"], tmp_path / "cache" / "target")
+    assert "linked.tar: left out 1 links or devices, 1 without a suffix" in caplog.text
+
+
+@pytest.mark.parametrize("mtime", [-1, 2**62, float("nan"), 1e300])
+def test_a_time_that_no_disk_takes_is_none(tmp_path, mtime):
+    info = tarfile.TarInfo("a.png")
+    with tarfile.open(tmp_path / "odd.tar", "w", format=tarfile.PAX_FORMAT) as shard:
+        info.pax_headers = {"mtime": str(mtime)}
+        shard.addfile(info)
+    unpack_shards([tmp_path / "odd.tar"], tmp_path / "cache" / "target")
+    assert len(list(tmp_path.rglob("a.png"))) == 1
+
+
+def test_shards_are_not_unpacked_beyond_the_limit_and_leave_nothing_half(sharded, place, monkeypatch):
+    place.mkdir()
+    set_limit(place, 100)
+    with pytest.raises(
+        OutputError, match=r"cannot bring .*trainA into the cache .*: about .* are needed, and its limit"
+    ):
+        bring_in(str(sharded), "trainA", str(place))
+    set_limit(place, None)
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(shards.shutil, "copyfileobj", full)
+    with pytest.raises(OutputError, match="No space left on device; make room, or name another place"):
+        bring_in(str(sharded), "trainA", str(place))
+    assert not list(place.glob("*/trainA/*"))
