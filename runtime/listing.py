@@ -19,10 +19,15 @@ class Listing:
     """The files in a folder and its subfolders."""
 
     root: Path
-    files: list[Path] = field(default_factory=list)  # relative to the root, sorted
+    names: list[str] = field(default_factory=list)  # of the files, relative to the root with "/", sorted as paths are
     others: list[Path] = field(default_factory=list)  # files of other kinds, relative to the root, sorted
     unreadable: list[Path] = field(default_factory=list)  # folders that cannot be listed, and links that lead nowhere
     repeated: list[Path] = field(default_factory=list)  # linked folders that were listed under another name already
+
+    @property
+    def files(self) -> list[Path]:
+        """The files, relative to the root."""
+        return [Path(name) for name in self.names]
 
     def summary(self) -> str:
         """Return one line about everything that was left out; empty where that is nothing.
@@ -61,44 +66,54 @@ def list_files(root: Path, suffixes: Collection[str], *, outside: Path | None = 
     results = _identity(outside) if outside is not None and not _holds(outside, root) else None
     seen: set[tuple[int, int]] = set()
     # Own folders come before linked ones: a file is listed by its real place where it has one below the root.
-    waiting = deque([Path()])
+    waiting = deque([""])
     while waiting:
         folder = waiting.popleft()
         identity = _identity(root / folder)
         if identity is None:
-            listing.unreadable.append(folder)
+            listing.unreadable.append(Path(folder))
         elif identity in seen:
-            listing.repeated.append(folder)
+            listing.repeated.append(Path(folder))
         elif identity != results:
             seen.add(identity)
             _list(listing, folder, suffixes, waiting)
-    listing.files.sort()
+    listing.names.sort(key=lambda name: name.replace("/", "\0"))  # which sorts before every other sign
     listing.others.sort()
+    listing.unreadable.sort()
     return listing
 
 
-def _list(listing: Listing, folder: Path, suffixes: Collection[str], waiting: deque[Path]) -> None:
-    """Add the files of one folder to the listing, and its subfolders to those that wait."""
+def _list(listing: Listing, folder: str, suffixes: Collection[str], waiting: deque[str]) -> None:
+    """Add the files of one folder to the listing, and its subfolders to those that wait.
+
+    Names are texts: of a hundred thousand files, paths take seconds.
+    """
     try:
         with os.scandir(listing.root / folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
+            found = list(entries)
     except OSError as error:
         LOGGER.debug("%s cannot be listed: %s", listing.root / folder, error)
-        listing.unreadable.append(folder)
+        listing.unreadable.append(Path(folder))
         return
+    prefix = f"{folder}/" if folder else ""
+    own, linked = [], []
     for entry in found:
-        path = folder / entry.name
         if entry.name.startswith(".") or entry.name == ARCHIVE_RESIDUE:
             continue
+        name = prefix + entry.name
         match _kind(entry):
             case "folder":
-                waiting.appendleft(path)
+                own.append(name)
             case "linked folder":
-                waiting.append(path)
+                linked.append(name)
+            case "file" if name[name.rfind(".") :].lower() in suffixes:
+                listing.names.append(name)
             case "file":
-                (listing.files if path.suffix.lower() in suffixes else listing.others).append(path)
+                listing.others.append(Path(name))
             case _:
-                listing.unreadable.append(path)
+                listing.unreadable.append(Path(name))
+    waiting.extendleft(sorted(own))
+    waiting.extend(sorted(linked))
 
 
 def _kind(entry: os.DirEntry[str]) -> Literal["folder", "linked folder", "file", "neither"]:

@@ -7,9 +7,8 @@ the clock then keeps the epoch and the share of it that was done.
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 
@@ -64,10 +63,10 @@ class Clock:
         return before != self.steps_per_epoch
 
 
-def fingerprint(folder: Path, files: Iterable[Path]) -> dict[str, Any]:
-    """Return how many files a domain has, and a hash of their names below its folder."""
-    names = [os.fsencode(path.relative_to(folder)) for path in files]
-    return {"count": len(names), "names": hashlib.sha256(b"\0".join(names)).hexdigest()[:16]}
+def fingerprint(names: Sequence[str]) -> dict[str, Any]:
+    """Return how many files a domain has, and a hash of their names, which are relative to its folder."""
+    text = os.fsencode("\0".join(names))
+    return {"count": len(names), "names": hashlib.sha256(text).hexdigest()[:16]}
 
 
 def describe_change(domain: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from ..runtime.errors import CheckpointError, CycleganError
 from .clock import Clock, describe_change, fingerprint
 from .config import TrainConfig
 from .data.batches import UnpairedBatches
-from .data.dataset import DomainName, domain_folder, load_examples, load_held_out, load_training
+from .data.dataset import DomainName, load_examples, load_held_out, load_training
 from .device import pays_to_compile, pick_amp_dtype, pick_device, tune
 from .distributed import World, check_distributable
 from .evaluation.validation import build_validation
@@ -65,8 +65,7 @@ class Run:
         self.clock = Clock(self.batches.steps_per_epoch)
         names: tuple[DomainName, DomainName] = ("A", "B")
         self._fingerprints = {
-            name: fingerprint(domain_folder(config.data, "train", name), domain.files)
-            for name, domain in zip(names, domains, strict=True)
+            name: fingerprint(domain.files.names) for name, domain in zip(names, domains, strict=True)
         }
         self._interrupted = False
         self._health = HealthMonitor()
@@ -109,6 +108,7 @@ class Run:
         """
         first_step = self.step
         with ExitStack() as stack:
+            stack.callback(self.batches.close)
             stop = stack.enter_context(StopRequest().listening())
             if self.world.writes:
                 metric = self.validation.selection.metric if self.validation else None

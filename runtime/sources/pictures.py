@@ -101,7 +101,7 @@ def find_pictures(root: Path, *, outside: Path) -> list[Path]:
         InputError: there are none.
     """
     listing = list_files(root, readable_suffixes(), outside=outside)
-    if not listing.files:
+    if not listing.names:
         others = left_out(listing)
         raise InputError(
             f"there is no picture in {root}; it should hold {', '.join(sorted(readable_suffixes()))} files"

@@ -1,6 +1,6 @@
 """The clock of a run goes on where it stood, whatever happened to the pictures."""
 
-from pathlib import Path
+import hashlib
 
 import pytest
 from hypothesis import given, settings
@@ -50,10 +50,9 @@ def test_a_checkpoint_that_does_not_say_how_long_its_epochs_were_keeps_its_epoch
 
 
 def test_a_fingerprint_sees_names_and_their_number():
-    folder = Path("/data/trainA")
-    one = fingerprint(folder, [folder / "1.png", folder / "deep" / "2.png"])
-    assert one == fingerprint(Path("/moved"), [Path("/moved/1.png"), Path("/moved/deep/2.png")])
+    one = fingerprint(["1.png", "deep/2.png"])
+    assert one == {"count": 2, "names": hashlib.sha256(b"1.png\0deep/2.png").hexdigest()[:16]}
     assert describe_change("A", one, one) == ""
-    other = fingerprint(folder, [folder / "1.png", folder / "3.png"])
+    other = fingerprint(["1.png", "3.png"])
     assert "the 2 pictures of domain A have other names" in describe_change("A", one, other)
-    assert "domain A has 1 pictures, and had 2" in describe_change("A", one, fingerprint(folder, [folder / "1.png"]))
+    assert "domain A has 1 pictures, and had 2" in describe_change("A", one, fingerprint(["1.png"]))

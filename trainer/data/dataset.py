@@ -60,7 +60,7 @@ class Domain:
 
 def list_pictures(folder: Path) -> list[Path]:
     """Return every picture below `folder` in sorted order; see `runtime.listing`."""
-    return [folder / name for name in list_files(folder, TRAINING_SUFFIXES).files]
+    return [folder / name for name in list_files(folder, TRAINING_SUFFIXES).names]
 
 
 def domain_folder(config: DataConfig, phase: Phase, domain: DomainName) -> Path:
@@ -135,7 +135,7 @@ def _names(folder: Path, limit: int) -> list[str]:
     listing = list_files(folder, TRAINING_SUFFIXES)
     if listing.summary():
         LOGGER.info("%s", listing.summary())
-    return [name.as_posix() for name in listing.files[: limit or None]]
+    return listing.names[: limit or None]
 
 
 def _spread(names: list[str], count: int) -> list[str]:
@@ -180,7 +180,7 @@ def _list_or_explain(folder: Path, limit: int = 0) -> PictureFiles:
     if not folder.is_dir():
         raise DatasetError(f"there is no folder {folder}; a dataset looks like this:{layout}")
     listing = list_files(folder, TRAINING_SUFFIXES)
-    if not listing.files:
+    if not listing.names:
         left_out = f"; {listing.summary()}" if listing.summary() else ""
         raise DatasetError(
             f"{folder} holds no picture ({', '.join(sorted(TRAINING_SUFFIXES))}){left_out}; expected:{layout}"

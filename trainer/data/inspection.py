@@ -108,7 +108,7 @@ class Pictures:
     def __init__(self, listings: dict[str, Listing]) -> None:
         self.listings = listings
         self.folders = np.concatenate(
-            [np.full(len(listing.files), FOLDERS.index(name), np.int8) for name, listing in listings.items()]
+            [np.full(len(listing.names), FOLDERS.index(name), np.int8) for name, listing in listings.items()]
         )
         number = len(self.folders)
         self.readable = np.zeros(number, bool)
@@ -123,7 +123,7 @@ class Pictures:
     def path(self, row: int) -> Path:
         """Return the file of a row."""
         listing = self.listings[FOLDERS[self.folders[row]]]
-        return listing.root / listing.files[row - int(np.searchsorted(self.folders, self.folders[row]))]
+        return listing.root / listing.names[row - int(np.searchsorted(self.folders, self.folders[row]))]
 
     def put(self, row: int, facts: PictureFacts | str) -> None:
         """Take in one file, or why it cannot be decoded."""

@@ -24,6 +24,8 @@ from .training_pictures import WARNINGS, Stored, TrainingPictures
 
 LOGGER = logging.getLogger(__name__)
 
+Found = tuple[NDArray[np.int64], NDArray[np.bool_]]  # rows of the index, and whether each is there
+
 
 def store_folder(place: Path, folder: Path, prepare: Preparation) -> Path:
     """Return the store of a folder of pictures and a preparation; its name says whose it is to a reader."""
@@ -43,11 +45,13 @@ def open_pictures(
         return TrainingPictures(used, prepare, None, ())
     folder = store_folder(place, files.folder, prepare)
     index = _index_or_none(folder)
-    complete = index is not None and find_rows(index, used)[1].all()
+    found = find_rows(index, used) if index else None
+    complete = found is not None and bool(found[1].all())
     try:
-        if index is None or not complete or not index.places.keys() <= set(files.names):
+        if index is None or found is None or not complete or not index.places.keys() <= set(files.names):
             index = _built(folder, files, used, prepare)
-        return _with_store(folder, index, used, prepare)
+            found = find_rows(index, used)
+        return _with_store(folder, index, found, used, prepare)
     except (OSError, sqlite3.Error) as error:
         reason = error.strerror or error if isinstance(error, OSError) else error
         LOGGER.log(
@@ -56,12 +60,13 @@ def open_pictures(
             "needed. Make room, name another place with data.cache, or set data.cache=off", folder, reason,
         )  # fmt: skip
     try:  # what was prepared before
-        return _with_store(folder, _index_or_none(folder) or read_index(folder), used, prepare)
+        index = read_index(folder)
+        return _with_store(folder, index, find_rows(index, used), used, prepare)
     except (OSError, DamagedStoreError):
         return TrainingPictures(used, prepare, None, ())
 
 
-def find_rows(index: Index, files: PictureFiles) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def find_rows(index: Index, files: PictureFiles) -> Found:
     """Return the row of the index for each file [N, 8], and whether it is there and of the file as it is now [N]."""
     places = np.fromiter((index.places.get(name, -1) for name in files.names), np.int64, len(files))
     rows = np.zeros((len(files), len(COLUMNS)), np.int64)
@@ -95,8 +100,8 @@ def _built(folder: Path, files: PictureFiles, used: PictureFiles, prepare: Prepa
         return read_index(folder)
 
 
-def _with_store(folder: Path, index: Index, used: PictureFiles, prepare: Preparation) -> TrainingPictures:
-    rows, current = find_rows(index, used)
+def _with_store(folder: Path, index: Index, found: Found, used: PictureFiles, prepare: Preparation) -> TrainingPictures:
+    rows, current = found
     unreadable = np.flatnonzero(current & (rows[:, BITS] == 0)).tolist()
     for place in unreadable[:WARNINGS]:
         LOGGER.warning("skipped %s: %s", used[place], index.reasons[used.names[place]])

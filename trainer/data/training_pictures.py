@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -61,7 +60,12 @@ class TrainingPictures:
     def __init__(
         self, files: PictureFiles, prepare: Preparation, stored: Stored | None, unreadable: Sequence[int]
     ) -> None:
-        self.files: Sequence[Path] = files
+        """Open the pictures of files.
+
+        Raises:
+            DatasetError: all of them are known to be unreadable.
+        """
+        self.files = files
         self._prepare = prepare
         self._stored = stored
         self._rows = stored.rows if stored else np.zeros((len(files), len(COLUMNS)), np.int64)
@@ -70,6 +74,8 @@ class TrainingPictures:
         self._kept: dict[int, Pixels] = {}
         self._kept_bytes = 0
         self._lock = threading.Lock()
+        if self.num_skipped == len(self):
+            raise self._nothing_readable()
 
     def __len__(self) -> int:
         return len(self.files)
@@ -131,9 +137,7 @@ class TrainingPictures:
         return int(good[np.searchsorted(good, place) % len(good)])
 
     def _nothing_readable(self) -> DatasetError:
-        return DatasetError(
-            f"none of the {len(self)} pictures in {self.files[0].parent} can be decoded; are they whole?"
-        )
+        return DatasetError(f"none of the {len(self)} pictures in {self.files.folder} can be decoded; are they whole?")
 
     def _read(self, place: int, window: Window) -> Pixels | None:
         row: Row = self._rows[place]

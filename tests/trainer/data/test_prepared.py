@@ -136,6 +136,14 @@ def test_a_folder_without_one_readable_picture_is_refused(dataroot, place, cache
         drawn(dataroot, place if cached else "off")
 
 
+def test_a_domain_without_one_readable_picture_is_refused_as_it_is_opened(dataroot, place, opened):
+    (dataroot / "trainB/sub").mkdir()
+    for number, path in enumerate(sorted((dataroot / "trainB").glob("*.png"))):
+        path.rename(dataroot / f"trainB/sub/{number}.png").write_bytes(b"damage")
+    with pytest.raises(DatasetError, match=r"none of the 5 pictures in .*trainB can be decoded"):
+        opened(dataroot, place)
+
+
 def test_who_waits_says_so(dataroot, place, caplog, monkeypatch, opened):
     opened(dataroot, place)
     monkeypatch.setattr(cache_contents.time, "sleep", lambda seconds: lock.__exit__(None, None, None))

@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -87,15 +88,16 @@ def _check_version(database: sqlite3.Connection) -> None:
 
 
 def _read_rows(database: sqlite3.Connection) -> tuple[Index, dict[int, int]]:
-    (count,) = database.execute("SELECT count(*) FROM pictures").fetchone()
-    rows, places, reasons = np.empty((count, len(COLUMNS)), np.int64), {}, {}
-    query = f"SELECT name, reason, {', '.join(COLUMNS)} FROM pictures"
-    for place, (name, reason, *row) in enumerate(database.execute(query)):
-        rows[place] = row
-        places[os.fsdecode(name)] = place
-        if reason is not None:
-            reasons[os.fsdecode(name)] = reason
-    return Index(places, rows, reasons), dict(database.execute("SELECT number, length FROM pieces").fetchall())
+    database.execute("BEGIN")  # all that follows sees one state
+    names = [os.fsdecode(name) for (name,) in database.execute("SELECT name FROM pictures ORDER BY name")]
+    numbers = database.execute(f"SELECT {', '.join(COLUMNS)} FROM pictures ORDER BY name")
+    rows = np.fromiter(chain.from_iterable(numbers), np.int64, len(names) * len(COLUMNS))
+    reasons = database.execute("SELECT name, reason FROM pictures WHERE reason IS NOT NULL")
+    return Index(
+        dict(zip(names, range(len(names)), strict=True)),
+        rows.reshape(-1, len(COLUMNS)),
+        {os.fsdecode(name): reason for name, reason in reasons},
+    ), dict(database.execute("SELECT number, length FROM pieces").fetchall())
 
 
 def _checked(folder: Path, index: Index, lengths: dict[int, int]) -> Index:
@@ -125,7 +127,8 @@ def _strip_rows(row_bytes: int) -> int:
 
 def forget(folder: Path, name: str) -> None:
     """Remove a damaged picture from the index, if it can be written, so that it is prepared again."""
-    with suppress(sqlite3.Error), closing(sqlite3.connect(folder / INDEX, timeout=10)) as database, database:
+    address = f"{(folder / INDEX).absolute().as_uri()}?mode=rw"  # which makes no new one where it was cleared
+    with suppress(sqlite3.Error), closing(sqlite3.connect(address, uri=True, timeout=10)) as database, database:
         database.execute("DELETE FROM pictures WHERE name = ?", (os.fsencode(name),))
 
 
