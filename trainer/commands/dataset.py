@@ -94,7 +94,9 @@ def cache(dataroot: str | None, place: str | None, limit: str | None, clear: boo
     except OSError as error:
         raise OutputError(f"cannot change the cache {folder}: {error.strerror}; make it writable") from error
     if as_json:
-        facts = [asdict(store) | {"folder": str(store.folder)} for store in stores]
+        facts = [
+            asdict(store) | {"folder": str(store.folder), "source_is_gone": store.source_is_gone} for store in stores
+        ]
         click.echo(json.dumps({"folder": str(folder), "limit": read_limit(folder), "stores": facts}))
     else:
         click.echo("\n".join(_cache_lines(folder, stores, read_limit(folder))))
@@ -107,13 +109,20 @@ def _cache_lines(folder: Path, stores: "list[StoreFacts]", limit: int | None) ->
     for store in stores:
         source = f"{store.source} · {store.preparation}" if store.source else "cannot be read, and will be made anew"
         state = "" if store.usable or not store.source else " · of another version, and will be made anew"
+        state += " · that folder is gone" if store.source_is_gone else ""
         days = int(time.time() - store.used) // 86400
         used = f"{days} days ago" if days else "today"
         held = f"{store.num_pictures} pictures · {_size(store.num_bytes)} · used {used}"
         lines.append(f"{store.folder.name}: {held} · {source}{state}")
     total = _size(sum(store.num_bytes for store in stores))
     bound = f", limit {_size(limit)}" if limit is not None else ""
-    return [*lines, f"{folder}: {total} in {len(stores)} stores{bound}"]
+    lines.append(f"{folder}: {total} in {len(stores)} stores{bound}")
+    if gone := [store for store in stores if store.source_is_gone]:
+        lines.append(
+            f"{_size(sum(store.num_bytes for store in gone))} of it are of folders that are not there any more; "
+            "cyclegan dataset cache FOLDER --clear makes room"
+        )
+    return lines
 
 
 def _size(number: int) -> str:

@@ -21,7 +21,7 @@ from .store import StoreWriter, stored_bytes
 LOGGER = logging.getLogger(__name__)
 
 COMMIT_SECONDS = 2.0  # of work that a kill may cost
-FIRST = 16  # pictures after which the room that all will take is estimated
+FIRST = 16  # pictures after which the room that all will take is estimated, and again at four times as many each
 ATTEMPTS = 3  # at a file that changes while it is read
 
 
@@ -67,14 +67,15 @@ def build(
 
 
 def _add(writer: StoreWriter, folder: Path, files: PictureFiles, missing: list[int], prepare: Preparation) -> None:
-    committed, taken = time.monotonic(), 0
+    committed, taken, estimated = time.monotonic(), 0, FIRST
     results = in_order(lambda place: prepare_file(files[place], prepare), missing)
     with counted(f"preparing {files.folder.name}", len(missing)) as advance:
         for number, (place, prepared) in enumerate(zip(missing, results, strict=True), start=1):
             if prepared is not None:
                 taken += _store(writer, files.names[place], prepared)
-            if number == FIRST:
-                make_room(folder, taken // FIRST * (len(missing) - FIRST))
+            if number == estimated:
+                make_room(folder, taken // number * (len(missing) - number))
+                estimated *= 4
             if time.monotonic() - committed > COMMIT_SECONDS:
                 writer.commit()
                 committed = time.monotonic()

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sqlite3
+import stat
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ....runtime.errors import OutputError
 from ....runtime.files import is_locked, locked, replacing
 from .store import INDEX, VERSION
 
@@ -28,23 +30,33 @@ NAMED = re.compile(r".+-[0-9a-f]{16}")  # as `store_folder` names it
 
 
 def default_place() -> Path:
-    """Return the folder that CYCLEGAN_CACHE names, or one among the caches of this user."""
+    """Return the folder that CYCLEGAN_CACHE names, or one among the caches of this user.
+
+    Raises:
+        OutputError: this user has no home folder, as in some containers, and nothing else names one.
+    """
     if named := os.environ.get("CYCLEGAN_CACHE"):
         return Path(named)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path.home() / ".cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or base) / "cyclegan-edge"
+    if base := os.environ.get("XDG_CACHE_HOME") or (sys.platform == "win32" and os.environ.get("LOCALAPPDATA")):
+        return Path(base) / "cyclegan-edge"
+    try:
+        home = Path.home()
+    except RuntimeError as error:
+        raise OutputError(
+            "this user has no home folder to keep prepared pictures in; name one in the variable CYCLEGAN_CACHE, or "
+            "set data.cache"
+        ) from error
+    caches = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
+    return home / caches / "cyclegan-edge"
 
 
 def cache_place(setting: str) -> Path | None:
     """Return the place that `data.cache` names: a folder, empty for the user's own; None for "off"."""
     if setting == "off":
         return None
-    return Path(setting).expanduser() if setting else default_place()
+    if not setting:
+        return default_place()
+    return Path(os.path.expanduser(setting))  # noqa: PTH111 - which leaves ~nobody as it is
 
 
 @contextmanager
@@ -80,6 +92,11 @@ class StoreFacts:
     used: float  # seconds since 1970
     usable: bool  # its version is ours
 
+    @property
+    def source_is_gone(self) -> bool:
+        """Whether the folder of the pictures is not there any more."""
+        return self.source != "" and "://" not in self.source and not Path(self.source).is_dir()
+
     def holds(self, dataroot: str) -> bool:
         """Tell whether the pictures are of this dataset."""
         if "://" in dataroot:
@@ -89,8 +106,12 @@ class StoreFacts:
 
 def list_stores(place: Path) -> list[StoreFacts]:
     """Return the stores of a cache, the latest used first."""
-    folders = [path for path in place.iterdir() if _is_store(path)] if place.is_dir() else []
-    return sorted((_facts(folder) for folder in folders), key=lambda store: -store.used)
+    stores = []
+    for folder in place.iterdir() if place.is_dir() else ():
+        with suppress(FileNotFoundError):  # somebody clears it meanwhile
+            if _is_store(folder):
+                stores.append(_facts(folder))
+    return sorted(stores, key=lambda store: -store.used)
 
 
 def stores_of(dataroot: str, stores: list[StoreFacts]) -> list[StoreFacts]:
@@ -202,7 +223,7 @@ def _is_store(path: Path) -> bool:
 def _facts(folder: Path) -> StoreFacts:
     if (folder / ORIGIN).is_file():
         origin = os.fsdecode((folder / ORIGIN).read_bytes())
-        sizes = [path.stat().st_size for path in folder.glob("*/**/*") if path.is_file()]
+        sizes = _file_sizes(folder.glob("*/**/*"))
         return StoreFacts(folder, origin, "files", len(sizes), sum(sizes), folder.stat().st_mtime, usable=True)
     about, count, version = {}, 0, 0
     with (
@@ -224,7 +245,17 @@ def _facts(folder: Path) -> StoreFacts:
 
 
 def _pixel_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob("*.pixels"))
+    return sum(_file_sizes(folder.glob("*.pixels")))
+
+
+def _file_sizes(paths: Iterable[Path]) -> list[int]:
+    sizes = []
+    for path in paths:
+        with suppress(FileNotFoundError):  # somebody clears it meanwhile
+            status = path.stat()
+            if stat.S_ISREG(status.st_mode):
+                sizes.append(status.st_size)
+    return sizes
 
 
 def _gigabytes(number: int) -> str:

@@ -1,11 +1,16 @@
 import json
 import os
+import shutil
 
 import pytest
 import torch
+from PIL import Image
 
+from cyclegan_edge.runtime.errors import OutputError
 from cyclegan_edge.trainer.data.cache import build as cache_build
+from cyclegan_edge.trainer.data.cache import contents
 from cyclegan_edge.trainer.data.cache.contents import held, list_stores, make_room, read_limit, set_limit
+from cyclegan_edge.trainer.data.cache.store import forget
 
 
 @pytest.fixture
@@ -88,6 +93,20 @@ def test_a_run_makes_room_within_the_limit_or_goes_without(filled, dataroot, ope
     assert "are needed, and its limit is 0.0 GB; training goes on" in caplog.text
 
 
+def test_large_pictures_behind_small_ones_are_told_before_the_limit_is_passed(
+    dataroot, place, drawn, caplog, monkeypatch
+):
+    monkeypatch.setattr(cache_build, "FIRST", 1)
+    for number in range(1, 6):
+        Image.new("RGB", (400, 400)).save(dataroot / f"trainA/0{number}.png")
+    expected = drawn(dataroot, "off", preprocess="crop")
+    place.mkdir()
+    set_limit(place, 1_000_000)
+    assert torch.equal(drawn(dataroot, place, preprocess="crop"), expected)
+    assert "are needed, and its limit is 0.0 GB; training goes on" in caplog.text
+    assert sum(store.num_bytes for store in list_stores(place)) < 1_000_000
+
+
 def test_stores_that_cannot_be_used_are_shown_as_that(filled, cyclegan, capsys):
     first = list_stores(filled)[0].folder
     (first / "index.sqlite").write_bytes(b"damage" * 1000)
@@ -99,6 +118,49 @@ def test_stores_that_cannot_be_used_are_shown_as_that(filled, cyclegan, capsys):
     assert f"{first.name}: 0 pictures" in shown
     assert "cannot be read, and will be made anew" in shown
     assert shown.count("of another version") == 3
+
+
+def test_a_store_whose_folder_is_gone_is_told(filled, dataroot, cyclegan, capsys):
+    dataroot.rename(dataroot.with_name("elsewhere"))
+    assert cyclegan("dataset", "cache", "--cache", filled) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("that folder is gone") == 4
+    assert "of it are of folders that are not there any more; cyclegan dataset cache FOLDER --clear" in shown
+    assert cyclegan("dataset", "cache", "--cache", filled, "--json") == 0
+    assert all(store["source_is_gone"] for store in json.loads(capsys.readouterr().out)["stores"])
+    assert cyclegan("dataset", "cache", dataroot, "--cache", filled, "--clear") == 0
+    assert list_stores(filled) == []
+
+
+def test_a_store_that_is_cleared_while_it_is_listed_is_passed_over(filled, monkeypatch):
+    real = contents.StoreFacts
+
+    def cleared(folder, *facts, **named):
+        shutil.rmtree(filled)
+        return real(folder, *facts, **named)
+
+    monkeypatch.setattr(contents, "StoreFacts", cleared)
+    assert len(list_stores(filled)) == 1
+
+
+def test_a_picture_that_is_forgotten_in_a_cleared_cache_leaves_nothing_there(filled):
+    folder = list_stores(filled)[0].folder
+    (folder / "index.sqlite").unlink()
+    forget(folder, "00.png")
+    assert not (folder / "index.sqlite").exists()
+
+
+def test_a_user_without_a_home_names_a_place(monkeypatch):
+    for variable in ("CYCLEGAN_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(variable, raising=False)
+
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(contents.Path, "home", homeless)
+    with pytest.raises(OutputError, match=r"name one in the variable CYCLEGAN_CACHE, or set data\.cache"):
+        contents.cache_place("")
+    assert str(contents.cache_place("~nobody-of-that-name/cache")) == "~nobody-of-that-name/cache"
 
 
 def test_an_empty_cache_is_told(tmp_path, cyclegan, capsys):
