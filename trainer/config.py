@@ -47,7 +47,7 @@ class DataConfig(_Part):
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:
         if self.crop_size > self.load_size and self.preprocess not in ("crop", "none"):
-            raise ValueError(f"crop_size {self.crop_size} is larger than load_size {self.load_size}")
+            raise ValueError(f"data.crop_size={self.crop_size} is larger than data.load_size={self.load_size}")
         return self
 
 
@@ -139,7 +139,7 @@ class ScheduleConfig(_Part):
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
         if self.total_epochs == 0:
-            raise ValueError("n_epochs and n_epochs_decay are both 0: there is nothing to train")
+            raise ValueError("schedule.n_epochs and schedule.n_epochs_decay are both 0: there is nothing to train")
         return self
 
 
@@ -228,12 +228,12 @@ class TrainConfig(_Part):
         if self.data.batch_size % self.optim.accumulate:
             raise ValueError(
                 f"a batch of {self.data.batch_size} cannot be computed in optim.accumulate={self.optim.accumulate} "
-                "equal parts; take a batch_size that it divides"
+                "equal parts; take a data.batch_size that it divides"
             )
         if self.optim.checkpoint_activations and self.networks.norm == "batch":
             raise ValueError(
                 "optim.checkpoint_activations would count every picture twice in the statistics of norm=batch; use "
-                "norm=instance, or optim.accumulate to save memory"
+                "networks.norm=instance, or optim.accumulate to save memory"
             )
         return self
 
@@ -243,13 +243,14 @@ class TrainConfig(_Part):
         if self.data.crop_size % multiple:
             nearest = max(multiple, round(self.data.crop_size / multiple) * multiple)
             raise ValueError(
-                f"crop_size {self.data.crop_size} is no multiple of {multiple}, which {self.networks.generator} needs; "
-                f"use {nearest}"
+                f"data.crop_size={self.data.crop_size} is no multiple of {multiple}, which {self.networks.generator} "
+                f"needs; use {nearest}"
             )
         if self.data.crop_size < self.networks.smallest_crop:
             raise ValueError(
-                f"crop_size {self.data.crop_size} is too small for the {self.networks.discriminator} discriminator, "
-                f"which needs {self.networks.smallest_crop}; take larger crops, or n_layers with fewer layers"
+                f"data.crop_size={self.data.crop_size} is too small for the {self.networks.discriminator} "
+                f"discriminator, which needs {self.networks.smallest_crop}; take larger crops, or n_layers with fewer "
+                "layers"
             )
         if self.schedule.lr_policy == "plateau" and self.run.validate_every_epochs > self.schedule.total_epochs:
             raise ValueError("the plateau policy needs a validation: lower run.validate_every_epochs")

@@ -18,14 +18,14 @@ from cyclegan_edge.runtime.errors import UsageError
 ROOT = Path(__file__).parents[2]
 BELOW = [
     path
-    for folder in ("export", "runtime")
+    for folder in ("export", "runtime", "trainer")
     for path in sorted((ROOT / folder).rglob("*.py"))
     if path.parent.name != "commands"
 ]
 
 OPTION = re.compile(r"(?<![\w-])--[a-z]")
 WHOLE_COMMAND = re.compile(
-    r"cyclegan \w+ [^;]*--[a-z]|pip install [^;]*--[a-z]|ray start --[a-z]"
+    r"cyclegan \w+ [^;]*--[a-z]|pip install [^;]*--[a-z]|(ray start|torchrun) --[a-z]"
 )  # which may be copied as it is
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from ...runtime.errors import CycleganError
 from ...runtime.files import check_path
 from ..config import Precision, is_address, parse_assignment, read_toml
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from ..result import TrainingResult
 
 LOGGER = logging.getLogger(__name__)
+COMMANDLINE = click.core.ParameterSource.COMMANDLINE
 
-# The option of each flag that is only a short way to say `--set PART.KEY=VALUE`.
+# The key of each flag that is only a short way to say `--set PART.KEY=VALUE`.
 FLAGS = {
     "device": ("run", "device"),
     "precision": ("run", "precision"),
@@ -78,8 +80,21 @@ def parse_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
     return value
 
 
+# The keys that a message below the commands may name, by the option that sets them.
+KEYS = {flag: ".".join(key) for flag, key in FLAGS.items()} | {"size": "data.crop_size"}
+
+
 class RunCommand(click.Command):
     """A command with the options of a run; `--resume` takes the name of a checkpoint where one follows."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; where an error names keys that were set by options, it is about these options."""
+        try:
+            return super().invoke(ctx)
+        except CycleganError as error:
+            named = [flag for flag, key in KEYS.items() if re.search(rf"\b{re.escape(key)}\b", str(error))]
+            error.about += tuple(flag for flag in named if ctx.get_parameter_source(flag) is COMMANDLINE)
+            raise
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Let `--resume DATAROOT` mean the latest checkpoint, not one that is called DATAROOT."""
