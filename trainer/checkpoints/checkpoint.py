@@ -68,10 +68,9 @@ def _check(content: dict[str, Any], path: Path) -> None:
             f"{path} was written by a newer cyclegan-edge (checkpoint schema {version}, this version reads up to "
             f"{SCHEMA_VERSION}); upgrade cyclegan-edge"
         )
-    config, progress, state = (content.get(part) for part in ("config", "progress", "state"))
-    whole = isinstance(version, int) and isinstance(config, dict) and isinstance(progress, dict)
-    whole = whole and isinstance(progress.get("step"), int) and isinstance(state, dict)
-    if not whole or not isinstance(state.get("networks"), dict):
+    parts = [content.get(part, ()) for part in ("config", "progress", "state")]
+    whole = isinstance(version, int) and all(isinstance(part, dict) for part in parts)
+    if not whole or "step" not in content["progress"] or not isinstance(content["state"].get("networks"), dict):
         raise CheckpointError(f"{path} is a checkpoint of cyclegan-edge without all of its parts; take another one")
 
 

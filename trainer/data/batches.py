@@ -28,7 +28,9 @@ CACHE_SHARE = 0.3
 class PictureSource(Protocol):
     """Where crops are taken from: the disk, or the memory of a device."""
 
-    files: Sequence[Path]
+    @property
+    def files(self) -> Sequence[Path]:
+        """The files that the pictures are made from."""
 
     def __len__(self) -> int: ...
     def read(self, place: int, window: Window) -> Tensor:

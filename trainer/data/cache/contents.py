@@ -37,7 +37,8 @@ def default_place() -> Path:
     """
     if named := os.environ.get("CYCLEGAN_CACHE"):
         return Path(named)
-    if base := os.environ.get("XDG_CACHE_HOME") or (sys.platform == "win32" and os.environ.get("LOCALAPPDATA")):
+    windows = os.environ.get("LOCALAPPDATA") if sys.platform == "win32" else None
+    if base := os.environ.get("XDG_CACHE_HOME") or windows:
         return Path(base) / "cyclegan-edge"
     try:
         home = Path.home()
