@@ -8,19 +8,29 @@ Gradients are averaged by DistributedDataParallel, so the weights stay the same 
 import gc
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from ..runtime.errors import CycleganError, UsageError
 from .config import TrainConfig
+from .peers import Peers, connect_peers, in_words
+
+MEETING = 600  # seconds that the processes have to find one another
+# A process is waited for while it prepares pictures, measures or compiles; one that is gone is noticed by `Peers`.
+LONGEST_WAIT = timedelta(days=1)
+NOTICING = 10  # seconds in which gloo notices by itself that a process is gone, where no GPU holds up the main thread
+LEAVING = 10  # seconds that leaving the group may take after a failure
 
 
 @dataclass(frozen=True)
@@ -82,43 +92,100 @@ class World:
 def joined_world(device: str) -> Iterator[World]:
     """Join the processes that `torchrun` started, if it did; leave them when the block ends.
 
+    Processes wait for one another as long as it takes; one that is gone ends the others within a minute.
+
     Raises:
-        CycleganError: another process ended before its time.
-        UsageError: one device is named for all processes.
+        CycleganError: another process ended before its time, or cannot be reached.
+        UsageError: one device is named for all processes, or the environment is not torchrun's.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
-        yield World()
+    world = _world_of_torchrun()
+    if world.size == 1:
+        yield world
         return
     if device.startswith("cuda:"):
-        raise UsageError(f"run.device={device} is one device for {size} processes; use run.device=cuda, one for each")
-    import torch.distributed.nn  # imported after the group exists, its functions would hold it for ever
-
-    world = World(int(os.environ["RANK"]), size, int(os.environ["LOCAL_RANK"]))
-    # What is said between devices goes over NCCL where there are any; small talk goes over the CPU.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() and device != "cpu" else "gloo")
+        raise UsageError(
+            f"run.device={device} is one device for {world.size} processes; use run.device=cuda, one for each"
+        )
+    peers = _join(world, on_gpus=torch.cuda.is_available() and device != "cpu")
     if not world.writes:
         logging.getLogger(__package__).setLevel(logging.WARNING)  # what all would say, the first one says
     try:
         yield world
-    except (dist.DistError, RuntimeError) as error:
-        if not _says_that_a_peer_is_gone(error):
+    except BaseException as error:
+        reason = _why_peers_are_gone(error, world, peers)
+        peers.leave(done=False)
+        _destroy_group_within(LEAVING)
+        if reason is None:
             raise
-        raise CycleganError(
-            f"process {world.rank} of {size} stopped because another one ended; its own message says why. The latest "
-            "checkpoint is whole: resume the run"
-        ) from error
-    else:
-        # A network in a reference cycle would keep the group's threads alive; they abort the process when they meet
-        # an interpreter that has already ended.
-        gc.collect()
-    finally:
-        dist.destroy_process_group()
+        raise CycleganError(reason) from error
+    # A network in a reference cycle would keep the group's threads alive; they abort the process when they meet an
+    # interpreter that has already ended.
+    gc.collect()
+    dist.destroy_process_group()  # NCCL waits in it for all processes of this machine, so they are still watched
+    peers.leave(done=True)
 
 
-def _says_that_a_peer_is_gone(error: Exception) -> bool:
+def _world_of_torchrun() -> World:
+    """Return this process's place among those that torchrun started, as it tells in the environment."""
+    names = ("WORLD_SIZE", "RANK", "LOCAL_RANK")
+    numbers = [os.environ.get(name, "") for name in names]
+    if numbers[0] in ("", "1"):
+        return World()
+    for name in (*names, "MASTER_ADDR", "MASTER_PORT"):
+        if not os.environ.get(name) or (name != "MASTER_ADDR" and not os.environ[name].isdecimal()):
+            raise UsageError(
+                f"the environment names WORLD_SIZE={numbers[0]} processes, but {name} is missing or no number; start "
+                "them with torchrun, or unset WORLD_SIZE for a run of one process"
+            )
+    size, rank, local_rank = map(int, numbers)
+    return World(rank, size, local_rank)
+
+
+def _join(world: World, *, on_gpus: bool) -> Peers:
+    """Meet the other processes, watch them, and make the group that they compute in."""
+    import torch.distributed.nn  # noqa: F401 - imported after the group exists, its functions would hold it for ever
+
+    # What is said between devices goes over NCCL where there are any; small talk goes over the CPU.
+    backend = "cpu:gloo,cuda:nccl" if on_gpus else "gloo"
+    host, rank, size = os.environ["MASTER_ADDR"], world.rank, world.size
+    with ExitStack() as unless_all_join:
+        try:
+            store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=MEETING)))
+            peers = connect_peers(rank, size, store, host=host, within=MEETING, grace=NOTICING)
+            unless_all_join.callback(peers.leave, done=False)
+            dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=LONGEST_WAIT)
+        except (dist.DistError, RuntimeError, OSError) as error:
+            raise CycleganError(
+                f"process {rank} of {size} does not reach the others through {host}, port "
+                f"{os.environ['MASTER_PORT']} ({_first_line(error)}); each machine must reach all others, on all ports"
+            ) from error
+        unless_all_join.pop_all()
+    return peers
+
+
+def _why_peers_are_gone(error: BaseException, world: World, peers: Peers) -> str | None:
+    """Return the sentence for an error that another process's end, or the connection to it, caused; else None."""
+    if not isinstance(error, dist.DistError | RuntimeError):
+        return None
     text = str(error).lower()
-    return any(sign in text for sign in ("connection closed by peer", "connection reset", "broken pipe", "nccl"))
+    closed = any(sign in text for sign in ("connection closed by peer", "connection reset", "broken pipe"))
+    if not closed and "nccl" not in text:
+        return None
+    lost = peers.wait_for_loss(1)
+    if closed or lost is not None:
+        return in_words(world.rank, world.size, lost)
+    return f"NCCL, which joins the GPUs, failed: {_first_line(error)}; with NCCL_DEBUG=WARN it says more"
+
+
+def _destroy_group_within(seconds: float) -> None:
+    """Leave the group of a run that failed: that may wait for a GPU which waits for a process that is gone."""
+    leaving = threading.Thread(target=dist.destroy_process_group, name="leaving", daemon=True)
+    leaving.start()
+    leaving.join(seconds)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def check_distributable(config: TrainConfig, world: World) -> None:

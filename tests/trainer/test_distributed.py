@@ -5,11 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from unittest.mock import Mock
 
 import pytest
 import torch
+import torch.distributed as dist
 
-from cyclegan_edge.runtime.errors import UsageError
+from cyclegan_edge.runtime.errors import CycleganError, UsageError
+from cyclegan_edge.trainer import distributed
 from cyclegan_edge.trainer.checkpoints.checkpoint import load_checkpoint
 from cyclegan_edge.trainer.distributed import World, check_distributable, joined_world
 from cyclegan_edge.trainer.tracking.metrics_log import read_records
@@ -185,8 +188,60 @@ def test_without_torchrun_the_world_is_one_process(monkeypatch):
         assert world == World()
 
 
-def test_several_processes_cannot_share_one_named_device(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
+TORCHRUN = {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+
+
+@pytest.fixture
+def as_torchrun(monkeypatch):
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+
+
+LACKING = [(name, value) for name in TORCHRUN if name != "WORLD_SIZE" for value in (None, "")]
+NO_NUMBERS = [(name, "two") for name in TORCHRUN if name != "MASTER_ADDR"]
+
+
+@pytest.mark.parametrize(("name", "value"), [*LACKING, *NO_NUMBERS])
+def test_an_environment_that_is_not_of_torchrun_is_refused(as_torchrun, monkeypatch, name, value):
+    if value is None:
+        monkeypatch.delenv(name)
+    else:
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=rf"{name} is missing or no number; start them with torchrun"):
+        joined_world("cpu").__enter__()
+
+
+def test_a_first_process_that_is_not_there_is_one_sentence(as_torchrun, monkeypatch):
+    monkeypatch.setattr(distributed, "MEETING", 1)
+    with pytest.raises(CycleganError, match=r"^process 1 of 2 does not reach the others through 127\.0\.0\.1, port 1 "):
+        joined_world("cpu").__enter__()
+
+
+NCCL = "NCCL error in: ProcessGroupNCCL.cpp:94, unhandled system error\nncclSystemError: a call to the system failed"
+
+
+@pytest.mark.parametrize(
+    ("error", "lost", "sentence"),
+    [
+        (RuntimeError("Connection closed by peer [::1]:9"), 1, "another one ended, number 1;"),
+        (RuntimeError("Connection closed by peer [::1]:9"), None, "another one ended;"),
+        (dist.DistBackendError(NCCL), 1, "another one ended, number 1;"),
+        (
+            dist.DistBackendError(NCCL),
+            None,
+            "NCCL, which joins the GPUs, failed: NCCL error in: ProcessGroupNCCL.cpp:94",
+        ),
+        (RuntimeError("CUDA out of memory"), 1, None),
+        (ValueError("nccl"), 1, None),
+    ],
+)
+def test_what_fails_between_processes_is_told_apart(error, lost, sentence):
+    reason = distributed._why_peers_are_gone(error, World(0, 2), Mock(wait_for_loss=lambda seconds: lost))
+    assert (sentence or "") in (reason or "")
+    assert (reason is None) == (sentence is None)
+
+
+def test_several_processes_cannot_share_one_named_device(as_torchrun):
     with pytest.raises(UsageError, match=r"run\.device=cuda:1 is one device for 2 processes"), joined_world("cuda:1"):
         pass
 
