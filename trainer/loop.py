@@ -114,6 +114,7 @@ class Run:
                 metric = self.validation.selection.metric if self.validation else None
                 self._recorder = stack.enter_context(Recorder(self.folder, self.config, self.step, metric))
             progress = stack.enter_context(self._progress())
+            stack.callback(self.batches.close)
             self._train(stop, progress)
         self._recorder = None
         if self._updates.untrained and not self._interrupted:

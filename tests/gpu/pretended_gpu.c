@@ -5,7 +5,8 @@
    PRETENDED_RETURN=1 what was copied there, as processes need it that tell each other sizes through GPUs. conftest.py adds to this file
    whatever else those libraries import from CUDA, as functions that return 0.
 
-   PRETENDED_GPUS, PRETENDED_CAPABILITY ("7.5") and PRETENDED_FREE (bytes) say what there is. */
+   PRETENDED_GPUS, PRETENDED_CAPABILITY ("7.5") and PRETENDED_FREE (bytes) say what there is; with PRETENDED_OLD_DRIVER=1
+   the driver answers, and CUDA's runtime finds it too old. */
 #define _GNU_SOURCE
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
@@ -25,8 +26,8 @@ static struct {
     const char *name;
     _Atomic long value;
 } counts[] = {{"launches"}, {"captured"}, {"synchronisations"}, {"to_host"}, {"to_device"},
-              {"pageable"}, {"captures"}, {"graph_launches"}};
-enum { LAUNCHES, CAPTURED, SYNCHRONISATIONS, TO_HOST, TO_DEVICE, PAGEABLE, CAPTURES, GRAPH_LAUNCHES };
+              {"pageable"}, {"aside"}, {"stream_waits"}, {"captures"}, {"graph_launches"}};
+enum { LAUNCHES, CAPTURED, SYNCHRONISATIONS, TO_HOST, TO_DEVICE, PAGEABLE, ASIDE, STREAM_WAITS, CAPTURES, GRAPH_LAUNCHES };
 
 EXPORT long pretended_count(const char *name) {
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
@@ -74,11 +75,15 @@ static int attribute(int which) { /* the runtime and the driver number them alik
     }
 }
 
-CUDA cudaGetDeviceCount(int *count) { return *count = num_devices(), cudaSuccess; }
+static cudaError_t driver(void) {
+    return setting("PRETENDED_OLD_DRIVER", 0) ? cudaErrorInsufficientDriver : cudaSuccess;
+}
+
+CUDA cudaGetDeviceCount(int *count) { return *count = num_devices(), driver(); }
 CUDA cudaGetDevice(int *device) { return *device = current_device, cudaSuccess; }
 CUDA cudaSetDevice(int device) {
     if (device < 0 || device >= num_devices()) return cudaErrorInvalidDevice;
-    return current_device = device, cudaSuccess;
+    return current_device = device, driver();
 }
 CUDA cudaDriverGetVersion(int *version) { return *version = 13020, cudaSuccess; }
 CUDA cudaRuntimeGetVersion(int *version) { return *version = 13020, cudaSuccess; }
@@ -170,6 +175,7 @@ CUDA cudaPointerGetAttributes(struct cudaPointerAttributes *attributes, const vo
 CUDA cudaMemcpyAsync(void *to, const void *from, size_t size, enum cudaMemcpyKind kind, cudaStream_t stream) {
     if (kind == cudaMemcpyDeviceToHost) counts[TO_HOST].value++, counts[PAGEABLE].value += !is_locked(to);
     if (kind == cudaMemcpyHostToDevice) counts[TO_DEVICE].value++, counts[PAGEABLE].value += !is_locked(from);
+    if (kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToHost) counts[ASIDE].value += stream != NULL;
     /* What no kernel computed would be whatever the memory held before; zeros make every run alike. */
     if (kind == cudaMemcpyDeviceToHost && !setting("PRETENDED_RETURN", 0)) return memset(to, 0, size), cudaSuccess;
     return memmove(to, from, size), cudaSuccess;
@@ -202,6 +208,10 @@ CUDA cudaStreamGetPriority(cudaStream_t stream, int *priority) { return *priorit
 CUDA cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags) { return *event = new_handle(), cudaSuccess; }
 CUDA cudaEventCreate(cudaEvent_t *event) { return *event = new_handle(), cudaSuccess; }
 CUDA cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to) { return *ms = 1, cudaSuccess; }
+
+CUDA cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
+    return counts[STREAM_WAITS].value++, cudaSuccess;
+}
 
 static cudaError_t synchronise(int forbidden) {
     counts[SYNCHRONISATIONS].value++;
@@ -298,7 +308,7 @@ EXPORT int cudnnCreate(void **handle) { return *handle = new_handle(), 0; }
 DRIVER cuInit(unsigned flags) { return 0; }
 DRIVER cuDriverGetVersion(int *version) { return cudaDriverGetVersion(version); }
 DRIVER cuDeviceGet(int *device, int number) { return *device = number, 0; }
-DRIVER cuDeviceGetCount(int *count) { return cudaGetDeviceCount(count); }
+DRIVER cuDeviceGetCount(int *count) { return *count = num_devices(), 0; }
 DRIVER cuDeviceGetName(char *name, int size, int device) { return snprintf(name, size, "Pretended GPU"), 0; }
 DRIVER cuDeviceGetAttribute(int *value, int which, int device) { return *value = attribute(which), 0; }
 DRIVER cuDevicePrimaryCtxGetState(int device, unsigned *flags, int *active) { return *flags = 0, *active = 1, 0; }

@@ -19,6 +19,7 @@ from ...runtime.errors import DatasetError
 from ..config import DataConfig
 from ..distributed import World
 from .prefetch import Ahead, steps_ahead
+from .side_stream import Copied, SideStream
 from .training_pictures import TrainingPictures, Window, whole
 
 # Share of the free memory of a CUDA device that the pictures may take; networks and activations need the rest.
@@ -90,8 +91,8 @@ class UnpairedBatches:
         self.steps_per_epoch = max(1, self.num_pictures // self.global_batch)
         self._order: dict[tuple[int, int], np.ndarray] = {}
         stored = all(domain.all_stored for domain in domains)
-        self._pins = device.type == "cuda" and not resident  # or the host would wait for their copy to the device
-        self._ahead = None if resident else Ahead(self.host_batch, steps_ahead(config, stored))
+        self._side = SideStream(device) if device.type == "cuda" and not resident else None
+        self._ahead = None if resident else Ahead(self._load, steps_ahead(config, stored))
 
     def epoch_of(self, step: int) -> int:
         """Return the epoch, counted from 1, that step number `step`, counted from 0, belongs to."""
@@ -103,7 +104,8 @@ class UnpairedBatches:
         Raises:
             DatasetError: a picture that is decoded only now has a size that cannot be trained on.
         """
-        real_A, real_B = self._ahead(step) if self._ahead else self.host_batch(step)
+        loaded = self._ahead(step) if self._ahead else self._load(step)
+        real_A, real_B = loaded.take() if isinstance(loaded, Copied) else loaded
         return self._normalised(real_A), self._normalised(real_B)
 
     def host_batch(self, step: int) -> tuple[Tensor, Tensor]:
@@ -112,6 +114,11 @@ class UnpairedBatches:
         Threads may call it for several steps at once, ahead of the step that is computed.
         """
         return self._stacked(0, step), self._stacked(1, step)
+
+    def _load(self, step: int) -> "tuple[Tensor, Tensor] | Copied":
+        """Read a step's pictures, and where they are copied to a CUDA device, begin with that."""
+        pictures = self.host_batch(step)
+        return self._side.copy(pictures) if self._side else pictures
 
     def close(self) -> None:
         """Stop reading ahead."""
@@ -138,8 +145,7 @@ class UnpairedBatches:
             )
         if any(crop.dtype == torch.float32 for crop in crops):
             crops = [crop.float() for crop in crops]
-        stacked = torch.stack(crops)
-        return stacked.pin_memory() if self._pins else stacked
+        return torch.stack(crops)
 
     def _crops(self, domain: int, step: int) -> Iterator[Tensor]:
         source = self._sources[domain]

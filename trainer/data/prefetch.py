@@ -32,8 +32,9 @@ class Ahead(Generic[T]):
         return self._coming.pop(step).result()
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, and forget what they computed."""
         self._threads.shutdown(cancel_futures=True)
+        self._coming.clear()
 
 
 def steps_ahead(config: DataConfig, stored: bool) -> int:

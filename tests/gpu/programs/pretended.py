@@ -16,6 +16,8 @@ COUNTED = (
     "to_host",  # copies
     "to_device",
     "pageable",  # those of them that make the host wait, since its memory is not page-locked
+    "aside",  # those on another stream than the default one
+    "stream_waits",  # of a stream, for an event of another
     "captures",
     "graph_launches",
 )
