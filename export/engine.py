@@ -149,7 +149,7 @@ def build_plan(
         config.progress_monitor = monitor
         plan = _interruptible(lambda: builder.build_serialized_network(network, config), monitor)
     if plan is None:
-        raise BackendError(f"{trt.__name__} cannot build {title}: {logger.told()}")
+        raise BackendError(f"{trt.__name__} cannot build {title}: {logger.complaint()}")
     if timing_cache:
         _save_timing_cache(config, timing_cache)
     return bytes(plan)
@@ -161,12 +161,12 @@ def parse(trt: Any, graph: bytes, logger: Any, builder: Builder) -> Any:
     Raises:
         ArtefactError: the library does not take the graph; the node is named.
     """
-    # TensorRT 10 must be told; in 11 and RTX there is no other way, and the flag is ignored.
+    # TensorRT 10 needs the flag; 11 and RTX know nothing else, and ignore it.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser: Parser = trt.OnnxParser(network, logger)
     if not parser.parse(graph):
         first = parser.get_error(0) if parser.num_errors else None
-        reason = f"{first.desc()} at {first.node_name() or 'the graph'}" if first else logger.told()
+        reason = f"{first.desc()} at {first.node_name() or 'the graph'}" if first else logger.complaint()
         raise ArtefactError(f"{trt.__name__} does not take the graph: {' '.join(reason.split())}")
     return network
 
@@ -227,7 +227,7 @@ def _builder(trt: Any, logger: Any) -> Builder:
     try:
         builder: Builder = trt.Builder(logger)
     except Exception as error:  # without a GPU TensorRT's constructor fails, as pybind11 puts it
-        raise BackendError(f"{trt.__name__} cannot build here: {logger.told()}; see: cyclegan doctor") from error
+        raise BackendError(f"{trt.__name__} cannot build here: {logger.complaint()}; see: cyclegan doctor") from error
     return builder
 
 

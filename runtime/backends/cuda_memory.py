@@ -18,9 +18,11 @@ def call(function: Any, *arguments: Any) -> Any:
     """Call a function of CUDA's runtime; returns what it gives besides its error code.
 
     Raises:
-        BackendError: CUDA answers with an error, whose name is told.
+        BackendError: CUDA answers with an error; the message names it.
     """
     code, *values = function(*arguments)
+    if code == cudart.cudaError_t.cudaErrorMemoryAllocation:
+        raise BackendError("the memory of the GPU is too small for this; take smaller pictures or batches")
     if code != cudart.cudaError_t.cudaSuccess:
         raise BackendError(f"CUDA failed: {code.name}; see: cyclegan doctor")
     return values[0] if values else None

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,7 +14,16 @@ from ..errors import ArtefactError, BackendError
 from ..metadata import METADATA_KEY
 from . import cuda_memory as cuda
 from .base import Precision, TensorSpec, only_one
-from .engine_file import LIBRARY_NAMES, EngineFile, Library, Shape, check_built_for, read_description, read_plan
+from .engine_file import (
+    LIBRARY_NAMES,
+    EngineFile,
+    Library,
+    OptimizationProfile,
+    Shape,
+    check_built_for,
+    read_description,
+    read_plan,
+)
 from .trt_api import Context, Engine, Runtime, load_library, new_logger
 
 LOGGER = logging.getLogger(__name__)
@@ -23,11 +33,29 @@ LOGGER = logging.getLogger(__name__)
 class _Slot:
     """A batch on its way: the memory that it comes and goes through, and where its result shall be."""
 
-    taken: cuda.Buffer
-    given: cuda.Buffer
+    input: cuda.Buffer
+    output: cuda.Buffer
     done: Any  # event
     result: NDArray[Any] | None = None  # the part of the caller's array that this batch fills
     graphs: dict[tuple[int, ...], Any] = field(default_factory=dict)
+
+
+def _new_slot(input_bytes: int, output_bytes: int) -> _Slot:
+    with ExitStack() as unless_all_fit:
+        buffer_in = cuda.Buffer(input_bytes)
+        unless_all_fit.callback(buffer_in.free)
+        buffer_out = cuda.Buffer(output_bytes)
+        unless_all_fit.callback(buffer_out.free)
+        slot = _Slot(buffer_in, buffer_out, cuda.new_event())
+        unless_all_fit.pop_all()
+    return slot
+
+
+def _parts(number: int, profile: OptimizationProfile) -> list[slice]:
+    """Cut a batch into parts as large as an engine takes; the last reaches back where it would be too small."""
+    (least, *_), (most, *_) = profile.min, profile.max
+    starts = range(0, number, most)
+    return [slice(max(0, min(start, number - least)), min(start + most, number)) for start in starts]
 
 
 class TensorRtBackend:
@@ -55,7 +83,7 @@ class TensorRtBackend:
         self._check_device(runtime, plan, path, *gpu)
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            raise ArtefactError(f"{self.name} cannot load {path}: {self._logger.told()}; export it again")
+            raise ArtefactError(f"{self.name} cannot load {path}: {self._logger.complaint()}; export it again")
         self._engine: Engine | None = engine
         self.input, self.output = _interface(trt, engine, path)
         self.properties = {METADATA_KEY: self._description.artefact.to_text()}
@@ -69,16 +97,16 @@ class TensorRtBackend:
         if self._engine is None:
             raise BackendError(f"this {self.name} engine was closed; load the model again")
         cuda.use_device(self._index)
-        most = self._description.profile.max[0]
-        self._check_shape(batch, most)
-        part = (min(len(batch), most), *batch.shape[1:])
-        given = self._given_shape(part)
-        result = np.empty((len(batch), *given[1:]), self.output.dtype)
-        slots = self._reserve(math.prod(part) * batch.itemsize, math.prod(given) * result.itemsize)
-        for number, start in enumerate(range(0, len(batch), most)):
+        self._check_shape(batch)
+        parts = _parts(len(batch), self._description.profile)
+        largest = (parts[0].stop, *batch.shape[1:])
+        shape = self._output_shape(largest)
+        result = np.empty((len(batch), *shape[1:]), self.output.dtype)
+        slots = self._reserve(math.prod(largest) * batch.itemsize, math.prod(shape) * result.itemsize)
+        for number, part in enumerate(parts):
             slot = slots[number % len(slots)]
             self._collect(slot)
-            self._start(slot, batch[start : start + most], result[start : start + most])
+            self._start(slot, batch[part], result[part])
         for slot in slots:
             self._collect(slot)
         return result
@@ -96,7 +124,9 @@ class TensorRtBackend:
         try:
             runtime: Runtime = self._trt.Runtime(self._logger)
         except Exception as error:  # pybind11 and each version of the library have their own
-            raise BackendError(f"{self.name} cannot start here: {self._logger.told()}; see: cyclegan doctor") from error
+            raise BackendError(
+                f"{self.name} cannot start here: {self._logger.complaint()}; see: cyclegan doctor"
+            ) from error
         return runtime
 
     def _check_device(self, runtime: Runtime, plan: bytes, path: Path, name: str, capability: str) -> None:
@@ -110,31 +140,36 @@ class TensorRtBackend:
     def _create_context(self, engine: Engine) -> Context:
         context = engine.create_execution_context()
         if context is None:
-            raise BackendError(f"{self.name} cannot start the engine: {self._logger.told()}; see: cyclegan doctor")
+            raise BackendError(f"{self.name} cannot start the engine: {self._logger.complaint()}; see: cyclegan doctor")
         return context
 
-    def _check_shape(self, batch: NDArray[Any], most: int) -> None:
+    def _check_shape(self, batch: NDArray[Any]) -> None:
         """Refuse a size that the engine was not built for; the batch may be larger."""
         profile = self._description.profile
         sides = batch.shape[1:3] if self._description.artefact.io == "uint8" else batch.shape[2:4]
-        shape: Shape = (min(len(batch), most), int(sides[0]), int(sides[1]))
+        shape: Shape = (min(len(batch), profile.max[0]), int(sides[0]), int(sides[1]))
         if not profile.admits(shape):
             raise BackendError(
                 f"this engine takes batches of {profile} (batch x height x width), not {'x'.join(map(str, shape))}; "
                 "export it with sizes that cover this"
             )
 
-    def _given_shape(self, taken: tuple[int, ...]) -> tuple[int, ...]:
-        if not self._context.set_input_shape(self.input.name, taken):
-            raise BackendError(f"{self.name} refuses a batch of shape {taken}: {self._logger.told()}")
+    def _output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Prepare for a batch of this shape, and return that of its result."""
+        if not self._context.set_input_shape(self.input.name, shape):
+            raise BackendError(f"{self.name} refuses a batch of shape {shape}: {self._logger.complaint()}")
         return tuple(self._context.get_tensor_shape(self.output.name))
 
-    def _reserve(self, taken: int, given: int) -> list[_Slot]:
+    def _reserve(self, input_bytes: int, output_bytes: int) -> list[_Slot]:
         """Return the two slots, with at least so many bytes in and out."""
-        if self._slots and self._slots[0].taken.size >= taken and self._slots[0].given.size >= given:
+        if self._slots and self._slots[0].input.size >= input_bytes and self._slots[0].output.size >= output_bytes:
             return self._slots
         self._free_slots()
-        self._slots = [_Slot(cuda.Buffer(taken), cuda.Buffer(given), cuda.new_event()) for _ in range(2)]
+        with ExitStack() as unless_all_fit:
+            unless_all_fit.callback(self._free_slots)
+            for _ in range(2):
+                self._slots.append(_new_slot(input_bytes, output_bytes))
+            unless_all_fit.pop_all()
         return self._slots
 
     def _free_slots(self) -> None:
@@ -142,18 +177,18 @@ class TensorRtBackend:
         cuda.finish(self._stream)
         for slot in slots:
             cuda.release_event(slot.done, list(slot.graphs.values()))
-            slot.taken.free()
-            slot.given.free()
+            slot.input.free()
+            slot.output.free()
 
     def _start(self, slot: _Slot, part: NDArray[Any], result: NDArray[Any]) -> None:
         """Queue a part of a batch, from the host to the device and back."""
-        given = self._given_shape(part.shape)
-        slot.taken.view(part.shape, part.dtype)[...] = part
-        slot.taken.upload(part.nbytes, self._stream)
-        self._context.set_tensor_address(self.input.name, slot.taken.device)
-        self._context.set_tensor_address(self.output.name, slot.given.device)
+        shape = self._output_shape(part.shape)
+        slot.input.view(part.shape, part.dtype)[...] = part
+        slot.input.upload(part.nbytes, self._stream)
+        self._context.set_tensor_address(self.input.name, slot.input.device)
+        self._context.set_tensor_address(self.output.name, slot.output.device)
         self._enqueue(slot, part.shape)
-        slot.given.download(math.prod(given) * result.itemsize, self._stream)
+        slot.output.download(math.prod(shape) * result.itemsize, self._stream)
         cuda.mark(slot.done, self._stream)
         slot.result = result
 
@@ -161,7 +196,7 @@ class TensorRtBackend:
         """Wait for what the slot is busy with and hand it over."""
         if slot.result is not None:
             cuda.wait(slot.done)
-            slot.result[...] = slot.given.view(slot.result.shape, slot.result.dtype)
+            slot.result[...] = slot.output.view(slot.result.shape, slot.result.dtype)
             slot.result = None
 
     def _enqueue(self, slot: _Slot, shape: tuple[int, ...]) -> None:
@@ -179,7 +214,7 @@ class TensorRtBackend:
 
     def _execute(self) -> None:
         if not self._context.execute_async_v3(self._stream):
-            raise BackendError(f"{self.name} failed: {self._logger.told()}")
+            raise BackendError(f"{self.name} failed: {self._logger.complaint()}")
 
 
 class TensorRtRtxBackend(TensorRtBackend):
@@ -196,7 +231,7 @@ class TensorRtRtxBackend(TensorRtBackend):
             reasons = [text for flag, text in _DIAGNOSTICS.items() if bits & int(flags[flag])]
             raise BackendError(
                 f"{path} cannot run on {name} (compute capability {capability}): "
-                f"{', '.join(reasons) or self._logger.told()}; export it again here"
+                f"{', '.join(reasons) or self._logger.complaint()}; export it again here"
             )
         if validity == trt.EngineValidity.SUBOPTIMAL:
             LOGGER.warning("%s would run faster if it were built for %s", path.name, name)
@@ -207,7 +242,7 @@ class TensorRtRtxBackend(TensorRtBackend):
             config.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
         context = engine.create_execution_context(config)
         if context is None:
-            raise BackendError(f"{self.name} cannot start the engine: {self._logger.told()}; see: cyclegan doctor")
+            raise BackendError(f"{self.name} cannot start the engine: {self._logger.complaint()}; see: cyclegan doctor")
         return context
 
 
@@ -238,5 +273,5 @@ def _interface(trt: Any, engine: Engine, path: Path) -> tuple[TensorSpec, Tensor
         shape = tuple(side if side >= 0 else None for side in engine.get_tensor_shape(name))
         dtype = np.dtype(trt.nptype(engine.get_tensor_dtype(name))).name
         specs[engine.get_tensor_mode(name)].append(TensorSpec(name, shape, dtype))
-    taken, given = specs.values()
-    return only_one(taken, path, "input"), only_one(given, path, "output")
+    inputs, outputs = specs.values()
+    return only_one(inputs, path, "input"), only_one(outputs, path, "output")

@@ -128,7 +128,7 @@ def new_logger(trt: Any) -> Any:
             if severity in (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR):
                 self.complaints.append(" ".join(text.split()))
 
-        def told(self) -> str:
+        def complaint(self) -> str:
             return self.complaints[-1].rstrip(".") if self.complaints else "it does not say why"
 
     return Logger()

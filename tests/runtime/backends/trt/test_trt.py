@@ -2,7 +2,6 @@
 
 import inspect
 import logging
-import re
 import sys
 
 import numpy as np
@@ -18,7 +17,7 @@ FIXED = OptimizationProfile(min=(1, 8, 8), opt=(1, 8, 8), max=(1, 8, 8))
 
 def test_pictures_go_through_and_the_caller_owns_the_result(engine, library, noise):
     backend = open_backend(engine())
-    assert (backend.name, backend.device) == (library.name.replace("_", "-"), "cuda:0")
+    assert (backend.name, backend.device) == (library.__name__.replace("_", "-"), "cuda:0")
     assert str(backend.input) == "image uint8 [?, ?, ?, 3]"
     results = []
     for shape in ((1, 8, 8, 3), (2, 32, 32, 3), (1, 16, 8, 3)):
@@ -38,11 +37,11 @@ def test_one_shape_becomes_a_cuda_graph(engine, library, cuda, noise):
     for _ in range(3):
         batch = noise(3, 8, 8, 3)
         assert np.array_equal(backend.infer(batch), 255 - batch)
-    if library.name == "tensorrt":
+    if library.__name__ == "tensorrt":
         assert cuda.launches == 7  # of nine parts, each of the two slots records its first
     else:
         assert cuda.launches == 0
-        assert library.engine.config.cuda_graph_strategy == "whole"
+        assert library.engine._config.cuda_graph_strategy == library.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
 
 
 @pytest.mark.parametrize("step", ["begin", "execute", "end", "instantiate"])
@@ -88,7 +87,7 @@ def test_a_size_outside_the_profile_is_refused(engine, noise):
 
 def test_a_failing_engine_says_what_it_says(engine, library, noise):
     backend = open_backend(engine())
-    library.engine.context.broken = True
+    library.engine._context._broken = True
     with pytest.raises(BackendError, match=r"failed: Something is on fire$"):
         backend.infer(noise(1, 8, 8, 3))
 
@@ -113,7 +112,7 @@ def test_a_plan_that_does_not_load_is_told(engine, library):
     ],
 )
 def test_a_library_that_cannot_be_imported_is_one_sentence(engine, library, tmp_path, monkeypatch, content, message):
-    path, name = engine(), library.name
+    path, name = engine(), library.__name__
     (tmp_path / name).mkdir()
     (tmp_path / name / "__init__.py").write_text(content)
     monkeypatch.syspath_prepend(tmp_path)
@@ -127,7 +126,7 @@ def test_a_backend_module_that_cannot_be_imported_is_one_sentence(engine, librar
     monkeypatch.delitem(sys.modules, "cyclegan_edge.runtime.backends.trt", raising=False)
     monkeypatch.setitem(sys.modules, "cyclegan_edge.runtime.backends.cuda_memory", None)
     monkeypatch.delattr(backends, "cuda_memory", raising=False)
-    extra = library.name.replace("_", "-")
+    extra = library.__name__.replace("_", "-")
     with pytest.raises(BackendError, match=rf'broken .*cuda_memory.*: pip install "cyclegan-edge\[{extra}\]"$'):
         open_backend(engine())
 
@@ -151,14 +150,15 @@ def test_another_gpu_version_or_none_is_one_sentence(engine, library, cuda):
 
 
 def test_what_it_was_built_for_is_checked_before_it_is_loaded(engine, library, caplog):
-    if library.name == "tensorrt":
+    if library.__name__ == "tensorrt":
         with pytest.raises(BackendError, match=r"built on NVIDIA Old \(compute capability 7\.5\) and this is NVIDIA D"):
             open_backend(engine(gpu="NVIDIA Old", compute_capabilities=("7.5",)))
         return
-    library.validity = (2, 2 | 4)
+    flags = library.EngineInvalidityDiagnostics
+    library.validity = ("INVALID", int(flags.UNSUPPORTED_CC) | int(flags.OLD_CUDA_DRIVER))
     with pytest.raises(BackendError, match="not built for this GPU, the NVIDIA driver is too old; export it again"):
         open_backend(engine())
-    library.validity = (1, 0)
+    library.validity = ("SUBOPTIMAL", 0)
     open_backend(engine())
     assert "would run faster if it were built for NVIDIA Double" in caplog.text
 
@@ -172,96 +172,143 @@ def test_the_precision_is_what_was_built(engine, metadata):
 
 
 def test_the_other_tensorrt_does_not_take_it(engine, library):
-    other = {"tensorrt": "tensorrt-rtx", "tensorrt_rtx": "tensorrt"}[library.name]
+    other = {"tensorrt": "tensorrt-rtx", "tensorrt_rtx": "tensorrt"}[library.__name__]
     with pytest.raises(BackendError, match=f"was built with .*, not for {other}; leave it at auto"):
         open_backend(engine(), backend=other)
     with pytest.raises(BackendError, match="does not run on cpu but on cuda"):
         open_backend(engine(), device="cpu")
 
 
-def members(kind):
-    return {name for name in (*vars(kind), *vars(kind).get("__annotations__", ())) if not name.startswith("_")}
-
-
-def overloads(function):
-    """Return the parameters of each overload of pybind11's function, out of its docstring: {name: has a default}."""
-    found = re.findall(rf"^(?:\d+\. )?{function.__name__}\(self: [\w.]+(?:, )?(.*)\) -> ", function.__doc__, re.M)
-    one = re.compile(r"(?:^|, )(\w+): ((?:[^,\[<]|\[[^\]]*\]|<[^>]*>)*)")
-    return [{name: "=" in rest for name, rest in one.findall(text)} for text in found]
-
-
 def parameters(function):
     return [name for name in inspect.signature(function).parameters if name != "self"]
 
 
-def fits(function, real):
+def fits(function, real, overloads):
     """Whether some overload has these parameters, in this order, and beyond them only ones with a default."""
     names = parameters(function)
-    return any(
-        list(overload)[: len(names)] == names and all(list(overload.values())[len(names) :])
-        for overload in overloads(real)
-    )
+    for overload in overloads(real):
+        known = list(overload.parameters.values())
+        optional = all(parameter.default is not parameter.empty for parameter in known[len(names) :])
+        if [parameter.name for parameter in known[: len(names)]] == names and optional:
+            return True
+    return False
+
+
+def members(kind):
+    return {name for name in (*vars(kind), *vars(kind).get("__annotations__", ())) if not name.startswith("_")}
 
 
 @pytest.mark.parametrize("name", trt_api.PROTOCOLS)
-def test_what_is_expected_of_the_library_is_there(name):
-    rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
+def test_what_is_expected_of_the_library_is_there(name, rtx, overloads):
     real, expected = getattr(rtx, name), trt_api.PROTOCOLS[name]
     for member in members(expected):
-        found = getattr(real, member)
-        if callable(found):
-            assert fits(getattr(expected, member), found), found.__doc__
+        function = getattr(real, member)
+        if callable(function):
+            assert fits(getattr(expected, member), function, overloads), function.__doc__
 
 
-@pytest.mark.parametrize("name", ["IExecutionContext", "ICudaEngine", "Runtime"])
-def test_the_double_takes_what_the_library_takes(doubles, name):
-    rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
-    methods = {member: function for member, function in vars(doubles[name]).items() if not member.startswith("_")}
-    methods = {member: function for member, function in methods.items() if callable(function)}
-    assert methods
-    for member, function in methods.items():
-        real = getattr(getattr(rtx, name), member)
-        assert fits(function, real), real.__doc__
-
-
-def test_a_double_that_takes_something_else_would_be_found():
-    rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
+def test_what_is_expected_and_does_not_fit_would_be_noticed(rtx, overloads):
     real = rtx.IExecutionContext.set_tensor_address
-    assert fits(lambda self, name, memory: None, real)
-    assert not fits(lambda self, name: None, real)
-    assert not fits(lambda self, memory, name: None, real)
-    assert not fits(lambda self, name, memory, stream: None, real)
+    assert fits(lambda self, name, memory: None, real, overloads)
+    assert not fits(lambda self, name: None, real, overloads)
+    assert not fits(lambda self, memory, name: None, real, overloads)
+    assert not fits(lambda self, name, memory, stream: None, real, overloads)
 
 
-@pytest.mark.parametrize("name", ["IExecutionContext", "ICudaEngine", "Runtime", ""])
-def test_the_double_offers_nothing_that_the_library_does_not(doubles, name):
-    rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
-    real = getattr(rtx, name) if name else rtx
-    assert members(doubles[name]) <= set(dir(real))
+def test_a_call_that_the_library_does_not_take_fails(engine, library):
+    backend = open_backend(engine())
+    context, real_engine = backend._context, backend._engine
+    assert context.set_input_shape("image", (1, 8, 8, 3))
+    assert context.set_input_shape(name="image", shape=[1, 8, 8, 3])
+    wrong = [
+        lambda: context.set_input_shape("image"),
+        lambda: context.set_input_shape("image", (1, 8, 8, 3), 0),
+        lambda: context.set_input_shape((1, 8, 8, 3), "image"),
+        lambda: context.set_input_shape("image", sides=(1, 8, 8, 3)),
+        lambda: context.execute_async_v3("7"),
+        lambda: real_engine.get_tensor_name("image"),
+        lambda: real_engine.create_execution_context(7),
+    ]
+    for call in wrong:
+        with pytest.raises(TypeError):
+            call()
+    with pytest.raises(NotImplementedError, match="does nothing for report_to_profiler"):
+        context.report_to_profiler()
 
 
-def test_the_double_of_the_diagnostics_is_complete(doubles):
-    rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
-    real = {name: int(value) for name, value in rtx.EngineInvalidityDiagnostics.__members__.items()}
-    assert doubles[""].EngineInvalidityDiagnostics.__members__ == real
+def test_a_name_that_the_library_does_not_have_fails(engine, library):
+    backend = open_backend(engine())
+    with pytest.raises(AttributeError):
+        backend._context.execute_async_v4(7)
+    with pytest.raises(AttributeError):
+        backend._context.shape_of_input = 3
+    with pytest.raises(AttributeError):
+        library.TensorIOMode.INPUTS  # noqa: B018
+    with pytest.raises(AttributeError):
+        library.IRuntimes  # noqa: B018
+    if library.__name__ == "tensorrt":
+        with pytest.raises(AttributeError):
+            backend._engine.create_runtime_config()
+    else:
+        with pytest.raises(AttributeError):
+            backend._engine.create_runtime_config().cuda_graphs = True
 
 
-def test_the_double_of_cuda_offers_nothing_that_cuda_does_not(doubles):
-    calls = {name for name in members(doubles["cuda"]) if name.startswith("cuda")}
-    runtime = pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings is not installed")
-    assert calls <= set(dir(runtime))
-    for name in calls:
-        function = getattr(doubles["cuda"], name)
-        if callable(function) and not isinstance(function, type):
-            real = getattr(runtime, name)
-            assert len(parameters(function)) == len(inspect.signature(real).parameters), real.__doc__
+def test_every_reason_why_an_engine_is_invalid_has_its_words(rtx):
+    from cyclegan_edge.runtime.backends.trt import _DIAGNOSTICS
+
+    reasons = {name for name, value in rtx.EngineInvalidityDiagnostics.__members__.items() if int(value)}
+    assert _DIAGNOSTICS.keys() == reasons
 
 
-def test_the_double_of_cuda_takes_what_cuda_takes(doubles):
-    """Every argument of a call in the product passes through the double, so one that CUDA has not fails."""
-    runtime = pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings is not installed")
-    calls = {name: call for name, call in vars(doubles["cuda"]).items() if name.startswith("cuda") and callable(call)}
+def test_a_call_that_cuda_does_not_take_fails(cuda):
+    from cyclegan_edge.runtime.backends.cuda_memory import cudart
+
+    assert cudart.cudaSetDevice(0)[0] == cudart.cudaError_t.cudaSuccess
+    wrong = [
+        lambda: cudart.cudaSetDevice(),
+        lambda: cudart.cudaSetDevice(0, 1),
+        lambda: cudart.cudaSetDevice(number=0),
+        lambda: cudart.cudaMemcpyAsync(1, 2, 3, 4),
+    ]
+    for call in wrong:
+        with pytest.raises(TypeError):
+            call()
+    with pytest.raises(AttributeError):
+        cudart.cudaSetDevices(0)
+    with pytest.raises(AttributeError):
+        cudart.cudaMemcpyKind.cudaMemcpyUp  # noqa: B018
+
+
+def test_the_double_of_cuda_takes_what_cuda_takes(cuda):
+    """Its own parameters have the names of CUDA's, by which it is called."""
+    calls = {name: call for name, call in vars(type(cuda)).items() if name.startswith("cuda")}
     assert len(calls) > 15
     for name, call in calls.items():
-        taken = list(inspect.signature(call).parameters)[1:]
-        assert len(taken) == len(inspect.signature(getattr(runtime, name)).parameters), name
+        assert parameters(call) == list(inspect.signature(getattr(cuda.real, name)).parameters), name
+
+
+@pytest.mark.parametrize("batches", [(2, 4), (3, 3), (1, 4)])
+@pytest.mark.parametrize("number", [4, 5, 7, 9])
+def test_the_last_part_of_a_batch_is_no_smaller_than_the_engine_takes(engine, library, noise, batches, number):
+    least, most = batches
+    profile = OptimizationProfile(min=(least, 8, 8), opt=(most, 8, 8), max=(most, 8, 8))
+    library.batches = batches
+    batch = noise(number, 8, 8, 3)
+    assert np.array_equal(open_backend(engine(profile=profile)).infer(batch), 255 - batch)
+
+
+def test_a_gpu_with_too_little_memory_is_one_sentence_and_keeps_none_of_it(engine, cuda, noise):
+    backend = open_backend(engine())
+    small, large = noise(1, 8, 8, 3), noise(2, 32, 32, 3)
+    backend.infer(small)
+    for pieces in range(4):  # of the four that are needed
+        cuda.bytes_free = (pieces + 1) * large.nbytes - 1 - 4 * small.nbytes
+        before = len(cuda.memory)
+        with pytest.raises(BackendError, match="the memory of the GPU is too small for this; take smaller pictures"):
+            backend.infer(large)
+        assert len(cuda.memory) == 0 <= before
+        cuda.bytes_free = 1 << 20
+        assert np.array_equal(backend.infer(small), 255 - small)
+    backend.close()
+    assert (cuda.memory, cuda.events) == ({}, set())
