@@ -2,9 +2,9 @@
 
     python benchmarks/gpu_first_contact.py [--output DIR] [--wheels DIR] [--minutes 9] [--only PART]… [--quick]
 
-The parts stand in the order that tells most in least time, and each runs in a process of its own with a time limit; one
-that fails is told, and the rest goes on. A call ends after --minutes; the same call again goes on with the next part.
-DIR/first_contact.json and .md hold what was found so far, under the card's name.
+The parts stand in the order that tells most in least time. Each runs in a process of its own with a time limit; one
+that fails is reported, and the rest goes on. A call ends after --minutes; the same call again goes on with the next
+part. DIR/first_contact.json and .md hold the results so far, under the card's name.
 
 Where no package index is reached, --wheels installs what torch does not bring from a folder, beside the results. Fill
 the folder where one is reached, for the Python of the machine with the GPU:
@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -31,7 +32,7 @@ VARIANTS = ("classical", "ours fp32", "ours bf16", "ours bf16 compiled")
 TINY = ("networks.generator=resnet_1blocks", "networks.ngf=4", "networks.ndf=4")
 TAIL = 30  # lines of a part's output that are kept
 
-Read = Callable[[str], Any]  # what is to be told of a part, from its standard output
+Read = Callable[[str], Any]  # the result of a part, from its standard output
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,11 @@ class Machine:
         if not (names / "cyclegan_edge").exists():
             (names / "cyclegan_edge").symlink_to(ROOT, target_is_directory=True)
         if wheels is not None and not installed.exists():
-            pip = [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--quiet", "--target", installed]
-            subprocess.run([*pip, *sorted(wheels.glob("*.whl"))], check=True)
+            pip = [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--quiet", "--target"]
+            files = sorted(wheels.glob("*.whl"))
+            if not files or subprocess.run([*pip, self.output / "installing", *files]).returncode:
+                sys.exit(f"{wheels} holds no wheels, or some that pip cannot install here")
+            (self.output / "installing").rename(installed)
         paths = [str(names), str(installed)]
         sys.path[:0] = paths
         self.environment["PYTHONPATH"] = os.pathsep.join([*paths, self.environment.get("PYTHONPATH", "")])
@@ -102,17 +106,18 @@ def step(shape: str, variant: str, quick: bool) -> tuple[str, ...]:
 
 def engines(machine: Machine) -> Iterator[Part]:
     """Give the parts that export the first run and measure it in every engine for GPUs."""
-    run, exports = str(machine.output / "runs" / "first"), str(machine.output / "exports")
-    export = ("-m", "cyclegan_edge", "export", run, "--direction", "AtoB", "--size", "64x64", "--output", exports)
+    run, exports = str(machine.output / "runs" / "first"), machine.output / "exports"
+    export = ("-m", "cyclegan_edge", "export", run, "--direction", "AtoB", "--size", "64x64", "--output", str(exports))
     bench = ("-m", "cyclegan_edge", "bench", "--device", "cuda", "--json", "--seconds", "1" if machine.quick else "5")
-    for target, suffix, module in (
-        ("onnx", "onnx", "onnxruntime"),
-        ("tensorrt-rtx", "engine", "tensorrt_rtx"),
-        ("tensorrt", "engine", "tensorrt"),
+    for target, files, module in (
+        ("onnx", "first-AtoB-fp16-64x64.onnx", "onnxruntime"),
+        ("tensorrt-rtx", "first-AtoB-fp16-64x64-rtx*.engine", "tensorrt_rtx"),
+        ("tensorrt", "first-AtoB-fp16-64x64-trt*.engine", "tensorrt"),
     ):
         needs = ("onnx", "onnxscript", module)
         yield Part(f"export {target}", (*export, "--precision", "fp16", "--to", target), 240, needs=needs)
-        yield Part(f"bench {target}", (*bench, f"{exports}/first-AtoB-fp16.{suffix}"), 120, json.loads, needs)
+        artefacts = sorted(map(str, exports.glob(files))) or [str(exports / files)]  # an engine's name has its version
+        yield Part(f"bench {target}", (*bench, artefacts[-1]), 120, json.loads, needs)
 
 
 def last_line(out: str) -> Any:
@@ -125,25 +130,44 @@ def try_part(part: Part, machine: Machine, limit: float) -> dict[str, Any]:
     if lacking := [module for module in part.needs if find_spec(module) is None]:
         return {"status": "left out", "why": f"{', '.join(lacking)} is not installed", "seconds": 0.0}
     started = time.monotonic()
-    command = [sys.executable, *part.command]
-    options: dict[str, Any] = {"env": machine.environment, "cwd": ROOT, "capture_output": True, "text": True}
+    code, out, errors = run([sys.executable, *part.command], machine.environment, min(limit, part.seconds))
+    outcome: dict[str, Any] = {"status": "ok", "seconds": time.monotonic() - started}
     try:
-        done = subprocess.run(command, timeout=min(limit, part.seconds), check=False, **options)
-    except subprocess.TimeoutExpired as late:
-        said = b"".join(piece for piece in (late.stdout, late.stderr) if isinstance(piece, bytes)).decode(
-            errors="replace"
-        )
-        return {"status": "too slow", "seconds": time.monotonic() - started, "tail": tail(said)}
-    found: dict[str, Any] = {"status": "ok", "seconds": time.monotonic() - started}
-    try:
-        found["told"] = part.read(done.stdout)
+        outcome["result"] = part.read(out)
     except (ValueError, IndexError):
-        found["status"] = "failed"
-    if done.returncode:
-        found |= {"status": "failed", "code": done.returncode}
-    if found["status"] == "failed" or found.get("told") is None:
-        found["tail"] = tail(done.stdout + done.stderr)
-    return found
+        outcome["status"] = "failed"
+    if code:
+        outcome |= {"status": "failed", "code": code}
+    if code is None:
+        outcome["status"] = "too slow"
+    if outcome["status"] != "ok" or outcome["result"] is None:
+        outcome["tail"] = tail(out + errors)
+    return outcome
+
+
+def run(command: list[str], environment: dict[str, str], seconds: float) -> tuple[int | None, str, str]:
+    """Run a command; returns its exit code, None where it was stopped after so many seconds, and what it printed."""
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+        start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            out, errors = process.communicate(timeout=seconds)
+            return process.returncode, out, errors
+        except subprocess.TimeoutExpired:
+            stop(process)
+            return None, *process.communicate()
+        except BaseException:
+            stop(process)
+            raise
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """End a process and all that it started, which would go on using the GPU."""
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 def tail(text: str) -> list[str]:
@@ -155,16 +179,16 @@ def describe() -> dict[str, Any]:
     """Say what PyTorch knows of this machine."""
     import torch
 
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
     }
     if torch.cuda.is_available():
         card = torch.cuda.get_device_properties(0)
-        found |= {"card": card.name, "capability": f"{card.major}.{card.minor}", "memory_bytes": card.total_memory}
-        found |= {"multiprocessors": card.multi_processor_count, "bf16": torch.cuda.is_bf16_supported()}
-    return found
+        facts |= {"card": card.name, "capability": f"{card.major}.{card.minor}", "memory_bytes": card.total_memory}
+        facts |= {"multiprocessors": card.multi_processor_count, "bf16": torch.cuda.is_bf16_supported()}
+    return facts
 
 
 def profile(name: str, quick: bool) -> dict[str, Any]:
@@ -201,22 +225,27 @@ def profile(name: str, quick: bool) -> dict[str, Any]:
 
 def written(results: dict[str, Any]) -> str:
     """Return the results as Markdown."""
-    machine = results.get("machine", {}).get("told") or {}
+    machine = results.get("machine", {}).get("result") or {}
     lines = [f"# First contact: {machine.get('card', 'no GPU')}", ""]
     lines += [f"- {name}: {value}" for name, value in machine.items()]
-    lines += ["", "| part | ended | seconds | told |", "|---|---|---:|---|"]
-    for name, found in results.items():
-        told = found.get("told")
-        brief = (
-            f"{told['milliseconds']:.1f} ms a step, {told['peak_bytes'] / 2**20:.0f} MiB"
-            if name[:5] == "step " and told
-            else ""
-        )
-        lines.append(f"| {name} | {found['status']} | {found['seconds']:.0f} | {found.get('why', brief)} |")
-    for name, found in results.items():
-        if "tail" in found:
-            lines += ["", f"## {name}: {found['status']}", "", "```text", *found["tail"], "```"]
+    lines += ["", "| part | ended | seconds | result |", "|---|---|---:|---|"]
+    for name, outcome in results.items():
+        lines.append(f"| {name} | {outcome['status']} | {outcome['seconds']:.0f} | {brief(name, outcome)} |")
+    for name, outcome in results.items():
+        if "tail" in outcome:
+            lines += ["", f"## {name}: {outcome['status']}", "", "```text", *outcome["tail"], "```"]
     return "\n".join(lines) + "\n"
+
+
+def brief(name: str, outcome: dict[str, Any]) -> str:
+    """Return the figure of a part that measures a step or an engine, or why it was left out."""
+    result = outcome.get("result")
+    if name.startswith("step ") and result:
+        return f"{result['milliseconds']:.1f} ms a step, {result['peak_bytes'] / 2**20:.0f} MiB"
+    if name.startswith("bench ") and result:
+        rows = [row for row in result["results"] if row["engine"]]
+        return ", ".join(f"{row['engine']['p50_ms']:.2f} ms a picture in {row['backend']}" for row in rows)
+    return str(outcome.get("why", ""))
 
 
 def main() -> int:
@@ -238,6 +267,9 @@ def main() -> int:
     machine.prepare(options.wheels)
     path = machine.output / "first_contact.json"
     results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    known = [part.name for part in parts(machine)]
+    if unknown := sorted(set(options.only or ()) - set(known)):
+        parser.error(f"there is no part {unknown[0]!r}; the parts are {', '.join(known)}")
     for part in parts(machine):
         if part.name not in options.only if options.only else part.name in results:
             continue
@@ -246,10 +278,12 @@ def main() -> int:
             break
         print(f"{part.name} …", file=sys.stderr, flush=True)
         results[part.name] = try_part(part, machine, left)
-        path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        partial.replace(path)
         path.with_suffix(".md").write_text(written(results), encoding="utf-8")
     print(written(results))
-    return int(any(found["status"] in ("failed", "too slow") for found in results.values()))
+    return int(any(outcome["status"] in ("failed", "too slow") for outcome in results.values()))
 
 
 if __name__ == "__main__":

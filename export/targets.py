@@ -50,7 +50,7 @@ def export_source(
     images: Path | None = None,
     output: Path | None = None,
 ) -> Iterator[Product]:
-    """Export the generators of a run folder or checkpoint; each file is given when it is there.
+    """Export the generators of a run folder or checkpoint; each file is yielded when it is there.
 
     Everything that can be refused is refused before the first file is written. `images` is a folder of pictures to
     verify with, by default the dataset's held-out ones; `output` the folder to write to, by default the run's exports/,

@@ -23,8 +23,8 @@ def pick_device(name: str, local_rank: int | None = None) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UsageError("there is no mps device here; use run.device=auto or cpu")
     if device.type == "cuda" and device.index >= torch.cuda.device_count():
-        found = f"{torch.cuda.device_count()} found" if torch.cuda.is_available() else "CUDA finds none"
-        raise UsageError(f"there is no device {device} here ({found}); use run.device=auto or cpu")
+        present = f"{torch.cuda.device_count()} found" if torch.cuda.is_available() else "CUDA finds none"
+        raise UsageError(f"there is no device {device} here ({present}); use run.device=auto or cpu")
     return device
 
 

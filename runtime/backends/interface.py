@@ -1,6 +1,6 @@
 """What a loaded model takes and gives, read from its tensors and, where the file is one of ours, its metadata.
 
-For models of others what their tensors do not tell is probed in the graph, given by the user, or assumed aloud.
+For models of others, what their tensors do not say is probed in the graph, named by the user, or assumed aloud.
 """
 
 import logging
@@ -39,7 +39,7 @@ class Interface:
     output_range: ValueRange = "-1..1"
     input_layout: Layout = "NHWC"
     output_layout: Layout = "NHWC"
-    assumed: tuple[str, ...] = ()  # what nobody told, in words
+    assumed: tuple[str, ...] = ()  # what nothing says, in words
 
 
 @dataclass(frozen=True)
@@ -77,60 +77,62 @@ def read_interface(
 
     Raises:
         ArtefactError: the tensors are no images of 1 or 3 channels, or the metadata says otherwise than they do.
-        UsageError: a range or layout is given for a model that says its own.
+        UsageError: a range or layout is named for a model that says its own.
     """
     if metadata is not None and (value_range or layout):
         raise UsageError(f"{path.name} says its own value range and layout; name none", about=("value_range", "layout"))
     try:
-        taken, given = _images(backend.input, "input", layout), _images(backend.output, "output", layout)
-        if taken.io != given.io:
+        images_in, images_out = _images(backend.input, "input", layout), _images(backend.output, "output", layout)
+        if images_in.io != images_out.io:
             raise _UnsuitableError("one of them is uint8 and the other float")
-        _check_sizes(taken.size, given.size)
+        _check_sizes(images_in.size, images_out.size)
     except _UnsuitableError as reason:
         raise ArtefactError(
             f"{path} is no image-to-image model that can be run here: it takes {backend.input} and gives "
             f"{backend.output}; {reason}"
         ) from None
     if metadata is not None:
-        _check_metadata(backend, metadata, path, taken, given)
+        _check_metadata(backend, metadata, path, images_in, images_out)
         ranges: tuple[ValueRange, ValueRange] = ("-1..1", "-1..1")
         assumed: tuple[str, ...] = ()
     else:
-        ranges, assumed = _ranges(backend, path, taken.io, value_range)
-        assumed = (*dict.fromkeys((*taken.assumed, *given.assumed)), *assumed)
+        ranges, assumed = _ranges(backend, path, images_in.io, value_range)
+        assumed = (*dict.fromkeys((*images_in.assumed, *images_out.assumed)), *assumed)
     for part in assumed:
         LOGGER.warning("%s does not say everything: %s", path.name, part)
     return Interface(
-        io=taken.io,
+        io=images_in.io,
         dtype=backend.input.dtype,
-        input_channels=taken.channels,
-        output_channels=given.channels,
+        input_channels=images_in.channels,
+        output_channels=images_out.channels,
         size_multiple=metadata.size_multiple if metadata else FOREIGN_MULTIPLE,
         size_minimum=metadata.size_minimum if metadata else FOREIGN_MINIMUM,
-        size=taken.size,
-        one_by_one=taken.one_by_one,
+        size=images_in.size,
+        one_by_one=images_in.one_by_one,
         input_range=ranges[0],
         output_range=ranges[1],
-        input_layout=taken.layout,
-        output_layout=given.layout,
+        input_layout=images_in.layout,
+        output_layout=images_out.layout,
         assumed=assumed,
     )
 
 
-def _check_sizes(taken: Size | None, given: Size | None) -> None:
+def _check_sizes(size_in: Size | None, size_out: Size | None) -> None:
     """Raise where an output cannot be a whole enlargement of the input; the engines do not always tell its size."""
-    if given is None:
+    if size_out is None:
         return
-    if taken is None:
+    if size_in is None:
         raise _UnsuitableError("the size of the output is pinned and that of the input free")
-    factor = given[0] // taken[0]
-    if factor < 1 or (factor * taken[0], factor * taken[1]) != given:
+    factor = size_out[0] // size_in[0]
+    if factor < 1 or (factor * size_in[0], factor * size_in[1]) != size_out:
         raise _UnsuitableError("the output has another size; the same, or a whole enlargement, can be run")
 
 
-def _check_metadata(backend: Backend, metadata: ArtefactMetadata, path: Path, taken: _Images, given: _Images) -> None:
+def _check_metadata(
+    backend: Backend, metadata: ArtefactMetadata, path: Path, images_in: _Images, images_out: _Images
+) -> None:
     stated = (metadata.io, metadata.input_channels, metadata.output_channels, metadata.size)
-    if stated != (taken.io, taken.channels, given.channels, taken.size):
+    if stated != (images_in.io, images_in.channels, images_out.channels, images_in.size):
         raise ArtefactError(
             f"{path} is not what its metadata says ({metadata.io}, {metadata.input_channels} to "
             f"{metadata.output_channels} channels, size {metadata.size or 'free'}): it takes {backend.input}; "
@@ -147,17 +149,17 @@ def _ranges(
     if value_range is not None:
         return (value_range, value_range), ()
     graph = read_graph(path)
-    taken = probe_input(graph, backend.input.name) if graph else None
-    given = probe_output(graph, backend.output.name) if graph else None
-    if taken and given:
-        LOGGER.info("%s takes %s and gives %s, as its graph tells", path.name, taken, given)
-        return (taken, given), ()
-    assumed = taken or given or "-1..1"
+    range_in = probe_input(graph, backend.input.name) if graph else None
+    range_out = probe_output(graph, backend.output.name) if graph else None
+    if range_in and range_out:
+        LOGGER.info("%s takes %s and gives %s, as its graph tells", path.name, range_in, range_out)
+        return (range_in, range_out), ()
+    assumed = range_in or range_out or "-1..1"
     other = "if that is wrong, name a value range: 0..1, 0..255 or -1..1"
-    if given:
-        return (assumed, given), (f"it gives {given}, so its input is taken for {assumed} too; {other}",)
-    if taken:
-        return (taken, assumed), (f"it takes {taken}, so its output is taken for {assumed} too; {other}",)
+    if range_out:
+        return (assumed, range_out), (f"it gives {range_out}, so its input is taken for {assumed} too; {other}",)
+    if range_in:
+        return (range_in, assumed), (f"it takes {range_in}, so its output is taken for {assumed} too; {other}",)
     return (assumed, assumed), (f"its values are taken for {assumed}, in and out; {other}",)
 
 

@@ -41,11 +41,11 @@ def layer_times(path: Path, batch: NDArray[Any], *, backend: str, precision: str
     `backend` is "onnxruntime" or "openvino"; `precision` "auto", "fp32" or "bf16" is for openvino.
 
     Raises:
-        BackendError: this engine does not tell.
+        BackendError: this engine does not measure its layers.
     """
     counters = {"onnxruntime": _onnxruntime, "openvino": _openvino}
     if backend not in counters:
-        raise BackendError(f"{backend} does not tell how long its layers take; use onnxruntime or openvino")
+        raise BackendError(f"{backend} does not measure its layers; use onnxruntime or openvino")
     return counters[backend](path, batch, precision, seconds)
 
 
@@ -60,15 +60,16 @@ def _onnxruntime(path: Path, batch: NDArray[Any], precision: str, seconds: float
         feed = {session.get_inputs()[0].name: batch}
         times = [ms for ms, _ in _runs(lambda: session.run(None, feed), seconds)]
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    found: dict[str, list[float]] = {}
+    durations: dict[str, list[float]] = {}
     kinds: dict[str, str] = {}
     for event in sorted(events, key=lambda event: event["ts"]):
         if event["cat"] == "Node" and event["name"].endswith("_kernel_time"):
             name = event["name"].removesuffix("_kernel_time")
-            found.setdefault(name, []).append(event["dur"] / 1000)
+            durations.setdefault(name, []).append(event["dur"] / 1000)
             kinds[name] = event["args"]["op_name"]
     layers = tuple(
-        LayerTime(kinds[name], (name.removesuffix("_nchwc"),), median(each[WARM_UP:])) for name, each in found.items()
+        LayerTime(kinds[name], (name.removesuffix("_nchwc"),), median(each[WARM_UP:]))
+        for name, each in durations.items()
     )
     return Timing(layers, median(times), len(times))
 
@@ -84,15 +85,15 @@ def _openvino(path: Path, batch: NDArray[Any], precision: str, seconds: float) -
 
     def count() -> list[tuple[str, str, float]]:
         request.infer({0: batch}, share_inputs=True)
-        told = [layer for layer in request.get_profiling_info() if layer.status == ov.ProfilingInfo.Status.EXECUTED]
-        return [(layer.node_name, layer.node_type, layer.real_time.total_seconds() * 1000) for layer in told]
+        executed = [layer for layer in request.get_profiling_info() if layer.status == ov.ProfilingInfo.Status.EXECUTED]
+        return [(layer.node_name, layer.node_type, layer.real_time.total_seconds() * 1000) for layer in executed]
 
     times, counted = zip(*_runs(count, seconds), strict=True)
-    found: dict[str, list[float]] = {}
+    durations: dict[str, list[float]] = {}
     for name, _, ms in (layer for run in counted for layer in run):
-        found.setdefault(name, []).append(ms)
+        durations.setdefault(name, []).append(ms)
     names = _original_names(compiled.get_runtime_model())
-    layers = tuple(LayerTime(kind, names.get(name, (name,)), median(found[name])) for name, kind, _ in counted[-1])
+    layers = tuple(LayerTime(kind, names.get(name, (name,)), median(durations[name])) for name, kind, _ in counted[-1])
     return Timing(layers, median(times), len(times))
 
 
@@ -100,8 +101,8 @@ def _original_names(executed: Any) -> dict[str, tuple[str, ...]]:
     """Return which layers of the file OpenVINO fused into each that it executes."""
     names = {}
     for layer in executed.get_ordered_ops():
-        told = layer.get_rt_info()["originalLayersNames"]
-        names[layer.get_friendly_name()] = tuple(str(getattr(told, "value", told)).split(","))
+        original = layer.get_rt_info()["originalLayersNames"]
+        names[layer.get_friendly_name()] = tuple(str(getattr(original, "value", original)).split(","))
     return names
 
 

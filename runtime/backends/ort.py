@@ -91,7 +91,12 @@ def _open_on_cuda(path: Path, options: ort.SessionOptions, device: str, precisio
         return _session_on_cuda(path, options, device, precision, enable_cuda_graph="1"), True
     except ArtefactError as error:
         LOGGER.debug("%s without CUDA graphs: %s", path.name, error)
+    try:
         return _session_on_cuda(path, options, device, precision), False
+    except ArtefactError as error:
+        _session(path, options, ["CPUExecutionProvider"])  # raises where the file is at fault, and not the GPU
+        reason = _reason(error.__cause__ or error)
+        raise BackendError(f"onnxruntime cannot run {path} on {device}: {reason}; see: cyclegan doctor") from error
 
 
 def _session_on_cuda(path: Path, options: ort.SessionOptions, device: str, precision: Precision, **more: str) -> Any:
@@ -134,6 +139,6 @@ def _specs(arguments: Sequence[Any]) -> list[TensorSpec]:
     return specs
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """Cut "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load model …" down to what follows the codes, on one line."""
     return " ".join(str(error).split(" : ", 3)[-1].split()).rstrip(".")

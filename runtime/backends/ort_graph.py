@@ -27,22 +27,22 @@ class BoundRun:
     ) -> None:
         """Reserve memory on a device, "cuda" or "cpu", for what `batch` and `result` are examples of."""
         self._session = session
-        self._taken = ort.OrtValue.ortvalue_from_shape_and_type(batch.shape, batch.dtype, device, index)
-        self._given = ort.OrtValue.ortvalue_from_shape_and_type(result.shape, result.dtype, device, index)
+        self._input = ort.OrtValue.ortvalue_from_shape_and_type(batch.shape, batch.dtype, device, index)
+        self._output = ort.OrtValue.ortvalue_from_shape_and_type(result.shape, result.dtype, device, index)
         self._binding = session.io_binding()
-        self._binding.bind_ortvalue_input(session.get_inputs()[0].name, self._taken)
-        self._binding.bind_ortvalue_output(session.get_outputs()[0].name, self._given)
+        self._binding.bind_ortvalue_input(session.get_inputs()[0].name, self._input)
+        self._binding.bind_ortvalue_output(session.get_outputs()[0].name, self._output)
         self._options = _options(graph)
 
     def __call__(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Copy a batch in, run, and copy the result out."""
-        self._taken.update_inplace(batch)
+        self._input.update_inplace(np.ascontiguousarray(batch))
         self._session.run_with_iobinding(self._binding, self._options)
-        return np.array(self._given.numpy())  # on a CPU that is the very memory which the next run writes
+        return np.array(self._output.numpy())  # on a CPU that is the very memory which the next run writes
 
 
 class GraphRuns:
-    """A session that may capture graphs; a graph is used once it has given what the plain run gives.
+    """A session that may capture graphs; a graph is used once its results are those of the plain run.
 
     ONNX Runtime keeps what it captured for the thread that ran it, so each thread proves graphs of its own.
     """
@@ -71,7 +71,7 @@ class GraphRuns:
         return runs
 
     def _proven(self, batch: NDArray[Any], result: NDArray[Any]) -> BoundRun | None:
-        """Capture a graph, and return it if its replays tell pictures apart and give what they gave without it."""
+        """Capture a graph, and return it if its replays tell pictures apart and equal the plain run."""
         self._count += 1
         number = str(self._count)
         try:

@@ -70,11 +70,11 @@ def _openvino() -> str:
     import openvino as ov
 
     core = ov.Core()
-    told = []
+    devices = []
     for device in core.available_devices:
         precisions = [name for name in core.get_property(device, "OPTIMIZATION_CAPABILITIES") if name[-1].isdigit()]
-        told.append(f"{device} ({' '.join(sorted(precisions))})")
-    return " ".join(told)
+        devices.append(f"{device} ({' '.join(sorted(precisions))})")
+    return " ".join(devices)
 
 
 def _onnxruntime() -> str:

@@ -27,12 +27,12 @@ def test_the_parts_that_train_run_and_the_same_call_goes_on(pretended, tmp_path)
     assert list(first) == ["machine"]
     only = [option for name in names for option in ("--only", name)]
     ended, results = contact(pretended, tmp_path, *only)
-    assert {name: found["status"] for name, found in results.items()} == dict.fromkeys(names, "ok"), ended.err
+    assert {name: outcome["status"] for name, outcome in results.items()} == dict.fromkeys(names, "ok"), ended.err
     assert ended.code == 0
-    assert results["machine"]["told"]["card"] == "Pretended GPU"
+    assert results["machine"]["result"]["card"] == "Pretended GPU"
     assert "on cuda:0 in bfloat16" in "\n".join(results["train"]["tail"])
     assert "done: step 5" in "\n".join(results["resume"]["tail"])
-    assert results["step 256x1 ours bf16"]["told"]["milliseconds"] > 0
+    assert results["step 256x1 ours bf16"]["result"]["milliseconds"] > 0
     written = (tmp_path / "first_contact.md").read_text()
     assert written.startswith("# First contact: Pretended GPU\n")
     assert "| step 256x1 ours bf16 | ok |" in written
@@ -57,13 +57,13 @@ sys.exit(contact.main())
 """
 
 
-def test_a_part_that_fails_is_told_and_the_rest_goes_on(tmp_path):
+def test_a_part_that_fails_is_reported_and_the_rest_goes_on(tmp_path):
     program = FAKE.format(folder=str(SCRIPT.parent)) + END
     command = [sys.executable, "-c", program, "--output", str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1, ended.stderr
     results = json.loads((tmp_path / "first_contact.json").read_text())
-    status = {name: found["status"] for name, found in results.items()}
+    status = {name: outcome["status"] for name, outcome in results.items()}
     assert status == {
         "lacking": "left out", "broken": "failed", "nonsense": "failed", "endless": "too slow", "good": "ok",
     }  # fmt: skip
@@ -86,7 +86,7 @@ def test_wheels_in_a_folder_are_installed_where_no_index_is_reached(tmp_path):
     command = [sys.executable, "-c", program, "--output", str(tmp_path / "out"), "--wheels", str(wheels)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr
-    assert json.loads((tmp_path / "out" / "first_contact.json").read_text())["tiny"]["told"] == 42
+    assert json.loads((tmp_path / "out" / "first_contact.json").read_text())["tiny"]["result"] == 42
 
 
 def test_the_profile_names_what_a_step_does():
@@ -94,9 +94,9 @@ def test_the_profile_names_what_a_step_does():
     command = [sys.executable, str(SCRIPT), "--profile", "cpu", "--quick"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr
-    told = json.loads(ended.stdout)
-    assert told["launches_a_step"] == 0
-    assert len(told["ms_a_step"]) == 25
+    profiled = json.loads(ended.stdout)
+    assert profiled["launches_a_step"] == 0
+    assert len(profiled["ms_a_step"]) == 25
 
 
 def test_nothing_is_begun_when_the_time_is_up(tmp_path):

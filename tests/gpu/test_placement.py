@@ -70,3 +70,21 @@ def test_without_a_gpu_auto_stays_on_the_cpu(pretended, artefacts):
     ended = pretended("placement", given=[str(artefacts["resnet", "fp32"])], cudnn=True, PRETENDED_GPUS="0")
     assert ended.code == 0, ended.err
     assert [(told["engine"], told["device"], told["warned"]) for told in ended.told] == [("openvino", "cpu", [])]
+
+
+def test_a_gpu_that_is_not_there_is_no_fault_of_the_file(pretended, artefacts):
+    ended = pretended("placement", "cuda:7", given=[str(artefacts["resnet", "fp32"])], cudnn=True)
+    assert ended.code == 0, ended.err
+    (told,) = ended.told
+    assert told["error"].startswith("BackendError: onnxruntime cannot ")
+    assert "cuda:7" in told["error"]
+
+
+def test_auto_goes_on_with_the_cpu_where_the_driver_is_too_old_for_the_library(pretended, artefacts):
+    ended = pretended("placement", given=[str(artefacts["resnet", "fp32"])], cudnn=True, PRETENDED_OLD_DRIVER="1")
+    assert ended.code == 0, ended.err
+    (told,) = ended.told
+    assert (told["engine"], told["device"]) == ("openvino", "cpu")
+    (warning,) = told["warned"]
+    assert warning.startswith("there is an NVIDIA GPU, but onnxruntime cannot ")
+    assert warning.endswith("running on the CPU")

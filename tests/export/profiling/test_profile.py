@@ -196,7 +196,7 @@ class TestCommand:
 def test_what_no_layer_times_can_be_had_of_is_refused(tmp_path, monkeypatch, generator, exported):
     from cyclegan_edge.runtime.backends.layer_times import layer_times
 
-    with pytest.raises(BackendError, match="tensorrt does not tell how long its layers take"):
+    with pytest.raises(BackendError, match="tensorrt does not measure its layers"):
         layer_times(tmp_path, np.zeros(1), backend="tensorrt", precision="auto", seconds=0)
     with pytest.raises(UsageError, match=r"does not tell its layers' times"):
         profile(tmp_path / "a.ENGINE")

@@ -1,4 +1,7 @@
-"""Open artefacts as `auto` does and tell where ONNX Runtime placed their nodes; torch has no part in this."""
+"""Open artefacts on a device, by default `auto`, and tell where ONNX Runtime placed their nodes, or what went wrong.
+
+Torch has no part in this.
+"""
 
 import json
 import logging
@@ -7,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from cyclegan_edge.runtime.backends import open_backend, ort
+from cyclegan_edge.runtime.errors import CycleganError
 
 warned: list[str] = []
 handler = logging.Handler(logging.WARNING)
@@ -26,7 +30,11 @@ def recording(live: bool) -> object:
 ort._options = recording
 for path in json.load(sys.stdin):
     warned.clear()
-    backend = open_backend(Path(path))
+    try:
+        backend = open_backend(Path(path), device=(sys.argv[1:] or ["auto"])[0])
+    except CycleganError as error:
+        print(json.dumps({"path": path, "error": f"{type(error).__name__}: {error}"}), flush=True)  # noqa: T201
+        continue
     placed: Counter[str] = Counter()
     if backend.name == "onnxruntime":
         for part in backend._session.get_provider_graph_assignment_info():
