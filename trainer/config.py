@@ -103,6 +103,7 @@ class LossesConfig(_Part):
     lambda_B: Weight = Field(10.0, description="weight of the cycle B → A → B")
     lambda_identity: Weight = Field(0.5, description="identity weight relative to the cycle weights; 0: off")
     lambda_gp: Weight = Field(10.0, description="weight of wgangp's gradient penalty")
+    lambda_temporal: Weight = Field(0.0, description="weight of steadiness under synthetic motion, for videos; 0: off")
 
 
 class OptimConfig(_Part):

@@ -9,9 +9,10 @@ from torch import Tensor
 from ..config import TrainConfig
 from ..distributed import World
 from ..networks.build import build_discriminator, build_generator
+from .draws import Draws
 from .gan import GAN, initialised
 from .losses import reconstruction
-from .objective import Draws, Losses, Objective, Pictures, Players
+from .objective import Losses, Objective, Pictures, Players
 from .schedule import cycle_weight_factor
 
 
@@ -23,7 +24,7 @@ class CycleObjective(Objective):
         self.cycle_weight = torch.ones((), device=players.device)
 
     def generators(self, real: Pictures, draws: Draws) -> tuple[Tensor, Losses, Pictures]:
-        """Return the adversarial, cycle and identity terms of both directions."""
+        """Return the adversarial, cycle, identity and temporal terms of both directions."""
         config, G_A, G_B = self._config, self._learning["G_A"], self._learning["G_B"]
         real_A, real_B = real["A"], real["B"]
         idt_A = idt_B = None
@@ -47,6 +48,10 @@ class CycleObjective(Objective):
             losses["idt_B"] = reconstruction(idt_B, real_A)
             identity = config.lambda_B * losses["idt_A"] + config.lambda_A * losses["idt_B"]
             total = total + config.lambda_identity * identity
+        if self.steadied:
+            losses["temporal_A"] = self._temporal_loss(G_A, real_A, fake_B, draws[2])
+            losses["temporal_B"] = self._temporal_loss(G_B, real_B, fake_A, draws[3])
+            total = total + config.lambda_temporal * (losses["temporal_A"] + losses["temporal_B"])
         return total, {name: loss.detach() for name, loss in losses.items()}, {"A": fake_A, "B": fake_B}
 
 

@@ -20,9 +20,10 @@ from ..config import TrainConfig
 from ..distributed import World
 from ..networks.build import Generator, build_discriminator, build_generator
 from ..networks.layers import ResidualGenerator, ResnetBlock
+from .draws import Draws
 from .gan import GAN, initialised
 from .losses import reconstruction, relative_error
-from .objective import Draws, Losses, Objective, Pictures, Players
+from .objective import Losses, Objective, Pictures, Players
 from .teacher import _start_from_teacher, load_teachers
 
 LOGGER = logging.getLogger(__name__)
@@ -101,13 +102,13 @@ class DistillationObjective(Objective):
         """Return the terms of every direction that is learnt."""
         totals, fakes = [], {}
         losses: Losses = {}
-        for (direction, teacher), draw in zip(self._teachers.items(), draws, strict=True):
-            domain = direction[0]
+        for number, (direction, teacher) in enumerate(self._teachers.items()):
+            domain, student = direction[0], self._learning[f"G_{direction[0]}"]
             with torch.no_grad(), self._autocast():
                 wanted, landmarks = teacher(real[domain])
             with self._autocast():
-                fake, activations = self._learning[f"G_{domain}"](real[domain])
-            adversarial = self._generator_loss(f"D_{domain}", fake, draw)
+                fake, activations = student(real[domain])
+            adversarial = self._generator_loss(f"D_{domain}", fake, draws[number])
             output = reconstruction(fake, wanted)
             total = self._weights.lambda_adversarial * adversarial + self._weights.lambda_output * output
             losses |= {f"G_{domain}": adversarial, f"output_{domain}": output}
@@ -115,9 +116,20 @@ class DistillationObjective(Objective):
                 errors = [relative_error(*pair) for pair in zip(activations, landmarks, strict=True)]
                 losses[f"features_{domain}"] = torch.stack(errors).mean()
                 total = total + self._weights.lambda_features * losses[f"features_{domain}"]
+            if self.steadied:
+                motion = draws[len(self._teachers) + number]
+                steady = self._temporal_loss(partial(_picture, student), real[domain], fake, motion)
+                losses[f"temporal_{domain}"] = steady
+                total = total + self._config.lambda_temporal * steady
             totals.append(total)
             fakes[direction[-1]] = fake
         return torch.stack(totals).sum(), {name: loss.detach() for name, loss in losses.items()}, fakes
+
+
+def _picture(observed: nn.Module, pictures: Tensor) -> Tensor:
+    """Return what an observed generator makes of pictures, without its activations."""
+    picture: Tensor = observed(pictures)[0]
+    return picture
 
 
 class Observed(nn.Module):

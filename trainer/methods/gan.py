@@ -24,9 +24,9 @@ from ..config import TrainConfig
 from ..distributed import World
 from ..networks.build import init_weights
 from ..networks.layers import Checkpointed
-from .diffaugment import draw
+from .draws import Chance
 from .image_pool import ImagePool
-from .objective import JUDGED, Draws, Losses, Objective, Pictures, Players
+from .objective import JUDGED, Losses, Objective, Pictures, Players
 from .schedule import update_ema
 
 LOGGER = logging.getLogger(__name__)
@@ -77,6 +77,7 @@ class GAN:
         self._overflows = {optimizer: torch.zeros((), device=device) for optimizer in optimizers}
         self._skipped = {optimizer: torch.zeros((), device=device) for optimizer in optimizers}
         self._rng = torch.Generator().manual_seed(config.run.seed + world.rank)
+        self._chance = Chance(self._rng, device, len(self._discriminators))
         domains = sorted(JUDGED[name] for name in self._discriminators)
         self.pools = {domain: ImagePool(config.optim.pool_size, self._rng) for domain in domains}
         # While they learn, networks are called through what averages gradients and what saves memory.
@@ -206,7 +207,10 @@ class GAN:
         losses, fakes = [], []
         for (part,), last in self._parts(real):
             with self._gathering("G_", averaged=last):
-                total, terms, made = self.objective.generators(part, self._draws(1, part))
+                batch = len(part["A"])
+                draws = self._chance.augmentations(1, batch, self.config.optim.diffaugment)
+                draws += self._chance.motions(batch) if self.objective.steadied else ()
+                total, terms, made = self.objective.generators(part, draws)
                 self._backward(total)
             losses.append(terms)
             # A fake that is no number would come back from the history and break later updates too.
@@ -225,7 +229,9 @@ class GAN:
         losses = []
         for (part, fakes), last in self._parts(real, history):
             with self._gathering("D_", averaged=last):
-                draws = self._draws(2, part) + self._shares(part)
+                batch = len(part["A"])
+                draws = self._chance.augmentations(2, batch, self.config.optim.diffaugment)
+                draws += self._chance.shares(batch) if self.objective.penalised else ()
                 total, terms = self.objective.discriminators(part, fakes, draws)
                 self._backward(total)
             losses.append(terms)
@@ -239,19 +245,6 @@ class GAN:
             ([{domain: chunks[number] for domain, chunks in batch.items()} for batch in cut], number == count - 1)
             for number in range(count)
         ]
-
-    def _draws(self, each: int, pictures: Pictures) -> Draws:
-        """Draw what DiffAugment does to `each` batches that every discriminator sees, or None for each."""
-        count = each * len(self._discriminators)
-        if not self.config.optim.diffaugment:
-            return (None,) * count
-        return tuple(draw(len(pictures["A"]), self._rng).to(self.device, non_blocking=True) for _ in range(count))
-
-    def _shares(self, pictures: Pictures) -> Draws:
-        """Draw where between real pictures and fakes each discriminator's gradient is penalised, if it is."""
-        shape = (len(pictures["A"]), 1, 1, 1)
-        drawn = (torch.rand(shape, generator=self._rng) for _ in self._discriminators if self.objective.penalised)
-        return tuple(shares.to(self.device, non_blocking=True) for shares in drawn)
 
     def _gathering(self, prefix: str, averaged: bool) -> ExitStack:
         """Average the gradients of these networks over all processes in this backward pass, or not yet."""

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from ..config import TrainConfig
 from .diffaugment import diff_augment
+from .draws import Draws
 from .losses import accuracy, discriminator_adversarial, generator_adversarial, gradient_penalty
+from .synthetic_motion import NOISE, flow_of, move, unsteadiness
 
 Losses = dict[str, Tensor]
-Draws = tuple[Tensor | None, ...]
 Pictures = dict[str, Tensor]  # a batch by its domain, float [B, C, H, W] in [-1, 1]
 
 JUDGED = {"D_A": "B", "D_B": "A"}  # the domain that a discriminator judges
@@ -42,6 +43,7 @@ class Objective(ABC):
         self._autocast = players.autocast
         self._discriminators = tuple(name for name in JUDGED if name in players.networks)
         self.penalised = bool(config.losses.gan_mode == "wgangp" and config.losses.lambda_gp)
+        self.steadied = bool(config.losses.lambda_temporal)
         # Without batch statistics and dropout every picture of a batch is treated alone, so calls can be joined.
         self.stateless = config.networks.norm != "batch" and not config.networks.dropout
 
@@ -54,7 +56,8 @@ class Objective(ABC):
     def generators(self, real: Pictures, draws: Draws) -> tuple[Tensor, Losses, Pictures]:
         """Return the generators' loss, its terms, and the fakes by domain.
 
-        `draws` holds one random draw of DiffAugment for each discriminator.
+        `draws` holds one random draw of DiffAugment for each discriminator; and for lambda_temporal, after these, one
+        motion for each.
         """
 
     def discriminators(self, real: Pictures, fakes: Pictures, draws: Draws) -> tuple[Tensor, Losses]:
@@ -80,6 +83,17 @@ class Objective(ABC):
         with self._autocast():
             judgement = self._networks[name](_seen(fake, draw))
         return generator_adversarial(judgement, self._config.gan_mode)
+
+    def _temporal_loss(
+        self, translate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, motion: Tensor | None
+    ) -> Tensor:
+        """Return how far the translation of a moved picture with a little noise is from the moved translation."""
+        assert motion is not None  # it is drawn wherever the weight is not 0
+        flow = flow_of(motion, *real.shape[-2:])
+        moved = move(real, flow)
+        with self._autocast():
+            moved_first = translate(moved + NOISE * torch.randn_like(moved))
+        return unsteadiness(moved_first, move(fake, flow), flow)
 
     def _judge(self, name: str, real: Tensor, fake: Tensor, shares: Tensor | None) -> tuple[Tensor, Losses]:
         config = self._config

@@ -12,6 +12,7 @@ from cyclegan_edge.trainer.loop import Run
 from cyclegan_edge.trainer.methods.cyclegan import CycleGAN
 from cyclegan_edge.trainer.methods.distillation import Distillation, observed_layers
 from cyclegan_edge.trainer.methods.losses import relative_error
+from cyclegan_edge.trainer.methods.synthetic_motion import draw_motion
 from cyclegan_edge.trainer.methods.teacher import as_taught
 from cyclegan_edge.trainer.networks.build import build_generator
 from cyclegan_edge.trainer.tracking.metrics_log import read_records
@@ -86,6 +87,22 @@ def test_the_losses_are_those_worked_out_by_hand(configure, teacher):
     by_hand = 0.5 * expected["G_A"] + 3 * expected["output_A"] + 2 * expected["features_A"]
     assert total.item() == pytest.approx(by_hand.item(), rel=1e-4)
     assert fakes.keys() == {"B"}
+
+
+@pytest.mark.parametrize("direction", ["BtoA", "both"])
+def test_the_temporal_term_of_every_student_is_weighted(configure, direction):
+    real = dict(zip("AB", make_batch(), strict=True))
+    totals = []
+    for weight in (1.0, 3.0):
+        model = Distillation(configure(direction=direction, losses={"lambda_temporal": weight}), CPU)
+        count = len(model.directions)
+        motions = [draw_motion(2, torch.Generator().manual_seed(seed)) for seed in range(count)]
+        torch.manual_seed(7)
+        total, terms, _ = model.objective.generators(real, (*(None,) * count, *motions))
+        totals.append(total.item())
+    steady = [terms[f"temporal_{learnt[0]}"].item() for learnt in model.directions]
+    assert totals[1] - totals[0] == pytest.approx(2 * sum(steady), rel=1e-3)
+    assert min(steady) > 0
 
 
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA", "both"])
