@@ -83,9 +83,10 @@ def cyclegan(verbose: bool, quiet: bool) -> None:
     for handler in logging.getLogger().handlers:
         handler.setFormatter(_Printable())
     LOGGER.setLevel(level)
-    # OpenCV and its FFmpeg print what our one sentence says better; the user's own settings win.
+    # OpenCV, its FFmpeg and encoders print what our one sentence says better; the user's own settings win.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    os.environ.setdefault("SVT_LOG", "1")  # of the AV1 encoder: errors only
 
 
 class _Printable(logging.Formatter):

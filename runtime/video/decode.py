@@ -63,7 +63,7 @@ class PyAvVideo:
             LOGGER.warning("%s is of high dynamic range, which models do not know: colours may look dull", name)
         self._items = self._decode()
         self._ahead = self._read_ahead()
-        aspect = exact(context.sample_aspect_ratio) or Fraction(1)
+        aspect = exact(self._stream.sample_aspect_ratio) or Fraction(1)
         self.format = VideoFormat(
             rate=self._rate,
             time_base=exact(self._stream.time_base),

@@ -61,6 +61,8 @@ class Encoder:
             options["crf"] = str(CRF if encoding.crf is None else encoding.crf)
         if self.name == _PRORES:
             options["profile"] = "4444"
+        if self.name == "libx265":
+            options["x265-params"] = "log-level=error"  # it writes to the terminal by itself
         if encoding.preset or self.name in ("libx264", "libx265"):
             options["preset"] = encoding.preset or PRESET
         if self.name == "libvpx-vp9":

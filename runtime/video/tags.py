@@ -1,4 +1,4 @@
-"""What a film holds beside its streams: tags, chapters, attached files; copied, or told to be left out."""
+"""What a film holds beside its streams: tags, chapters, attached files; copied, or left out, which is logged."""
 
 import logging
 from fractions import Fraction
@@ -38,7 +38,7 @@ def copy_tags(source: Any, target: Any, shift: Fraction) -> None:
     if others:
         lost.append(f"{len(others)} data streams")
     if len(source.streams.video) > 1:
-        lost.append("further pictures, such as a cover")
+        lost.append("further pictures (such as a cover)")
     if lost:
         LOGGER.warning("%s are not copied into %s", ", ".join(lost), holder)
 

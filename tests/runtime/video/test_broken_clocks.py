@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from cyclegan_edge.runtime.errors import CycleganError
+from cyclegan_edge.runtime.errors import CycleganError, InputError
 from cyclegan_edge.runtime.frame import Frame
 from cyclegan_edge.runtime.video import open_video, video_sink
 
@@ -87,6 +87,28 @@ class TestBrokenClocks:
         assert caplog.text.count("is not after the one before") == 1
 
 
+def write_with_sound(path: Path, codec: str, layout: str) -> None:
+    """Write a film of a second whose sound has some codec and layout of channels."""
+    with av.open(str(path), "w") as container:
+        pictures = container.add_stream("wmv2" if path.suffix == ".wmv" else "libx264", rate=25)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        sound = container.add_stream(codec, rate=48_000)
+        context = sound.codec_context
+        context.layout, context.bit_rate = layout, 128_000
+        context.open()
+        resampler = av.AudioResampler(context.format, layout, 48_000, context.frame_size or None)
+        frame = av.AudioFrame.from_ndarray(
+            np.full((1, 48_000 * context.layout.nb_channels), 3000, np.int16), "s16", layout
+        )
+        frame.sample_rate = 48_000
+        for _ in range(25):
+            container.mux(pictures.encode(av.VideoFrame.from_ndarray(QUARTERS, format="rgb24")))
+        container.mux(pictures.encode())
+        ending = () if codec == "flac" else (None,)  # whose last packet is no sound
+        for part in (*resampler.resample(frame), *resampler.resample(None), *ending):
+            container.mux(sound.encode(part))
+
+
 class TestSound:
     @pytest.mark.parametrize(
         ("suffix", "codec"), [(".webm", "opus"), (".mp4", "aac"), (".mkv", "aac"), (".mov", "aac")]
@@ -100,6 +122,28 @@ class TestSound:
         assert seconds == pytest.approx(1, abs=0.05)
         assert max(np.abs(part).max() for part in samples) == pytest.approx(8000 / 2**15, rel=0.4)
         assert ("aac audio becomes opus in webm" in caplog.text) == (codec == "opus")
+
+    @pytest.mark.parametrize(
+        ("codec", "layout", "suffix", "target", "written"),
+        [
+            ("ac3", "5.1(side)", ".mkv", ".webm", "opus"),  # Opus has its surround speakers elsewhere
+            ("pcm_s16le", "hexadecagonal", ".mkv", ".webm", "opus"),  # no usual layout has 16
+            ("wmav2", "mono", ".wmv", ".mp4", "aac"),  # says how many channels there are, not which
+            ("flac", "mono", ".mkv", ".mov", "aac"),  # listed by the muxer, and refused
+        ],
+    )
+    def test_sound_of_any_channels_is_converted(self, codec, layout, suffix, target, written, tmp_path, copy):
+        write_with_sound(tmp_path / f"a{suffix}", codec, layout)
+        with av.open(str(copy(tmp_path / f"a{suffix}", tmp_path / f"b{target}"))) as container:
+            assert container.streams.audio[0].codec_context.name == written
+            assert sum(part.samples for part in container.decode(audio=0)) == pytest.approx(48_000, rel=0.07)
+        assert not [item for item in open_video(tmp_path / f"a{suffix}") if not isinstance(item, Frame)]
+
+    def test_a_windows_media_film_that_is_cut_short_is_told(self, tmp_path):
+        write_with_sound(tmp_path / "a.wmv", "wmav2", "mono")
+        whole = (tmp_path / "a.wmv").read_bytes()
+        (tmp_path / "a.wmv").write_bytes(whole[: len(whole) // 4])
+        assert isinstance(list(open_video(tmp_path / "a.wmv"))[-1], InputError)
 
     def test_sound_that_changes_its_channels_is_converted_to_the_end(self, tmp_path, copy):
         parts = []

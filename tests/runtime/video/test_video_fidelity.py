@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from cyclegan_edge.runtime.video import open_video, stream_copy
+from cyclegan_edge.runtime.video import conversion, open_video
 
 SHAPE = 48, 64
 BT709, BT601, BT2020 = 1, 6, 9
@@ -111,6 +111,18 @@ class TestShape:
         assert written.format.pixel_aspect == Fraction(11, 16)
         assert next(iter(written)).pixels.shape == (64, 48, 3)
 
+    def test_the_containers_word_on_the_shape_of_pixels_counts(self, tmp_path):
+        with av.open(str(tmp_path / "a.3gp"), "w") as container:
+            stream = container.add_stream("h263", rate=25)  # whose own size of 128x96 has pixels of 12:11
+            stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+            stream.codec_context.sample_aspect_ratio = Fraction(1)
+            picture = QUARTERS.repeat(2, 0).repeat(2, 1)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode())
+        with av.open(str(tmp_path / "a.3gp")) as container:
+            expected = container.streams.video[0].sample_aspect_ratio
+        assert open_video(tmp_path / "a.3gp").format.pixel_aspect == expected == 1
+
     @pytest.mark.parametrize(("suffix", "tag"), [(".mp4", "hvc1"), (".mov", "hvc1")])
     def test_h265_bears_the_tag_that_every_player_knows(self, suffix, tag, tmp_path, film, copy):
         copy(film(tmp_path / "a.mkv"), tmp_path / f"b{suffix}", codec="h265")
@@ -196,9 +208,9 @@ class TestSubtitles:
             def __init__(self, stream) -> None:
                 self.codec_context, self.time_base = Damaged(stream.codec_context), stream.time_base
 
-        plain = stream_copy._Text.__init__
+        plain = conversion.ConvertedText.__init__
         monkeypatch.setattr(
-            stream_copy._Text, "__init__", lambda text, stream, *rest: plain(text, Stream(stream), *rest)
+            conversion.ConvertedText, "__init__", lambda text, stream, *rest: plain(text, Stream(stream), *rest)
         )
         copy(titled, tmp_path / "b.mp4")
         assert "a subtitle cannot be read and is left out" in caplog.text
