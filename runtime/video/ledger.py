@@ -8,7 +8,6 @@ import av
 from ..frame import Frame
 from .clock import Clock, exact
 
-_ASF_PACKET = Fraction(1, 2)  # seconds, at most
 _PREDICTED = frozenset({"h264", "hevc"})  # whose decoders pass in silence over frames that refer to one that is lost
 
 
@@ -70,14 +69,11 @@ class Ledger:
         """Return how many frames the header promises after the last one; 0 where it makes no sure promise."""
         if self._clock.breaks:  # its length is the difference of two time stamps, whatever lies between them
             return 0
-        base = exact(self._stream.time_base)
-        if (
-            self._container.format.name == "asf"
-        ):  # knows of the whole file only, and its packets do not say their length
-            promised = (self._stream.duration or 0) * base
-            reached = self._reached + _ASF_PACKET
-        elif self._stream.duration and last.time is not None:
-            promised = ((self._stream.start_time or 0) + self._stream.duration) * base
+        if self._container.format.name == "asf":  # its length is that of all streams, and none where it is cut short
+            return 0
+        if self._stream.duration and last.time is not None:
+            base = exact(self._stream.time_base)
+            promised: Fraction = ((self._stream.start_time or 0) + self._stream.duration) * base
             reached = last.time - self._clock.start + (last.duration or 1 / rate)
         elif "matroska" in self._container.format.name and self._container.duration:  # knows of the whole file only
             promised = Fraction(self._container.duration, av.time_base)
