@@ -6,7 +6,6 @@ The library is a parameter, `trt`, because both have the same names. A build say
 
 import hashlib
 import logging
-import re
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,10 +23,10 @@ from ..runtime.backends.engine_file import (
     write_engine,
 )
 from ..runtime.backends.trt_api import Builder, BuilderConfig, Parser, load_library, new_logger
-from ..runtime.errors import ArtefactError, BackendError, OutputError, UsageError
-from ..runtime.files import replacing
+from ..runtime.errors import ArtefactError, BackendError, UsageError
 from ..runtime.metadata import ArtefactMetadata
 from .replaced import warn_of_replaced
+from .timing_cache import load_timing_cache, save_timing_cache, timing_cache_path
 
 LOGGER = logging.getLogger(__name__)
 
@@ -55,8 +54,7 @@ def check_options(options: EngineOptions, library: Library, metadata: ArtefactMe
     Raises:
         UsageError: they do not; the message says what to give instead.
     """
-    for batch, *sides in (options.profile.min, options.profile.opt, options.profile.max):
-        del batch
+    for _, *sides in (options.profile.min, options.profile.opt, options.profile.max):
         multiple, minimum = metadata.size_multiple, metadata.size_minimum
         if any(side % multiple or side < minimum for side in sides):
             raise UsageError(
@@ -109,7 +107,7 @@ def build_engine(
     trt = load_library(library)
     gpu, capabilities = _target(library, options.compute_capabilities)
     graph = onnx_path.read_bytes()
-    cache = _timing_cache_path(library, trt.__version__, gpu) if gpu else None
+    cache = timing_cache_path(library, trt.__version__, gpu) if gpu else None
     plan = build_plan(trt, graph, options, io=metadata.io, title=f"an engine of {onnx_path.stem}", timing_cache=cache)
     description = EngineFile(
         library=library,
@@ -144,14 +142,14 @@ def build_plan(
     config = builder.create_builder_config()
     _configure(trt, builder, config, network, options, io)
     if timing_cache:
-        _load_timing_cache(config, timing_cache)
+        load_timing_cache(config, timing_cache)
     with _progress(trt, title) as monitor:
         config.progress_monitor = monitor
         plan = _interruptible(lambda: builder.build_serialized_network(network, config), monitor)
     if plan is None:
         raise BackendError(f"{trt.__name__} cannot build {title}: {logger.complaint()}")
     if timing_cache:
-        _save_timing_cache(config, timing_cache)
+        save_timing_cache(config, timing_cache)
     return bytes(plan)
 
 
@@ -273,45 +271,3 @@ def _progress(trt: Any, title: str) -> Iterator[Any]:
                 pass
 
         yield Monitor()
-
-
-def _timing_cache_path(library: Library, version: str, gpu: str) -> Path | None:
-    """Return where measured kernel times are kept, which hold for one version on one kind of GPU."""
-    try:
-        home = Path.home()
-    except RuntimeError:  # a user without a home, as in a container
-        return None
-    name = "-".join((library, version, re.sub(r"[^\w.]+", "-", gpu)))
-    return home / ".cache" / "cyclegan-edge" / f"{name}.timing"
-
-
-def _load_timing_cache(config: BuilderConfig, path: Path) -> None:
-    """Give a build the kernel times that earlier ones measured, if the library takes them."""
-    try:
-        stored = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        stored = b""
-    except OSError as error:
-        LOGGER.warning("%s cannot be read (%s); kernels are timed anew", path, error.strerror)
-        stored = b""
-    empty = config.create_timing_cache(b"")
-    if stored:
-        cache = config.create_timing_cache(stored)
-        # Of a damaged one the library makes none, or an empty one; it refuses to attach that of another driver.
-        dropped = cache is None or bytes(cache.serialize()) == bytes(empty.serialize()) != stored
-        if not dropped and config.set_timing_cache(cache, False):
-            return
-        LOGGER.warning("%s is damaged or of another driver; kernels are timed anew", path)
-    config.set_timing_cache(empty, False)
-
-
-def _save_timing_cache(config: BuilderConfig, path: Path) -> None:
-    """Keep the kernel times for the next build; the plan is worth having without them."""
-    cache = config.get_timing_cache()
-    if cache is None:
-        return
-    try:
-        with replacing(path) as partial:
-            partial.write_bytes(bytes(cache.serialize()))
-    except OutputError as error:
-        LOGGER.warning("the engine is built, but the next build will time its kernels again: %s", error)

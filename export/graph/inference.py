@@ -49,7 +49,8 @@ class InferenceGenerator(nn.Module):
     def translate(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Run on NumPy arrays, in the form that `io` says: the reference that engines are compared with."""
         with torch.inference_mode():
-            return self(torch.from_numpy(batch)).numpy()  # type: ignore[no-any-return]
+            translated: Tensor = self(torch.from_numpy(batch))
+        return translated.numpy()
 
 
 def fold_batch_norms(network: nn.Module) -> None:

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from cyclegan_edge.export import engine as engine_module
+from cyclegan_edge.export import timing_cache
 from cyclegan_edge.export.engine import EngineOptions, build_plan
 from cyclegan_edge.runtime.backends.engine_file import OptimizationProfile
 
@@ -41,11 +41,11 @@ def test_kernel_times_are_kept_and_taken_again(cached, caplog):
 
 def test_kernel_times_hold_for_one_version_and_gpu(monkeypatch):
     monkeypatch.setenv("HOME", "/home/ann")
-    assert engine_module._timing_cache_path("tensorrt", "11.4.0", "Quadro RTX 6000/8000") == Path(
+    assert timing_cache.timing_cache_path("tensorrt", "11.4.0", "Quadro RTX 6000/8000") == Path(
         "/home/ann/.cache/cyclegan-edge/tensorrt-11.4.0-Quadro-RTX-6000-8000.timing"
     )
     monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError("Could not determine home directory.")))
-    assert engine_module._timing_cache_path("tensorrt", "11.4.0", "T4") is None
+    assert timing_cache.timing_cache_path("tensorrt", "11.4.0", "T4") is None
 
 
 def test_damaged_kernel_times_are_told_and_made_anew(cached, caplog):
@@ -85,7 +85,7 @@ def test_kernel_times_that_the_library_refuses_are_not_used(tmp_path, caplog, ma
 
     path, config = tmp_path / "trt.timing", Config()
     path.write_bytes(b"ours")
-    engine_module._load_timing_cache(config, path)
+    timing_cache.load_timing_cache(config, path)
     taken = made is not None and attached
     assert config.used == (b"ours" if taken else b"empty")
     assert ("kernels are timed anew" in caplog.text) == (not taken)
