@@ -1,31 +1,11 @@
-"""No option of the commands that run artefacts reaches an allocator or the file system unchecked."""
+"""What the commands that run artefacts say of a value out of bounds; `tests/project/test_bounds.py` holds the rule."""
 
-import click
 import pytest
 
-from cyclegan_edge.cli import COMMANDS, cyclegan, main
-from cyclegan_edge.runtime.commands.options import NumberRange, PathType
+from cyclegan_edge.cli import main
 
-OURS = [name for name, (folder, _) in COMMANDS.items() if folder == "runtime"]
-PARAMETERS = {
-    f"{name} {parameter.name}": parameter
-    for name in OURS
-    for parameter in cyclegan.get_command(click.Context(cyclegan), name).params
-}
 LONG = "n" * 300
 TRANSLATE = ["translate", "-m", "m.onnx", "-i", "a.png", "-o", "b.png"]
-
-
-@pytest.mark.parametrize("parameter", PARAMETERS.values(), ids=PARAMETERS)
-def test_every_number_has_a_bound_and_every_path_is_checked(parameter):
-    kind = parameter.type
-    if isinstance(kind, click.types.IntRange | click.types.FloatRange):
-        assert kind.min is not None
-        assert kind.max is not None
-    else:
-        assert not isinstance(kind, click.types.IntParamType | click.types.FloatParamType)
-    assert not isinstance(kind, click.FloatRange) or isinstance(kind, NumberRange)
-    assert not isinstance(kind, click.Path) or isinstance(kind, PathType)
 
 
 @pytest.mark.parametrize(
