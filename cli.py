@@ -26,7 +26,7 @@ COMMANDS = {
     "translate": ("runtime", "Translate pictures, folders, videos, cameras and streams."),
     "cameras": ("runtime", "List the cameras of this machine."),
     "serve": ("runtime", "Offer a translator in the browser and over HTTP."),
-    "info": ("export", "Describe an exported model or a checkpoint."),
+    "info": ("export", "Describe an exported model, a page or a checkpoint."),
     "bench": ("runtime", "Measure the speed of exported models in each engine."),
     "profile": ("export", "Show which layers of an exported model take the time."),
     "doctor": ("runtime", "Show what works on this machine, and what is missing."),

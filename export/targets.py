@@ -28,6 +28,7 @@ from .triton import model_path, write_model
 from .verification.page import forget, save_beside
 from .verification.report import VerificationReport
 from .verification.verify import record, verify_artefact
+from .web.folder import check_place
 from .web.target import export_page
 
 LOGGER = logging.getLogger(__name__)
@@ -69,6 +70,8 @@ def export_source(
     calibration = named_pictures(Path(request.calibration)) if request.calibration else []
     generators = [load_generator(source, direction, request.weights) for direction in directions]
     request.check(generators)
+    for generator in generators if "web" in request.targets else ():
+        check_place(_page_folder(folder, generator))
     pictures = [verification_pictures(images, generator) if request.verify else [] for generator in generators]
     for generator, held_out in zip(generators, pictures, strict=True):
         if request.batch_norm == "picture":
@@ -208,7 +211,7 @@ def _produce_engine(maker: _Maker, graph: _Graph, library: Library) -> Product:
 
 def _produce_page(maker: _Maker) -> Product:
     """Write the page, or add the generator to the page of its other direction, and compare it in a browser."""
-    folder = maker.folder / f"{maker.generator.name}-web"
+    folder = _page_folder(maker.folder, maker.generator)
     report = export_page(
         maker.generator,
         base_name(maker.generator, maker.request, precision=False),
@@ -219,6 +222,10 @@ def _produce_page(maker: _Maker) -> Product:
         verify=maker.request.verify,
     )
     return Product(folder, report, None)
+
+
+def _page_folder(folder: Path, generator: LoadedGenerator) -> Path:
+    return folder / f"{generator.name}-web"
 
 
 def _produce_triton(maker: _Maker, graph: _Graph, engine: Product | None) -> Product:

@@ -11,6 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     import onnx
+    from playwright.sync_api import Playwright
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,6 +40,15 @@ def user_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CYCLEGAN_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def playwright() -> "Iterator[Playwright]":
+    """What drives browsers; a process can have one only."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        yield driver
 
 
 @pytest.fixture(scope="session")

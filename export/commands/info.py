@@ -22,9 +22,11 @@ ENGINE_SUFFIX = ".engine"
 @click.argument("file", type=PathType())
 @json_option
 def info(file: Path, as_json: bool) -> None:
-    """Describe FILE: an exported model, a checkpoint, or a run folder (its latest checkpoint)."""
+    """Describe FILE: an exported model, a folder of export --to web, a checkpoint, or a run (its latest checkpoint)."""
+    from ..web.manifest import is_page
+
     describe = {".onnx": _artefact_facts, ENGINE_SUFFIX: _engine_facts}.get(file.suffix.lower(), _checkpoint_facts)
-    facts = describe(file)
+    facts = _page_facts(file) if is_page(file) else describe(file)
     if as_json:
         click.echo(json.dumps(facts))
         return
@@ -72,6 +74,28 @@ def _engine_facts(path: Path) -> dict[str, Any]:
         | _file_facts(path)
         | description.model_dump(mode="json", by_alias=True, exclude={"plan_sha256"})
     )
+
+
+def _page_facts(folder: Path) -> dict[str, Any]:
+    """Describe a page by its `models.json`, once its files are known to be those that it describes."""
+    from ..web.manifest import check_files, read_manifest
+
+    manifest = read_manifest(folder)
+    check_files(folder, manifest)
+    models = {
+        model.name: {"usual_side": model.usual}
+        | model.metadata
+        | {"files": {precision: file.model_dump() for precision, file in model.files.items()}}
+        for model in manifest.models
+    }
+    return {
+        "kind": "page for browsers",
+        "folder": str(folder),
+        "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        "cyclegan_edge": manifest.cyclegan_edge,
+        "engines": list(manifest.runtimes),
+        "models": models,
+    }
 
 
 def _checkpoint_facts(source: Path) -> dict[str, Any]:

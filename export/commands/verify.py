@@ -47,7 +47,7 @@ def verify(
         from ..verification.report import fail_if_missed
         from ..verification.table import report_table
         from ..verification.verify import verify_artefact
-        from ..web.folder import is_page
+        from ..web.manifest import is_page
         from ..web.target import compare_page, page_models
 
     if page:

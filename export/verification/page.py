@@ -54,7 +54,16 @@ def forget(artefact: Path) -> None:
     Raises:
         OutputError: they cannot be removed.
     """
-    for path in (report_path(artefact), page_path(artefact)):
+    remove(report_path(artefact), page_path(artefact))
+
+
+def remove(*reports: Path) -> None:
+    """Remove reports, as far as they are there.
+
+    Raises:
+        OutputError: one cannot be removed.
+    """
+    for path in reports:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:

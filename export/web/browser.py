@@ -6,7 +6,6 @@ what the page's engine makes of them.
 
 import os
 import queue
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -25,8 +24,6 @@ from ...runtime.errors import BackendError
 from ...runtime.web.static_folder import StaticHandler
 
 HARNESS = Path(__file__).parent / "harness"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
-BUNDLES = (Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"),)
 
 # WebGPU on Chromium's own emulation: slow, the same on every machine, and it needs no graphics processor.
 FLAGS = (
@@ -42,12 +39,6 @@ START_SECONDS = 120.0
 RUN_SECONDS = 300.0
 
 Engine = Literal["wasm", "webgpu"]
-
-
-def find_chromium() -> str | None:
-    """Return the path of a Chromium or one of its kin; None where there is none."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    return found or next((str(path) for path in BUNDLES if path.exists()), None)
 
 
 class BrowserBackend:

@@ -7,20 +7,18 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ... import __version__
-from ...runtime.errors import OutputError
+from ...runtime.errors import ArtefactError, OutputError
 from ...runtime.files import replacing
 from ...runtime.metadata import ArtefactMetadata, Verification
 from ...runtime.web.static_folder import HEADERS
 from .libraries import FOLDER as LIBRARIES
 from .libraries import libraries, library, published_name
+from .manifest import MANIFEST, Manifest, PagePrecision, PublishedFile, PublishedModel, RuntimeFiles, read_manifest
 
 OWN = Path(__file__).parent / "static"
 SHARED = Path(__file__).parents[2] / "runtime" / "web" / "static"  # of the server's page
-MANIFEST = "models.json"
-SCHEMA_VERSION = 1
 # Of the server's page, what only speaks to a server; the translator is replaced by ours.
 SERVER_ONLY = {"login.html", "server.js", "server_live.js", "server_video.js", "stream.js", "translator.js"}
 
@@ -43,10 +41,10 @@ The page: CycleGAN Edge, Apache-2.0.{libraries}
 
 @dataclass(frozen=True)
 class WebModel:
-    """A generator for a page: ONNX files by precision ("fp16", "fp32"), and the side it is used at, in pixels."""
+    """A generator for a page: its ONNX files, and the side it is used at, in pixels."""
 
     name: str
-    files: dict[str, Path]
+    files: dict[PagePrecision, Path]
     metadata: ArtefactMetadata
     usual: int
 
@@ -58,18 +56,17 @@ def write_web(models: list[WebModel], folder: Path) -> Path:
         OutputError: the folder holds something else, or cannot be written.
         ArtefactError: the libraries are damaged.
     """
-    before = _models_of(folder)
+    before = check_place(folder)
     for each in libraries():
         each.check()
     for source, place in (*_page_files(), *_library_files()):
         _copy(source, folder, place)
-    described = {model.name: _describe(model, folder) for model in models}
-    manifest = {
-        "schema_version": SCHEMA_VERSION,
-        "cyclegan_edge": __version__,
-        "models": [*described.values(), *(each for each in before if each["name"] not in described)],
-        "runtimes": {name: _runtime(folder, *parts) for name, parts in RUNTIMES.items()},
-    }
+    published = {model.name: _publish(model, folder) for model in models}
+    manifest = Manifest(
+        cyclegan_edge=__version__,
+        models=[*published.values(), *(each for each in before if each.name not in published)],
+        runtimes={name: _runtime(folder, *parts) for name, parts in RUNTIMES.items()},
+    )
     _write(folder / "_headers", "/*\n" + "".join(f"  {name}: {value}\n" for name, value in HEADERS.items()))
     _write(folder / "README.txt", _readme())
     _write_manifest(manifest, folder)
@@ -80,48 +77,38 @@ def store_verification(verification: Verification, name: str, folder: Path) -> N
     """Write the summary of a verification into the description of the model `name`.
 
     Raises:
+        ArtefactError: the description is damaged.
         OutputError: the folder cannot be written.
     """
     manifest = read_manifest(folder)
-    for model in manifest["models"]:
-        if model["name"] == name:
-            model["metadata"]["verification"] = verification.model_dump(mode="json")
+    for model in manifest.models:
+        if model.name == name:
+            model.metadata["verification"] = verification.model_dump(mode="json")
     _write_manifest(manifest, folder)
 
 
-def is_page(path: Path) -> bool:
-    """Whether a path is a folder that says of itself that it is a page."""
-    return (path / MANIFEST).is_file()
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return what a folder says of itself.
+def check_place(folder: Path) -> list[PublishedModel]:
+    """Return the models of an earlier page whose files are still there; a new or empty folder has none.
 
     Raises:
-        OutputError: it is no page of ours.
+        OutputError: the place is no folder, or holds something else.
     """
     try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if manifest["schema_version"] != SCHEMA_VERSION:
-            raise KeyError("schema_version")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+            return []
+        models = read_manifest(folder).models
+    except OSError as error:
+        raise OutputError(f"cannot read {folder}: {error.strerror}; name another folder", about=("output",)) from error
+    except ArtefactError as error:
         raise OutputError(
-            f"{folder} holds no page of cyclegan export; name another folder", about=("output",)
+            f"{folder} holds no page that this export could add to; name another folder ({error})", about=("output",)
         ) from error
-    return manifest
+    return [each for each in models if all((folder / file.path).is_file() for file in each.files.values())]
 
 
-def _models_of(folder: Path) -> list[dict[str, Any]]:
-    """Return the models of an earlier export whose files are still there; an empty folder has none."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return []
-    models = read_manifest(folder)["models"]
-    return [each for each in models if all((folder / file["path"]).is_file() for file in each["files"].values())]
-
-
-def _write_manifest(manifest: dict[str, Any], folder: Path) -> None:
+def _write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write models.json, and a service worker that knows of it."""
-    _write(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    _write(folder / MANIFEST, manifest.to_text())
     _write(folder / "sw.js", _service_worker(folder, [*(place for _, place in _page_files()), MANIFEST]))
 
 
@@ -141,29 +128,20 @@ def _library_files() -> Iterator[tuple[Path, str]]:
             yield path, f"{LIBRARIES.name}/{each.package}/{published_name(path)}"
 
 
-def _describe(model: WebModel, folder: Path) -> dict[str, Any]:
+def _publish(model: WebModel, folder: Path) -> PublishedModel:
     """Copy a model's files; returns its part of the manifest."""
     files = {
-        precision: _described(folder, _copy(path, folder, f"models/{model.name}-{precision}.onnx"))
+        precision: PublishedFile.of(folder, _copy(path, folder, f"models/{model.name}-{precision}.onnx"))
         for precision, path in model.files.items()
     }
     metadata = model.metadata.model_dump(mode="json", exclude={"precision"})
-    return {"name": model.name, "usual": model.usual, "files": files, "metadata": metadata}
+    return PublishedModel(name=model.name, usual=model.usual, files=files, metadata=metadata)
 
 
-def _runtime(folder: Path, module: str, factory: str) -> dict[str, Any]:
-    binary = _described(folder, f"{ORT}/{factory}.wasm.gz")
+def _runtime(folder: Path, module: str, factory: str) -> RuntimeFiles:
     unpacked = library("onnxruntime-web").files[f"{factory}.wasm"].bytes
-    return {
-        "module": f"{ORT}/{module}",
-        "factory": f"{ORT}/{factory}.js",
-        "binary": binary | {"unpacked_bytes": unpacked},
-    }
-
-
-def _described(folder: Path, place: str) -> dict[str, Any]:
-    data = (folder / place).read_bytes()
-    return {"path": place, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    binary = PublishedFile.of(folder, f"{ORT}/{factory}.wasm.gz", unpacked_bytes=unpacked)
+    return RuntimeFiles(module=f"{ORT}/{module}", factory=f"{ORT}/{factory}.js", binary=binary)
 
 
 def _service_worker(folder: Path, shell: list[str]) -> str:

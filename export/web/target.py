@@ -9,24 +9,25 @@ from pathlib import Path
 
 from ...runtime.contract import Size
 from ...runtime.errors import BackendError
+from ...runtime.machine.chromium import find_chromium
 from ...trainer.checkpoints.checkpoint import LoadedGenerator
 from ..artefact import Artefact
-from ..graph.inference import FloatPrecision
 from ..graph.onnx_export import export_onnx
 from ..replaced import warn_of_replaced
 from ..verification.compare import OpenArtefact
-from ..verification.page import save_page
+from ..verification.page import remove, save_page
 from ..verification.report import VerificationReport, save_report
 from ..verification.verify import verify_artefact
-from .browser import BrowserBackend, Engine, find_chromium
-from .folder import WebModel, read_manifest, store_verification, write_web
+from .browser import BrowserBackend, Engine
+from .folder import WebModel, store_verification, write_web
 from .libraries import library
+from .manifest import PagePrecision, read_manifest
 
 LOGGER = logging.getLogger(__name__)
 
 # FP16 halves what WebAssembly fetches, and FP32 is for graphics processors without shader-f16. WebGPU is compared on
 # the browser's own emulation, which lacks that too, and takes minutes for a second's work of a processor.
-PRECISIONS: tuple[FloatPrecision, ...] = ("fp16", "fp32")
+PRECISIONS: tuple[PagePrecision, ...] = ("fp16", "fp32")
 
 
 def export_page(
@@ -49,12 +50,13 @@ def export_page(
     """
     beside = {suffix: folder.parent / f"{name}-web.verify.{suffix}" for suffix in ("json", "html")}
     with tempfile.TemporaryDirectory() as scratch:
-        files: dict[str, Path] = {precision: Path(scratch) / f"{name}-{precision}.onnx" for precision in PRECISIONS}
+        files: dict[PagePrecision, Path] = {
+            precision: Path(scratch) / f"{name}-{precision}.onnx" for precision in PRECISIONS
+        }
         metadata = export_onnx(generator, files["fp16"], precision="fp16", size=size)
         export_onnx(generator, files["fp32"], precision="fp32", size=size)
         model = WebModel(name, files, metadata, usual=max(size) if size else generator.config.data.crop_size)
-        for path in beside.values():
-            path.unlink(missing_ok=True)
+        remove(*beside.values())
         warn_of_replaced(folder / "models" / files["fp16"].name, metadata.source)
         write_web([model], folder)
         if not verify:
@@ -70,14 +72,15 @@ def page_models(folder: Path) -> list[WebModel]:
     """Return the models of a page.
 
     Raises:
-        OutputError: its description is damaged.
-        ArtefactError: a model is missing or damaged.
+        ArtefactError: its description or a model is missing or damaged.
     """
     models = []
-    for described in read_manifest(folder)["models"]:
-        files = {precision: folder / file["path"] for precision, file in described["files"].items()}
+    for published in read_manifest(folder).models:
+        files: dict[PagePrecision, Path] = {
+            precision: folder / file.path for precision, file in published.files.items()
+        }
         metadata = Artefact.open(files.get("fp16") or files["fp32"]).metadata
-        models.append(WebModel(described["name"], files, metadata, described["usual"]))
+        models.append(WebModel(published.name, files, metadata, published.usual))
     return models
 
 

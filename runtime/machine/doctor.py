@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from typing import Literal
 
 from ..backends import ENGINES
 from ..backends.probe import describe, gpus, has_gpu, load_cuda_provider
+from .chromium import chromium_version, find_chromium
 
 # The shared libraries that the CUDA engines load, by the name that the linker knows.
 CUDA_LIBRARIES = ("cudart", "cublas", "cublasLt", "cufft", "curand", "cudnn", "nvinfer")
@@ -190,6 +192,19 @@ def _extras() -> Iterator[Finding]:
         except PackageNotFoundError:
             number = "of unknown version"
         yield Finding("extras", extra, "ok", f"{distribution} {number}: {purpose}")
+    yield _chromium()
+
+
+def _chromium() -> Finding:
+    purpose = "verifies the pages of cyclegan export --to web"
+    path = find_chromium()
+    if path is None:
+        remedy = "install Chromium, Chrome or Edge, on Debian with: apt install chromium"
+        return Finding("extras", "chromium", "missing", purpose, remedy)
+    try:
+        return Finding("extras", "chromium", "ok", f"{chromium_version(path)}: {purpose}")
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding("extras", "chromium", "broken", _line(error), f"install {path} again")
 
 
 def machine() -> dict[str, str | int]:

@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect
 
-from cyclegan_edge.export.web.browser import find_chromium
 from cyclegan_edge.export.web.folder import WebModel, write_web
+from cyclegan_edge.runtime.machine.chromium import find_chromium
 from cyclegan_edge.runtime.metadata import ArtefactMetadata, SourceCheckpoint
 from cyclegan_edge.runtime.web.static_folder import StaticServer
 
@@ -126,9 +126,9 @@ def host() -> Iterator[Callable[..., str]]:
 
 
 @pytest.fixture(scope="session")
-def launch() -> Iterator[Callable[..., Browser]]:
+def launch(playwright: Playwright) -> Iterator[Callable[..., Browser]]:
     """Start a browser with flags, once for the same flags."""
-    with sync_playwright() as playwright, ExitStack() as browsers:
+    with ExitStack() as browsers:
         started: dict[tuple[str, ...], Browser] = {}
 
         def start(*flags: str) -> Browser:
@@ -196,16 +196,20 @@ def picture() -> Callable[..., bytes]:
     return encode
 
 
-def _write_video(path: Path, frames: int, codec: str, *, sound: str | None = None) -> Path:
+def _write_video(
+    path: Path, frames: int, codec: str, *, sound: str | None = None, size: tuple[int, int] = (48, 64)
+) -> Path:
     """Write frames that grow brighter, 25 a second."""
     import av
 
+    height, width = size
+
     with av.open(str(path), "w") as container:
         video = container.add_stream(codec, rate=25)
-        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         audio = container.add_stream(sound, rate=48000, layout="mono") if sound else None
         for i in range(frames):
-            pixels = np.full((48, 64, 3), 40 + 160 * i / frames, np.uint8)
+            pixels = np.full((height, width, 3), 40 + 160 * i / frames, np.uint8)
             container.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(video.encode())
         if audio:
@@ -234,3 +238,12 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 def sounding(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A WebM with sound."""
     return _write_video(tmp_path_factory.mktemp("sounding") / "sounding.webm", 12, "libvpx", sound="libopus")
+
+
+@pytest.fixture(scope="session")
+def odd_clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Write three frames of 49x65, whose sides no chroma halves."""
+    folder = tmp_path_factory.mktemp("odd")
+    return lambda suffix: _write_video(
+        folder / f"odd.{suffix}", 3, {"webm": "libvpx", "mp4": "libvpx-vp9"}[suffix], size=(49, 65)
+    )

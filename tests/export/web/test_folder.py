@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from cyclegan_edge.export.web import libraries as libraries_module
 from cyclegan_edge.export.web.folder import write_web
 from cyclegan_edge.export.web.libraries import libraries
+from cyclegan_edge.export.web.manifest import read_manifest
 from cyclegan_edge.runtime.errors import ArtefactError, OutputError
 from cyclegan_edge.runtime.web.static_folder import HEADERS
 
@@ -77,13 +79,72 @@ def test_a_model_whose_file_is_gone_is_forgotten(web_model, tmp_path: Path) -> N
     assert [model["name"] for model in manifest_of(folder)["models"]] == ["invert-AtoB"]
 
 
-@pytest.mark.parametrize("text", [None, "{", "[]", '{"schema_version": 99}'])
+DAMAGED = ["{", "[]", '{"schema_version": 1}', "\xff", '{"models": 7}']
+
+
+@pytest.mark.parametrize("text", [None, *DAMAGED])
 def test_a_folder_that_holds_something_else_is_refused(web_model, tmp_path: Path, text: str | None) -> None:
     (tmp_path / "diary.txt").write_text("mine")
     if text is not None:
-        (tmp_path / "models.json").write_text(text)
+        (tmp_path / "models.json").write_text(text, encoding="latin-1")
     with pytest.raises(OutputError, match="holds no page"):
         write_web([web_model()], tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} <= {"diary.txt", "models.json"}
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_description_that_is_damaged_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "models.json").write_text(text, encoding="latin-1")
+    with pytest.raises(ArtefactError, match=r"is damaged .* export the page again"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["../../etc/passwd", "/etc/passwd", "models/../../x", ""])
+def test_a_description_names_files_of_its_folder_only(web_folder: Path, tmp_path: Path, path: str) -> None:
+    manifest = manifest_of(web_folder)
+    manifest["models"][0]["files"]["fp16"]["path"] = path
+    (tmp_path / "models.json").write_text(json.dumps(manifest))
+    with pytest.raises(ArtefactError, match="lies outside the folder"):
+        read_manifest(tmp_path)
+
+
+def test_a_page_of_a_newer_version_is_refused(web_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "models.json").write_text(json.dumps(manifest_of(web_folder) | {"schema_version": 99}))
+    with pytest.raises(ArtefactError, match="newer cyclegan-edge"):
+        read_manifest(tmp_path)
+
+
+def test_info_describes_a_page(cyclegan, capsys, web_folder: Path) -> None:
+    assert cyclegan("info", web_folder, "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["kind"] == "page for browsers"
+    assert facts["engines"] == ["wasm", "webgpu"]
+    assert facts["bytes"] > 8_000_000
+    assert list(facts["models"]) == ["invert-AtoB", "identity-BtoA", "gray-AtoB", "pinned-AtoB"]
+    assert facts["models"]["pinned-AtoB"]["size"] == [32, 48]
+    assert facts["models"]["invert-AtoB"]["files"]["fp16"]["path"] == "models/invert-AtoB-fp16.onnx"
+    assert cyclegan("info", web_folder) == 0
+    assert re.search(r"^models\.invert-AtoB\.direction +AtoB$", capsys.readouterr().out, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "name", ["models/gray-AtoB-fp32.onnx", "libraries/onnxruntime-web/ort-wasm-simd-threaded.wasm.gz"]
+)
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (Path.unlink, "No such file or directory; export the page again"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "was cut or changed after it was exported"),
+    ],
+)
+def test_info_refuses_a_page_that_is_not_whole(
+    cyclegan, capsys, copied: Path, name: str, damage, sentence: str
+) -> None:
+    damage(copied / name)
+    assert cyclegan("info", copied) == 4
+    shown = capsys.readouterr().err
+    assert name in shown
+    assert sentence in shown
 
 
 def test_a_place_that_is_a_file_is_refused(web_model, tmp_path: Path) -> None:

@@ -197,3 +197,12 @@ def test_channels_that_no_page_shows(reported, make_run, tmp_path) -> None:
     assert (code, products) == (2, [])
     assert "1 or 3 channels" in told
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_holds_something_else_is_refused_before_anything_is_written(reported, run_folder, tmp_path):
+    (tmp_path / "run-web").mkdir()
+    (tmp_path / "run-web" / "diary.txt").write_text("mine")
+    code, products, shown = reported(run_folder, "--to", "onnx,web", "--output", tmp_path, "--no-verify")
+    assert (code, products) == (5, [])
+    assert "holds no page that this export could add to" in shown
+    assert [path.name for path in tmp_path.rglob("*")] == ["run-web", "diary.txt"]

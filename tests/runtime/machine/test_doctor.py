@@ -175,3 +175,21 @@ def test_an_engine_for_gpus_does_not_run_without_one(monkeypatch):
     assert not can_run(examine())
     monkeypatch.setattr(doctor, "has_gpu", lambda: True)
     assert found("fast").status == "ok"
+
+
+def test_the_browser_that_verifies_pages_is_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor, "find_chromium", lambda: None)
+    missing = found("chromium")
+    assert missing.status == "missing"
+    assert missing.remedy.endswith("apt install chromium")
+    browser = tmp_path / "chromium"
+    monkeypatch.setattr(doctor, "find_chromium", lambda: str(browser))
+    for script, status, detail in (
+        ("echo Chromium 156.0.1 built on Debian", "ok", "Chromium 156.0.1: verifies the pages"),
+        ("exit 7", "broken", "exit status 7"),
+    ):
+        browser.write_text(f"#!/bin/sh\n{script}\n")
+        browser.chmod(0o755)
+        told = found("chromium")
+        assert told.status == status
+        assert detail in told.detail
