@@ -46,7 +46,8 @@ export class Device {
 
   /** Translate an ImageBitmap, which is used up, at most `longest` pixels long; `trouble` says what broke on the way. */
   async translate(bitmap, longest) {
-    const engine = await this.engine;
+    const opened = this.engine;
+    const engine = await opened;
     const spare = engine.engine === "webgpu" ? await createImageBitmap(bitmap) : undefined;
     try {
       const result = await engine.run("translate", { bitmap, longest }, [bitmap]);
@@ -56,7 +57,7 @@ export class Device {
       if (!spare || this.closed) throw error;
       engine.close();
       const trouble = `WebGPU failed while it ran (${error.message}); WebAssembly took over`;
-      this.engine = this.#open("wasm", trouble);
+      if (this.engine === opened) this.engine = this.#open("wasm", trouble); // another picture may have met it too
       return { ...(await this.translate(spare, longest)), trouble };
     }
   }

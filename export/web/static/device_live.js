@@ -16,23 +16,33 @@ export class Live {
     if (this.shown) this.passed((this.count += 1));
   }
 
-  /** Translate what a canvas shows. */
-  async send(canvas) {
+  /** Translate what a canvas shows; the result gets its size, also from a model that works at one size only. */
+  send(canvas) {
     this.ready = false;
+    this.#translate(canvas); // which nobody waits for, so that the frames are counted that come meanwhile
+  }
+
+  async #translate(canvas) {
     const sent = performance.now();
-    const [before, frame] = await Promise.all([createImageBitmap(canvas), createImageBitmap(canvas)]);
-    this.device.translate(frame, this.choice.size).then(
-      ({ bitmap, engine }) => {
-        if (this.closed) return;
-        this.show(before, bitmap, { engine, latency: performance.now() - sent });
-        this.shown = this.ready = true;
-      },
-      (error) => this.closed || say(`The camera stands still: ${error.message}`, true),
-    );
+    try {
+      const [before, frame] = await Promise.all([createImageBitmap(canvas), createImageBitmap(canvas)]);
+      const { bitmap, engine } = await this.device.translate(frame, this.choice.size);
+      const after = await sizedAs(before, bitmap);
+      if (this.closed) return;
+      this.show(before, after, { engine, latency: performance.now() - sent });
+      this.shown = this.ready = true;
+    } catch (error) {
+      if (!this.closed) say(`The camera stands still: ${error.message}`, true);
+    }
   }
 
   close() {
     this.closed = true;
     this.ready = false;
   }
+}
+
+async function sizedAs({ width, height }, bitmap) {
+  if (bitmap.width === width && bitmap.height === height) return bitmap;
+  return createImageBitmap(bitmap, { resizeWidth: width, resizeHeight: height, resizeQuality: "high" });
 }

@@ -74,6 +74,7 @@ export class Engine {
   #settle({ id, result, error, unavailable }) {
     const request = this.requests.get(id);
     this.requests.delete(id);
+    if (!request) return; // it was closed meanwhile
     if (error === undefined) request.resolve(result);
     else request.reject(Object.assign(new Error(error), { unavailable }));
   }

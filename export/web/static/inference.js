@@ -65,7 +65,8 @@ async function fetchFile(file, tell) {
 }
 
 async function download({ path, bytes }, cache, tell) {
-  const answer = await fetch(new URL(path, root), { cache }).catch(() => {
+  const address = new URL(path.split("/").map(encodeURIComponent).join("/"), root); // a run may be called "a #1"
+  const answer = await fetch(address, { cache }).catch(() => {
     throw new Error(`${path} cannot be reached, and is not stored for use without a connection.`);
   });
   if (!answer.ok) throw new Error(`${path} is missing at the host (${answer.status}); upload the whole folder.`);

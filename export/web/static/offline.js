@@ -1,6 +1,8 @@
 // The service worker: it keeps what was fetched, for use without a connection, and gives every answer the headers that
 // threads need, so that a host which cannot be told to send them serves this page as well.
 
+const PATIENCE = 4000; // milliseconds that a visit waits for a newer version
+
 /** Install it; may load the page again, once, when only that lets threads or a newer version take effect. */
 export async function installOffline() {
   const { serviceWorker } = navigator;
@@ -8,7 +10,7 @@ export async function installOffline() {
   const controlled = Boolean(serviceWorker.controller);
   try {
     const registration = await serviceWorker.register("sw.js", { updateViaCache: "none" });
-    await registration.update().catch(() => {}); // no connection
+    await Promise.race([registration.update().catch(() => {}), after(PATIENCE)]); // there may be no connection, or a bad one
     const fresh = registration.installing ?? registration.waiting;
     if (fresh) await activated(fresh);
     const useful = fresh ? controlled || !crossOriginIsolated : !crossOriginIsolated && !controlled;
@@ -33,3 +35,5 @@ function activated(worker) {
     check();
   });
 }
+
+const after = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));

@@ -24,16 +24,18 @@ addEventListener("fetch", (event) => {
   const { method, url, mode } = event.request;
   if (method !== "GET" || !url.startsWith(registration.scope)) return;
   const place = new URL(url).pathname.slice(new URL(registration.scope).pathname.length);
-  event.respondWith(answer(event.request, mode === "navigate" && ["", "index.html"].includes(place)));
+  event.respondWith(answer(event, mode === "navigate" && ["", "index.html"].includes(place)));
 });
 
-async function answer(request, page) {
+async function answer(event, page) {
+  const { request } = event;
   const cache = await caches.open(NAME);
   const kept = request.cache === "reload" && !page ? undefined : await cache.match(page ? "./" : request, { ignoreSearch: page });
   if (kept) return isolated(kept);
   try {
     const fetched = await fetch(request);
-    if (fetched.status === 200) await cache.put(request, fetched.clone());
+    // Beside the answer, which shall show its progress and needs no room on the device.
+    if (fetched.status === 200) event.waitUntil(cache.put(request, fetched.clone()).catch(() => {}));
     return isolated(fetched);
   } catch {
     return new Response("There is no connection, and this file was not kept.", { status: 504 });

@@ -39,19 +39,24 @@ export class Camera {
       return;
     }
     this.#release();
+    const asked = (this.asked = {});
     try {
-      this.stream = await navigator.mediaDevices.getUserMedia({ video: wanted(element("device").value) });
+      const stream = await navigator.mediaDevices.getUserMedia({ video: wanted(element("device").value) });
+      if (asked !== this.asked) return end(stream); // stopped, or started again, while the browser asked for permission
+      this.stream = stream;
+      this.video.srcObject = stream;
+      await this.video.play();
     } catch (error) {
-      say(refusal(error), true);
-      return;
+      if (asked !== this.asked) return;
+      this.stop();
+      return say(refusal(error), true);
     }
+    if (asked !== this.asked) return;
     say("");
     this.stream.getVideoTracks()[0].addEventListener("ended", () => {
       this.stop();
       say("The camera is gone: unplugged, or taken by another program.", true);
     });
-    this.video.srcObject = this.stream;
-    await this.video.play();
     element("tools").hidden = false;
     this.#listDevices();
     this.#connect();
@@ -69,7 +74,8 @@ export class Camera {
   }
 
   #release() {
-    for (const track of this.stream?.getTracks() ?? []) track.stop();
+    this.asked = undefined;
+    end(this.stream);
     this.stream = undefined;
   }
 
@@ -136,6 +142,10 @@ export class Camera {
   #say(hidden) {
     say(hidden ? "Paused: this page is hidden." : "");
   }
+}
+
+function end(stream) {
+  for (const track of stream?.getTracks() ?? []) track.stop();
 }
 
 function wanted(device) {

@@ -10,33 +10,38 @@ import { Videos } from "./video.js";
 
 const stage = (name) => document.querySelector(`#${name} .stage`);
 
-const camera = new Camera(stage("camera"), translator.Live);
-new Picture(stage("picture"), translator.translatePicture);
-let stream;
+let camera, stream;
 
 const select = tabsWith((name) => {
   say("");
-  if (name !== "camera") camera.stop();
+  if (name !== "camera") camera?.stop();
   name === "stream" ? stream?.start() : stream?.stop();
 });
 
 // A file that misses the stage must not replace the page.
 for (const kind of ["dragover", "drop"]) document.addEventListener(kind, (event) => event.preventDefault());
+document.addEventListener("drop", () => {
+  if (!camera) say("The page is still starting; drop it again in a moment.", true);
+});
 
-say("");
+say("Starting …");
 for (const [name, words] of Object.entries(translator.words)) {
   document.querySelector(`[data-words=${name}]`).textContent = words;
 }
 
 try {
   const offer = await translator.connect();
+  say("");
   fillChoices(offer);
+  camera = new Camera(stage("camera"), translator.Live);
+  new Picture(stage("picture"), translator.translatePicture);
   new Videos(stage("video"), translator.VideoJob, offer.limits?.video_bytes);
   if (offer.stream) {
     const { Stream } = await import("./stream.js");
     stream = new Stream(stage("stream"));
     select("stream");
   }
+  for (const button of document.querySelectorAll(".primary:disabled")) button.disabled = false;
   document.body.dataset.ready = "";
 } catch (error) {
   say(error.message, true);

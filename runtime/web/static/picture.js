@@ -54,7 +54,7 @@ export class Picture {
       this.#figure("latency", inMilliseconds(milliseconds));
       say(`Translated. Drag the split to compare.${trouble ? ` ${trouble}.` : ""}`, Boolean(trouble));
     } catch (error) {
-      if (error.name !== "AbortError") say(error.message, true);
+      if (!asked.signal.aborted) say(error.message, true);
     } finally {
       if (asked === this.asked) this.stage.classList.remove("busy");
     }

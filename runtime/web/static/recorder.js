@@ -12,14 +12,20 @@ export function recordWith(button, compare) {
   const stop = () => recorder?.state === "recording" && recorder.stop();
 
   const start = () => {
-    const type = TYPES.find((candidate) => MediaRecorder.isTypeSupported(candidate));
+    if (!self.MediaRecorder || !compare.canvas.captureStream) {
+      return say("This browser cannot record; take a snapshot instead.", true);
+    }
+    const mimeType = TYPES.find((candidate) => MediaRecorder.isTypeSupported(candidate));
     const parts = [];
-    recorder = new MediaRecorder(compare.canvas.captureStream(30), { mimeType: type, videoBitsPerSecond: 8_000_000 });
+    let trouble = "";
+    recorder = new MediaRecorder(compare.canvas.captureStream(30), { mimeType, videoBitsPerSecond: 8_000_000 });
+    const type = mimeType ?? recorder.mimeType;
     recorder.addEventListener("dataavailable", (event) => parts.push(event.data));
+    recorder.addEventListener("error", ({ error }) => (trouble = ` It ended early: ${error?.message ?? "the encoder failed"}.`));
     recorder.addEventListener("stop", () => {
       mark(false);
       save(new Blob(parts, { type }), `cyclegan-${stamp()}.${type.startsWith("video/mp4") ? "mp4" : "webm"}`);
-      say("Recording saved.");
+      say(`Recording saved.${trouble}`, Boolean(trouble));
     });
     recorder.start(1000);
     mark(true);

@@ -1,58 +1,23 @@
 """An exported page in headless Chromium, with its fake camera: what its visitors do."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
+from cyclegan_edge.export.web.folder import write_web
+
+from ...visitor import bring_picture, choose_picture, download, nameless, overflows, shows_inverted, start_camera
 from .conftest import FAKE_CAMERA, WEBGPU
-
-PIXEL = """([selector, across]) => {
-  const canvas = document.querySelector(selector), copy = document.createElement("canvas");
-  Object.assign(copy, { width: canvas.width, height: canvas.height });
-  const context = copy.getContext("2d", { willReadFrequently: true });
-  context.drawImage(canvas, 0, 0);
-  return [...context.getImageData(canvas.width * across, canvas.height / 2, 1, 1).data].slice(0, 3);
-}"""
-
-
-def colour(page: Page, tab: str, across: float) -> list[int]:
-    return page.evaluate(PIXEL, [f"#{tab} canvas", across])
-
-
-def set_split(page: Page, tab: str, percent: int) -> None:
-    page.locator(f"#{tab} input[type=range]").fill(str(percent))
-
-
-def shows_inverted(page: Page, tab: str) -> bool:
-    """Whether the picture after is the one before, inverted."""
-    set_split(page, tab, 100)
-    before = colour(page, tab, 0.1)
-    set_split(page, tab, 0)
-    return max(abs(255 - a - b) for a, b in zip(before, colour(page, tab, 0.1), strict=True)) < 12
-
-
-def choose_picture(page: Page, data: bytes, name: str = "my cat.png") -> None:
-    page.click("#tab-picture")
-    page.set_input_files("#picture-file", {"name": name, "mimeType": "image/png", "buffer": data})
-
-
-def download(page: Page, selector: str, folder: Path) -> Path:
-    with page.expect_download() as started:
-        page.click(selector)
-    path = folder / started.value.suggested_filename
-    started.value.save_as(path)
-    return path
 
 
 def test_the_camera_is_translated(open_page, wait_until) -> None:
     page = open_page()
     expect(page.locator("#status")).to_contain_text("Runs on this device: WebAssembly")
-    page.click("#camera-start")
-    expect(page.locator("#camera .stage.shown")).to_be_visible()
+    start_camera(page)
     wait_until(lambda: float(page.inner_text("#camera [data-figure=fps]").replace("–", "0")) > 1)
     assert page.inner_text("#camera [data-figure=engine]").endswith(" ms")
     wait_until(lambda: shows_inverted(page, "camera"))
@@ -73,8 +38,7 @@ def test_another_model_is_taken_while_the_camera_runs(open_page, wait_until) -> 
 
 def test_snapshot_and_recording(open_page, tmp_path: Path) -> None:
     page = open_page()
-    page.click("#camera-start")
-    expect(page.locator("#camera .stage.shown")).to_be_visible()
+    start_camera(page)
     assert max(cv2.imread(str(download(page, "#camera-snapshot", tmp_path))).shape) == 128
     page.click("#camera-record")
     page.wait_for_timeout(1500)
@@ -104,18 +68,7 @@ def test_a_picture_comes_back_at_its_own_size(open_page, picture, tmp_path, mode
 @pytest.mark.parametrize("way", ["drop", "paste"])
 def test_a_picture_is_dropped_or_pasted(open_page, picture, way: str) -> None:
     page = open_page()
-    page.click("#tab-picture")
-    page.evaluate(
-        """([bytes, way]) => {
-          const transfer = new DataTransfer();
-          transfer.items.add(new File([new Uint8Array(bytes)], "dropped.png", { type: "image/png" }));
-          const event = way === "drop"
-            ? new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true })
-            : new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true });
-          document.querySelector("#picture .stage").dispatchEvent(event);
-        }""",
-        [list(picture(20, 30)), way],
-    )
+    bring_picture(page, picture(20, 30), way)
     expect(page.locator("#picture [data-figure=size]")).to_have_text("30 × 20")
 
 
@@ -125,46 +78,6 @@ def test_what_is_transparent_is_white(open_page, tmp_path: Path) -> None:
     choose_picture(page, cv2.imencode(".png", np.zeros((16, 16, 4), np.uint8))[1].tobytes())
     expect(page.locator("#picture [data-figure=size]")).to_have_text("16 × 16")
     assert cv2.imread(str(download(page, "#picture-download", tmp_path))).min() == 255
-
-
-@pytest.mark.parametrize("suffix", ["webm", "mp4"])
-def test_a_video_is_translated_frame_by_frame(open_page, clip: Callable[..., Path], tmp_path, suffix: str) -> None:
-    page = open_page()
-    page.click("#tab-video")
-    page.set_input_files("#video-file", [clip(12, suffix), clip(3, suffix)])
-    expect(page.locator(".job-state", has_text="Done: 12 frames")).to_be_visible(timeout=30_000)
-    expect(page.locator(".job-state", has_text="Done: 3 frames")).to_be_visible(timeout=30_000)
-    path = download(page, ".job:has-text('12 frames') [data-action=download]", tmp_path)
-    assert path.suffix == f".{suffix}"
-    reader = cv2.VideoCapture(str(path))
-    frames = []
-    while (read := reader.read())[0]:
-        frames.append(read[1])
-    assert len(frames) == 12
-    assert np.abs(np.mean(frames, axis=(1, 2, 3)) - (255 - np.linspace(40, 200, 12, endpoint=False))).max() < 12
-
-
-def test_sound_is_kept(open_page, sounding: Path, tmp_path: Path) -> None:
-    import av
-
-    page = open_page()
-    page.click("#tab-video")
-    page.set_input_files("#video-file", sounding)
-    expect(page.locator(".job-state", has_text="Done: 12 frames")).to_be_visible(timeout=30_000)
-    with av.open(str(download(page, ".job [data-action=download]", tmp_path))) as container:
-        assert [stream.type for stream in container.streams] == ["video", "audio"]
-
-
-def test_a_video_is_cancelled_and_the_next_one_runs(open_page, clip) -> None:
-    page = open_page()
-    page.click("#tab-video")
-    page.set_input_files("#video-file", clip(500, "webm"))
-    expect(page.locator(".job-state")).to_contain_text("Translating")
-    page.set_input_files("#video-file", clip(3, "webm"))
-    expect(page.locator(".job-state", has_text="Waiting")).to_be_visible()
-    page.click(".job:has-text('Translating') [data-action=remove]")
-    expect(page.locator(".job")).to_have_count(1)
-    expect(page.locator(".job-state", has_text="Done: 3 frames")).to_be_visible(timeout=20_000)
 
 
 def test_webgpu_is_taken_where_it_is_chosen(open_page, wait_until) -> None:
@@ -209,20 +122,60 @@ def test_a_new_export_is_taken_at_the_next_visit(open_page, copied: Path, host) 
 
 
 def test_everything_that_can_be_used_has_a_name(open_page) -> None:
-    nameless = open_page().evaluate(
-        """() => [...document.querySelectorAll("button, select, input:not([type=file]), a[href], progress, [role=img]")]
-          .filter((element) => !(element.textContent.trim() || element.ariaLabel || element.labels?.length))
-          .map((element) => element.outerHTML)"""
-    )
-    assert nameless == []
+    assert nameless(open_page()) == []
 
 
 def test_it_fits_every_screen(open_page, picture) -> None:
     page = open_page()
     choose_picture(page, picture(400, 900))
     expect(page.locator("#picture .stage.shown")).to_be_visible()
-    for width in (320, 390, 1280):
-        page.set_viewport_size({"width": width, "height": 844})
-        for tab in ("picture", "video", "camera"):
-            page.click(f"#tab-{tab}")
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, (width, tab)
+    assert overflows(page) == []
+
+
+def test_a_model_may_have_any_name(open_page, web_model, host, picture, tmp_path: Path) -> None:
+    model = replace(web_model(), name="my run #2, 100 %?-AtoB")
+    page = open_page(host(write_web([model], tmp_path / "page")))
+    choose_picture(page, picture(20, 30))
+    expect(page.locator("#picture [data-figure=size]")).to_have_text("30 × 20")
+
+
+def test_a_camera_whose_model_has_one_size_keeps_its_shape(open_page, wait_until) -> None:
+    page = open_page()
+    page.select_option("#model", "pinned-AtoB")  # 48 wide, 32 high
+    page.click("#camera-start")
+    wait_until(lambda: shows_inverted(page, "camera"))
+    width, height = page.eval_on_selector("#camera canvas", "canvas => [canvas.width, canvas.height]")
+    assert (width, round(width / height, 1)) == (128, 1.8)  # the camera's 16:9
+
+
+def test_a_camera_that_is_left_while_the_browser_asks_does_not_start(open_page, wait_until) -> None:
+    page = open_page()
+    page.evaluate(
+        """() => {
+          window.streams = [];
+          const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+          navigator.mediaDevices.getUserMedia = async (...wanted) => {
+            const stream = await ask(...wanted);
+            streams.push(stream);
+            await new Promise((resolve) => setTimeout(resolve, 500));
+            return stream;
+          };
+        }"""
+    )
+    page.click("#camera-start")
+    page.click("#camera-start")
+    page.click("#tab-picture")
+    wait_until(lambda: page.evaluate("streams.length === 2 && streams.every((stream) => !stream.active)"))
+    page.click("#tab-camera")
+    page.wait_for_timeout(700)
+    expect(page.locator("#camera-tools")).to_be_hidden()
+    start_camera(page)
+    assert page.evaluate("streams.filter((stream) => stream.active).length") == 1
+
+
+def test_nothing_can_be_pressed_before_the_page_is_ready(open_page, copied: Path, host) -> None:
+    (copied / "models.json").unlink()
+    page = open_page(host(copied), calm=False, ready=False, service_workers="block")
+    expect(page.locator("#status.alert")).to_contain_text("models.json is missing")
+    for name in ("camera-start", "picture-choose", "video-choose"):
+        expect(page.locator(f"#{name}")).to_be_disabled()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from ...visitor import choose_picture, start_camera
 from .conftest import FAKE_CAMERA, WEBGPU
 
 
@@ -19,8 +20,7 @@ def says(page: Page, sentence: str, seconds: float = 30) -> None:
 
 
 def translates(page: Page, picture: bytes) -> None:
-    page.click("#tab-picture")
-    page.set_input_files("#picture-file", {"name": "a.png", "mimeType": "image/png", "buffer": picture})
+    choose_picture(page, picture)
     expect(page.locator("#status")).to_have_text("Translated. Drag the split to compare.", timeout=30_000)
 
 
@@ -46,8 +46,7 @@ def test_a_camera_that_is_unplugged(open_page, picture) -> None:
           navigator.mediaDevices.getUserMedia = async (...wanted) => (window.stream = await ask(...wanted));
         }"""
     )
-    page.click("#camera-start")
-    expect(page.locator("#camera .stage.shown")).to_be_visible()
+    start_camera(page)
     page.evaluate("stream.getVideoTracks()[0].dispatchEvent(new Event('ended'))")
     says(page, "The camera is gone")
     expect(page.locator("#camera-start")).to_be_visible()
@@ -55,8 +54,7 @@ def test_a_camera_that_is_unplugged(open_page, picture) -> None:
 
 def test_a_tab_that_is_hidden(open_page) -> None:
     page = open_page()
-    page.click("#camera-start")
-    expect(page.locator("#camera .stage.shown")).to_be_visible()
+    start_camera(page)
     for hidden, sentence in ((True, "Paused: this page is hidden."), (False, "")):
         page.evaluate(
             """(hidden) => {
@@ -179,35 +177,6 @@ def test_a_picture_that_is_too_large(open_page, picture) -> None:
     page.set_input_files("#picture-file", {"name": "a.png", "mimeType": "image/png", "buffer": large})
     says(page, "10001 × 10000 is too large")
     translates(page, picture())
-
-
-def test_a_file_that_is_no_video(open_page) -> None:
-    page = open_page()
-    page.click("#tab-video")
-    for number, data in enumerate((b"", b"no video" * 100), start=1):
-        page.set_input_files("#video-file", {"name": "a.mp4", "mimeType": "video/mp4", "buffer": data})
-        expect(page.locator(".job.failed", has_text="no video that can be read")).to_have_count(number)
-
-
-def test_a_video_of_a_codec_that_the_browser_lacks(open_page, tmp_path: Path) -> None:
-    path = tmp_path / "old.mp4"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (64, 48))
-    writer.write(np.zeros((48, 64, 3), np.uint8))
-    writer.release()
-    page = open_page(calm=False)
-    page.click("#tab-video")
-    page.set_input_files("#video-file", path)
-    expect(page.locator(".job.failed .job-state")).to_contain_text("cannot decode its codec")
-
-
-def test_a_video_that_ends_in_its_middle(open_page, clip, tmp_path: Path) -> None:
-    path = tmp_path / "cut.webm"
-    data = clip(500, "webm").read_bytes()
-    path.write_bytes(data[: len(data) // 2])
-    page = open_page()
-    page.click("#tab-video")
-    page.set_input_files("#video-file", path)
-    expect(page.locator(".job-state", has_text="Done").or_(page.locator(".job.failed"))).to_be_visible(timeout=60_000)
 
 
 def test_a_page_that_is_opened_as_a_file(web_folder: Path, launch) -> None:

@@ -2,13 +2,27 @@
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from time import sleep
 
 import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect
+
+from ...visitor import (
+    bring_picture,
+    choose_picture,
+    colour,
+    download,
+    inverted,
+    nameless,
+    overflows,
+    set_split,
+    shows_inverted,
+    start_camera,
+)
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: apt install chromium")
@@ -16,22 +30,12 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromiu
 TOKEN = "correct-horse-battery-staple"
 FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
-# Of a copy: a canvas that is read often would be moved out of the graphics memory.
-COLOUR = """([selector, across]) => {
-  const canvas = document.querySelector(selector), copy = document.createElement("canvas");
-  Object.assign(copy, { width: canvas.width, height: canvas.height });
-  const context = copy.getContext("2d", { willReadFrequently: true });
-  context.drawImage(canvas, 0, 0);
-  return [...context.getImageData(canvas.width * across, canvas.height / 2, 1, 1).data].slice(0, 3);
-}"""
-
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *FAKE_CAMERA])
-        yield started
-        started.close()
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *FAKE_CAMERA])
+    yield started
+    started.close()
 
 
 @pytest.fixture
@@ -48,6 +52,7 @@ def open_page(browser):
         context.on("request", lambda request: addresses.append((one.url, request.url)))
         page.on("websocket", lambda socket: addresses.append((one.socket_url, socket.url)))
         page.goto(one.url)
+        expect(page.locator("body[data-ready]")).to_be_attached()
         return page
 
     yield open_one
@@ -60,31 +65,11 @@ def open_page(browser):
 
 @pytest.fixture
 def page(server, open_page) -> Page:
-    opened = open_page(server)
-    expect(opened.locator("body[data-ready]")).to_be_attached()
-    return opened
-
-
-def start_camera(page: Page) -> None:
-    page.click("#camera-start")
-    expect(page.locator("#camera .stage.shown")).to_be_visible()
+    return open_page(server)
 
 
 def canvas_size(page: Page, tab: str) -> list[int]:
     return page.eval_on_selector(f"#{tab} canvas", "canvas => [canvas.width, canvas.height]")
-
-
-def colour(page: Page, tab: str, across: float) -> list[int]:
-    """Return the canvas's colour at a part of its width, at half its height."""
-    return page.evaluate(COLOUR, [f"#{tab} canvas", across])
-
-
-def inverted(one: list[int], other: list[int]) -> bool:
-    return max(abs(255 - a - b) for a, b in zip(one, other, strict=True)) < 12
-
-
-def set_split(page: Page, tab: str, percent: int) -> None:
-    page.locator(f"#{tab} input[type=range]").fill(str(percent))
 
 
 def test_the_camera_is_translated_and_the_split_moves(page: Page, wait_until) -> None:
@@ -130,19 +115,12 @@ def test_model_and_size_change_while_the_camera_runs(page: Page, wait_until) -> 
 def test_snapshot_and_recording_hold_what_is_seen(page: Page, tmp_path: Path) -> None:
     start_camera(page)
     set_split(page, "camera", 0)
-    with page.expect_download() as snapshot:
-        page.click("#camera-snapshot")
-    snapshot.value.save_as(tmp_path / "snapshot.png")
-    assert max(cv2.imread(str(tmp_path / "snapshot.png")).shape) == 256
+    assert max(cv2.imread(str(download(page, "#camera-snapshot", tmp_path))).shape) == 256
 
     page.click("#camera-record")
     expect(page.locator("#camera-record")).to_have_text("Stop recording")
     sleep(1.5)
-    with page.expect_download() as recording:
-        page.click("#camera-record")
-    path = tmp_path / recording.value.suggested_filename
-    recording.value.save_as(path)
-    assert cv2.VideoCapture(str(path)).read()[0]
+    assert cv2.VideoCapture(str(download(page, "#camera-record", tmp_path))).read()[0]
 
 
 def test_stopping_gives_the_camera_back(page: Page, server, wait_until) -> None:
@@ -176,41 +154,25 @@ def test_frames_arrive_at_the_engines_rate(start, open_page, monkeypatch) -> Non
 
 def test_a_picture_is_compared_and_downloaded(page: Page, picture, pixels, tmp_path: Path) -> None:
     sent = picture(60, 80)
-    page.click("#tab-picture")
-    page.set_input_files("#picture-file", {"name": "my cat.png", "mimeType": "image/png", "buffer": sent})
+    choose_picture(page, sent)
     expect(page.locator("#picture .stage.shown")).to_be_visible()
     expect(page.locator("#picture [data-figure=size]")).to_have_text("80 × 60")
-    set_split(page, "picture", 100)
-    before = colour(page, "picture", 0.5)
-    set_split(page, "picture", 0)
-    assert inverted(before, colour(page, "picture", 0.5))
-    with page.expect_download() as download:
-        page.click("#picture-download")
-    assert download.value.suggested_filename == "my cat-translated.png"
-    download.value.save_as(tmp_path / "translated.png")
-    assert np.array_equal(pixels((tmp_path / "translated.png").read_bytes()), 255 - pixels(sent))
+    assert shows_inverted(page, "picture")
+    path = download(page, "#picture-download", tmp_path)
+    assert path.name == "my cat-translated.png"
+    assert np.array_equal(pixels(path.read_bytes()), 255 - pixels(sent))
 
 
 @pytest.mark.parametrize("way", ["drop", "paste"])
 def test_a_picture_is_dropped_or_pasted(page: Page, picture, way: str) -> None:
-    page.click("#tab-picture")
-    page.evaluate(
-        """([bytes, way]) => {
-          const transfer = new DataTransfer();
-          transfer.items.add(new File([new Uint8Array(bytes)], "dropped.png", { type: "image/png" }));
-          const event = way === "drop"
-            ? new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true })
-            : new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true });
-          document.querySelector("#picture .stage").dispatchEvent(event);
-        }""",
-        [list(picture(20, 30)), way],
-    )
+    bring_picture(page, picture(20, 30), way)
     expect(page.locator("#picture [data-figure=size]")).to_have_text("30 × 20")
 
 
 def test_a_refused_picture_is_told_in_the_servers_words(server, browser) -> None:
     page = browser.new_page()  # by itself: Chromium writes every refused request to the console
     page.goto(server.url)
+    expect(page.locator("body[data-ready]")).to_be_attached()
     page.click("#tab-picture")
     page.set_input_files("#picture-file", {"name": "a.png", "mimeType": "image/png", "buffer": b"no picture"})
     expect(page.locator("#status.alert")).to_contain_text("no PNG, JPEG or WebP")
@@ -222,13 +184,10 @@ def test_a_video_goes_up_and_comes_back(page: Page, clip, tmp_path: Path) -> Non
     page.set_input_files("#video-file", [clip(12), clip(3)])
     expect(page.locator(".job")).to_have_count(2)
     expect(page.locator(".job-state", has_text="Done: 12 frames")).to_be_visible(timeout=20_000)
-    card = page.locator(".job", has_text="12 frames")
-    with page.expect_download() as download:
-        card.locator("[data-action=download]").click()
-    assert download.value.suggested_filename == f"{clip(12).stem}-translated.mp4"
-    download.value.save_as(tmp_path / "translated.mp4")
-    assert cv2.VideoCapture(str(tmp_path / "translated.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 12
-    card.locator("[data-action=remove]").click()
+    path = download(page, ".job:has-text('12 frames') [data-action=download]", tmp_path)
+    assert path.name == f"{clip(12).stem}-translated.mp4"
+    assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) == 12
+    page.locator(".job", has_text="12 frames").locator("[data-action=remove]").click()
     expect(page.locator(".job")).to_have_count(1)
 
 
@@ -256,14 +215,7 @@ def test_the_servers_camera_is_shown_to_several(start, open_page, wait_until) ->
     for page in pages:
         expect(page.locator("#stream .stage.shown")).to_be_visible()
         expect(page.locator("#tab-stream")).to_have_attribute("aria-selected", "true")
-
-        def shows_both_sides(page: Page = page) -> bool:
-            set_split(page, "stream", 100)
-            before = colour(page, "stream", 0.1)
-            set_split(page, "stream", 0)
-            return inverted(before, colour(page, "stream", 0.1))
-
-        wait_until(shows_both_sides)
+        wait_until(partial(shows_inverted, page, "stream"))
 
 
 def test_signing_in(start, browser) -> None:
@@ -292,23 +244,13 @@ def test_tabs_by_keyboard(page: Page) -> None:
 
 
 def test_everything_that_can_be_used_has_a_name(page: Page) -> None:
-    nameless = page.evaluate(
-        """() => [...document.querySelectorAll("button, select, input:not([type=file]), a[href], progress, [role=img]")]
-          .filter((element) => !(element.textContent.trim() || element.ariaLabel || element.labels?.length))
-          .map((element) => element.outerHTML)"""
-    )
-    assert nameless == []
+    assert nameless(page) == []
 
 
 def test_it_fits_every_screen(page: Page, picture) -> None:
-    page.click("#tab-picture")
-    page.set_input_files("#picture-file", {"name": "a.png", "mimeType": "image/png", "buffer": picture(400, 900)})
+    choose_picture(page, picture(400, 900))
     expect(page.locator("#picture .stage.shown")).to_be_visible()
-    for width in (320, 390, 1280):
-        page.set_viewport_size({"width": width, "height": 844})
-        for tab in ("picture", "video", "camera"):
-            page.click(f"#tab-{tab}")
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, (width, tab)
+    assert overflows(page) == []
 
 
 def test_it_is_light_or_dark_as_the_system_is(page: Page) -> None:
