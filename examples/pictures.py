@@ -1,6 +1,6 @@
 """Translate pictures that come from your own code, any iterable of RGB arrays.
 
-python examples/pictures.py flat2three-AtoB-fp32.onnx examples/emoji/testA/*.webp
+python examples/pictures.py examples/flat2three/flat2three-AtoB-fp16.onnx examples/emoji/testA/*.webp
 """
 
 import sys

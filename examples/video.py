@@ -1,6 +1,6 @@
 """Translate a video into another with its sound and time stamps, and save a picture of every tenth second on the way.
 
-python examples/video.py flat2three-AtoB-fp32.onnx clip.mp4 translated.mp4
+python examples/video.py examples/flat2three/flat2three-AtoB-fp16.onnx clip.mp4 translated.mp4
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Translate a camera in a window of your own; q ends it.
 
-python examples/webcam.py flat2three-AtoB-fp32.onnx 0
+python examples/webcam.py examples/flat2three/flat2three-small-AtoB-fp16.onnx 0
 """
 
 import sys
