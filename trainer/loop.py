@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from ..runtime.errors import CheckpointError, CycleganError
 from .clock import Clock, describe_change, fingerprint
@@ -31,6 +29,7 @@ from .tracking.background import snapshot
 from .tracking.divergence import LastGood, SkippedUpdates, out_of_bounds
 from .tracking.health import HealthMonitor, compare
 from .tracking.preview import COLUMNS, preview_grid, translate_examples
+from .tracking.progress_bar import ProgressBar
 from .tracking.recorder import Recorder
 
 LOGGER = logging.getLogger(__name__)
@@ -113,9 +112,8 @@ class Run:
             if self.world.writes:
                 metric = self.validation.selection.metric if self.validation else None
                 self._recorder = stack.enter_context(Recorder(self.folder, self.config, self.step, metric))
-            progress = stack.enter_context(self._progress())
             stack.callback(self.batches.close)
-            self._train(stop, progress)
+            self._train(stop, stack.enter_context(ProgressBar(self.step, self.total_steps, self.world.writes)))
         self._recorder = None
         if self._updates.untrained and not self._interrupted:
             raise CycleganError(
@@ -126,11 +124,10 @@ class Run:
             self.folder, first_step, self.step, self.total_steps, self._interrupted, self._updates.num_skipped
         )
 
-    def _train(self, stop: StopRequest, progress: Progress) -> None:
+    def _train(self, stop: StopRequest, progress: ProgressBar) -> None:
         run, clock = self.config.run, self.clock
         self._good.replace(snapshot(self.state_dict()))
         self._compile_if_it_pays()
-        bar = progress.add_task("training", total=self.total_steps, completed=self.step, losses="", rate=0.0)
         started, before = time.monotonic(), self.step
         while self.step < self.total_steps and not (self._interrupted or self.stopped_early):
             epoch, learning_rate = clock.epoch, self.learning_rate
@@ -140,16 +137,16 @@ class Run:
             clock.tick()
             self._interrupted = self.world.any(stop.received)
             rate = (self.step - before) * self.batches.global_batch / (time.monotonic() - started)
-            progress.update(bar, completed=self.step, total=self.total_steps, rate=rate)
+            progress.advance(self.step, self.total_steps, rate)
             ending = self._interrupted or self.step == self.total_steps
             logged, saved = self._due(run.log_every), self._due(run.save_every)
             # Here alone the host waits for the device: it asks which updates were skipped, and how large losses are.
             sound = True
             if logged or saved or clock.epoch_ends or ending:
-                values = self._averaged(losses) if logged else {}
+                values = self._averaged(losses)
                 sound = self._check_updates(values)
                 if logged and sound:
-                    self._log(values | {"lr": learning_rate}, epoch, rate, progress, bar)
+                    self._log(values | {"lr": learning_rate}, epoch, progress)
             if self._due(run.preview_every) and self._recorder:
                 self._preview(epoch, self._recorder)
             if clock.epoch_ends:
@@ -263,15 +260,12 @@ class Run:
         self.model.load_local_state_dict(state["processes"][0])  # a copy that was not gathered here holds only ours
         self._updates.forget_recent()
 
-    def _log(self, values: dict[str, float], epoch: int, rate: float, progress: Progress, bar: TaskID) -> None:
+    def _log(self, values: dict[str, float], epoch: int, progress: ProgressBar) -> None:
         if self._recorder is None:
             return
         self._recorder.record("train", self.step, epoch, values)
         hidden = ("lr", *(name for name in values if name.startswith("D_") and len(name) > 3))
-        shown = _brief({name: value for name, value in values.items() if name not in hidden})
-        progress.update(bar, losses=shown)
-        if not progress.console.is_terminal:
-            LOGGER.info("step %d of %d, %.1f pictures/s, %s", self.step, self.total_steps, rate, shown)
+        progress.show(_brief({name: value for name, value in values.items() if name not in hidden}))
         if self.config.losses.gan_mode != "wgangp":  # whose critics are meant to be far ahead
             _warn(self._health.judge_losses(self.step, values))
 
@@ -306,18 +300,6 @@ class Run:
         self._good.replace(snapshot(self.state_dict()))
         if self._recorder:
             self._recorder.checkpoint(name, self.clock.progress(), self._good.state)
-
-    def _progress(self) -> Progress:
-        console = Console(stderr=True)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:.1f} pictures/s"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[losses]}"),
-        )
-        return Progress(*columns, console=console, disable=not (console.is_terminal and self.world.writes))
 
 
 def _brief(values: dict[str, float]) -> str:

@@ -121,6 +121,15 @@ def test_a_record_cut_short_by_a_kill_is_dropped(tmp_path):
     assert [record["step"] for record in read_records(tmp_path / "metrics.jsonl", "train")] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("damage", [b"\0\0\0\0", b"\xff\xfe", b"7", b"null", b'{"kind": "train"}'])
+def test_what_a_power_cut_left_of_a_record_is_dropped(tmp_path, damage):
+    line = json.dumps({"kind": "train", "step": 1})
+    (tmp_path / "metrics.jsonl").write_bytes(line.encode() + b"\n" + damage)
+    with MetricsLog(tmp_path, 1):
+        pass
+    assert [record["step"] for record in read_records(tmp_path / "metrics.jsonl")] == [1]
+
+
 COMMAND = """
 import sys
 from cyclegan_edge.cli import main

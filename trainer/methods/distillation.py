@@ -24,7 +24,7 @@ from .draws import Draws
 from .gan import GAN, initialised
 from .losses import reconstruction, relative_error
 from .objective import Losses, Objective, Pictures, Players
-from .teacher import _start_from_teacher, load_teachers
+from .teacher import load_teachers, start_from_teacher
 
 LOGGER = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Distillation(GAN):
         networks = {name: initialised(student, config) for name, student in students.items()}
         for direction, teacher in loaded.items():
             networks[f"D_{direction[0]}"] = initialised(build_discriminator(config.networks, teacher.output_nc), config)
-        _start_from_teacher(networks, config)
+        start_from_teacher(networks, config)
         watched, learning = {}, {}
         for (direction, teacher), (name, student) in zip(loaded.items(), students.items(), strict=True):
             watched[direction] = Observed(teacher.network)

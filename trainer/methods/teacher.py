@@ -48,8 +48,8 @@ def load_teachers(config: TrainConfig) -> dict[Direction, LoadedGenerator]:
     """
     source = Path(config.distill.teacher)
     teachers = {direction: load_generator(source, direction) for direction in config.distill.directions}
-    untold = [teacher.sha256 for teacher in teachers.values() if teacher.step is None]
-    if len(set(untold)) < len(untold):
+    unnamed = [teacher.sha256 for teacher in teachers.values() if teacher.step is None]
+    if len(set(unnamed)) < len(unnamed):
         raise ConfigError(f"{source} holds one generator; say which way it translates: distill.direction=AtoB or BtoA")
     for direction, teacher in teachers.items():
         _check(config, direction, teacher)
@@ -81,7 +81,7 @@ def _check(config: TrainConfig, direction: Direction, teacher: LoadedGenerator) 
         raise ConfigError(f"a student of ngf {config.networks.ngf} is wider than its teacher; take {widest} or less")
 
 
-def _start_from_teacher(networks: dict[str, nn.Module], config: TrainConfig) -> None:
+def start_from_teacher(networks: dict[str, nn.Module], config: TrainConfig) -> None:
     """Give every discriminator the weights of its teacher's, where there is one of the same shape."""
     states = read_start(Path(config.distill.teacher)).states
     for name, network in networks.items():

@@ -58,7 +58,8 @@ class MetricsLog:
     def _drop_after(self, step: int) -> None:
         if not self._path.exists():
             return
-        kept = [line for line in self._path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
+        lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
+        kept = [line for line in lines if _step_of(line) <= step]
         with replacing(self._path) as partial:
             partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
@@ -80,8 +81,8 @@ def read_records(path: Path, kind: str | None = None) -> list[dict[str, Any]]:
 
 
 def _step_of(line: str) -> float:
-    """Return the step of a record; a line that a kill cut short counts as beyond every step."""
+    """Return the step of a record; a line that a kill or a power cut damaged counts as beyond every step."""
     try:
         return int(json.loads(line)["step"])
-    except ValueError:
+    except (ValueError, TypeError, KeyError):
         return float("inf")

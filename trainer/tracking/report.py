@@ -52,11 +52,13 @@ def write_run_report(folder: Path, config: TrainConfig, metric: str | None) -> N
 
 def _best(measured: list[dict[str, Any]], metric: str | None) -> dict[str, Any] | None:
     """Return the record that best.pt was written at, with the metric's name and value."""
-    if not measured or metric is None:
+    values = [(value_of(metric, record), record) for record in measured] if metric else []
+    comparable = [(value, record) for value, record in values if value is not None and math.isfinite(value)]
+    if metric is None or not comparable:
         return None
     choose = max if HIGHER_IS_BETTER[base_name(metric)] else min
-    record = choose(measured, key=lambda record: value_of(metric, record) or 0.0)
-    return record | {"metric": metric, "value": value_of(metric, record)}
+    value, record = choose(comparable, key=lambda pair: pair[0])
+    return record | {"metric": metric, "value": value}
 
 
 def _by_base_name(measured: list[dict[str, Any]]) -> dict[str, tuple[str, ...]]:

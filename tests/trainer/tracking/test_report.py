@@ -41,6 +41,14 @@ def test_the_report_names_the_best_and_draws_what_was_measured(folder, make_conf
     assert "nan" not in html.lower()
 
 
+def test_a_validation_that_did_not_measure_the_metric_is_not_the_best(folder, make_config):
+    with (folder / "metrics.jsonl").open("a") as log:
+        log.write(json.dumps({"kind": "validation", "step": 40, "epoch": 4, "ssim_AtoB": 0.1}) + "\n")
+        log.write(json.dumps({"kind": "validation", "step": 50, "epoch": 5, "swd_AtoB": float("nan")}) + "\n")
+    assert "is of step 20 (epoch 2), chosen by swd_AtoB" in written(folder, make_config(), "swd_AtoB")
+    assert "chosen by" not in written(folder, make_config(), "fid")
+
+
 def test_the_newest_preview_comes_first_and_not_all_are_shown(folder, make_config):
     shown = re.findall(r'src="previews/step-(\d+)\.png"', written(folder, make_config(), "ssim"))
     assert len(shown) == 8
