@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from .layers import norm_layer
+from .layers import Chain, norm_layer
 
 
 class NLayerDiscriminator(nn.Module):
@@ -18,7 +18,7 @@ class NLayerDiscriminator(nn.Module):
             layers += [nn.Conv2d(widths[n - 1], widths[n], 4, stride=stride, padding=1, bias=bias)]
             layers += [make_norm(widths[n]), nn.LeakyReLU(0.2, True)]
         layers.append(nn.Conv2d(widths[-1], 1, 4, stride=1, padding=1))
-        self.model = nn.Sequential(*layers)
+        self.model = Chain(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, input_nc, H, W] → [B, 1, h, w]; 256x256 gives 30x30 with three layers."""
@@ -31,7 +31,7 @@ class PixelDiscriminator(nn.Module):
     def __init__(self, input_nc: int, ndf: int = 64, norm: str = "instance") -> None:
         super().__init__()
         bias = norm == "instance"
-        self.net = nn.Sequential(
+        self.net = Chain(
             nn.Conv2d(input_nc, ndf, 1),
             nn.LeakyReLU(0.2, True),
             nn.Conv2d(ndf, 2 * ndf, 1, bias=bias),

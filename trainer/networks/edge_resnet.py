@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from .layers import PixelSkip, ResidualGenerator, ResnetBlock, Tanh, norm_layer
+from .layers import Chain, PixelSkip, ResidualGenerator, ResnetBlock, Tanh, norm_layer
 
 
 class EdgeResnetGenerator(ResidualGenerator):
@@ -34,7 +34,7 @@ class EdgeResnetGenerator(ResidualGenerator):
         layers += [ResnetBlock(channels, norm, dropout, padding="zeros") for _ in range(n_blocks)]
         layers += [nn.Conv2d(channels, 16 * output_nc, 3, padding=1)]
         self.skip = PixelSkip(input_nc, output_nc, 4)
-        self.model = nn.Sequential(*layers)
+        self.model = Chain(*layers)
         self.picture = nn.Sequential(nn.PixelShuffle(4), Tanh())
 
     def finish(self, made: Tensor, x: Tensor) -> Tensor:

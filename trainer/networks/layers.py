@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 NormLayer = Callable[[int], nn.Module]
+# Normalises [B, C, H, W] with an eps, and multiplies what is negative by a slope.
+NormKernel = Callable[[Tensor, float, float], Tensor]
 
 
 # A plane is flat where its deviation is this share of sqrt(eps), or of its mean: all that it varies by is rounding.
@@ -40,8 +42,19 @@ class InstanceNorm(nn.Module):
 
     eps = 1e-5
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel: NormKernel | None = None  # computes the training form together with an activation, see fused_norm
+
+    @property
+    def fused(self) -> NormKernel | None:
+        """The kernel, where it is used now: Inductor, which compiles a step, fuses the plain form better."""
+        return self.kernel if self.training and not torch.compiler.is_compiling() else None
+
     def forward(self, x: Tensor) -> Tensor:
         """Normalise every plane of [B, C, H, W]; the result has the input's type."""
+        if kernel := self.fused:
+            return kernel(x, self.eps, 1.0)
         with torch.autocast(x.device.type, enabled=False):
             if not self.training:
                 return F.instance_norm(x.float(), eps=self.eps).to(x.dtype)
@@ -50,6 +63,30 @@ class InstanceNorm(nn.Module):
             normal, mean, inverse = torch.native_batch_norm(planes, None, None, None, None, True, 0.0, self.eps)
             flat = is_flat(mean, inverse.pow(-2), self.eps)
             return normal.masked_fill_(flat[:, None, None], 0.0).view(x.shape).to(x.dtype)
+
+
+class Chain(nn.Sequential):
+    """Layers one after another, where an instance norm may compute the activation behind it too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what the last layer makes; the result is that of `nn.Sequential` up to rounding."""
+        layers = list(self)
+        while layers:
+            layer = layers.pop(0)
+            slope = _slope(layers[0]) if layers else None
+            if isinstance(layer, InstanceNorm) and layer.fused and slope is not None:
+                x = layer.fused(x, layer.eps, slope)
+                layers.pop(0)
+            else:
+                x = layer(x)
+        return x
+
+
+def _slope(activation: nn.Module) -> float | None:
+    """Return what an activation multiplies negative values by; None where it does anything else."""
+    if isinstance(activation, nn.ReLU):
+        return 0.0
+    return activation.negative_slope if isinstance(activation, nn.LeakyReLU) else None
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -222,7 +259,7 @@ class ResnetBlock(nn.Module):
             return layers
 
         middle = [nn.ReLU(True), nn.Dropout(0.5)] if dropout else [nn.ReLU(True)]
-        self.conv_block = nn.Sequential(*convolution(), *middle, *convolution())
+        self.conv_block = Chain(*convolution(), *middle, *convolution())
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape [B, C, H, W]."""

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from .layers import BlurPool, BlurUpsample, ResidualGenerator, ResnetBlock, Tanh, norm_layer, upsampling
+from .layers import BlurPool, BlurUpsample, Chain, ResidualGenerator, ResnetBlock, Tanh, norm_layer, upsampling
 
 
 class ResnetGenerator(ResidualGenerator):
@@ -43,4 +43,4 @@ class ResnetGenerator(ResidualGenerator):
                 layers += [upsampling(upsample, channels, channels // 2, 3, bias)]
             layers += [make_norm(channels // 2), nn.ReLU(True)]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, output_nc, 7), Tanh()]
-        self.model = nn.Sequential(*layers)
+        self.model = Chain(*layers)
