@@ -223,6 +223,22 @@ def profile(name: str, quick: bool) -> dict[str, Any]:
     return {"launches_a_step": launches / steps, "ms_a_step": kernels}
 
 
+def break_even(results: dict[str, Any]) -> list[str]:
+    """Say how many steps make up for compiling, which `COMPILED_STEPS` in trainer/device.py estimates."""
+    lines = []
+    for shape in SHAPES:
+        eager, compiled = (
+            results.get(f"step {shape} {variant}", {}).get("result") for variant in ("ours bf16", "ours bf16 compiled")
+        )
+        if not eager or not compiled:
+            continue
+        cost = compiled["first_step_s"] - eager["first_step_s"]
+        saved = eager["milliseconds"] - compiled["milliseconds"]
+        pays = f"pays from {1000 * cost / saved:,.0f} steps on" if saved > 0 else "never pays"
+        lines += ["", f"Compiling {shape} {pays}: it takes {cost:.0f} s and saves {saved:.1f} ms a step."]
+    return lines
+
+
 def written(results: dict[str, Any]) -> str:
     """Return the results as Markdown."""
     machine = results.get("machine", {}).get("result") or {}
@@ -231,6 +247,7 @@ def written(results: dict[str, Any]) -> str:
     lines += ["", "| part | ended | seconds | result |", "|---|---|---:|---|"]
     for name, outcome in results.items():
         lines.append(f"| {name} | {outcome['status']} | {outcome['seconds']:.0f} | {brief(name, outcome)} |")
+    lines += break_even(results)
     for name, outcome in results.items():
         if "tail" in outcome:
             lines += ["", f"## {name}: {outcome['status']}", "", "```text", *outcome["tail"], "```"]

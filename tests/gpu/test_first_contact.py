@@ -38,6 +38,24 @@ def test_the_parts_that_train_run_and_the_same_call_goes_on(pretended, tmp_path)
     assert "| step 256x1 ours bf16 | ok |" in written
 
 
+def test_it_says_from_how_many_steps_on_compiling_pays():
+    import runpy
+
+    break_even = runpy.run_path(str(SCRIPT))["break_even"]
+
+    def timed(first, milliseconds):
+        return {"status": "ok", "result": {"first_step_s": first, "milliseconds": milliseconds}}
+
+    results = {"step 256x1 ours bf16": timed(2.0, 30.0), "step 256x1 ours bf16 compiled": timed(182.0, 15.0)}
+    assert break_even(results) == [
+        "", "Compiling 256x1 pays from 12,000 steps on: it takes 180 s and saves 15.0 ms a step.",
+    ]  # fmt: skip
+    results["step 256x1 ours bf16 compiled"] = timed(182.0, 31.0)
+    assert "never pays" in break_even(results)[1]
+    del results["step 256x1 ours bf16"]
+    assert break_even(results) == []
+
+
 FAKE = """
 import sys
 from pathlib import Path
