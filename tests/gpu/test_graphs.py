@@ -28,3 +28,10 @@ def test_a_compiled_step_is_graphs_and_waits_for_nothing(compiled, name):
     assert counted["synchronisations"] == counted["to_host"] == counted["captures"] == 0
     assert 2 <= counted["graph_launches"] <= 12
     assert counted["launches"] < 200
+
+
+def test_updates_are_graphs_too(compiled):
+    """Four graphs make the gradients, two the updates; the rest is the history, and what is copied into graphs."""
+    assert compiled["bf16"]["graph_launches"] == 6
+    assert compiled["bf16"]["launches"] <= 20
+    assert compiled["fp16"]["graph_launches"] == 4  # its loss scaler decides on the host

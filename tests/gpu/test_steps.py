@@ -49,13 +49,16 @@ def eager(pretended):
 def test_a_step_with_these_options_runs_and_waits_for_nothing(eager, name):
     counted = eager[name]
     assert "error" not in counted
-    assert counted["launches"] > 1000
+    assert counted["launches"] > 500
     assert counted["synchronisations"] == counted["to_host"] == 0
 
 
 def test_a_lower_precision_costs_few_launches(eager):
-    """Casts of weights and pictures; a normalisation reads and writes what it gets."""
-    assert eager["fp32"]["launches"] < 2400
+    """Casts of weights and pictures; a normalisation reads and writes what it gets.
+
+    It takes one kernel each way with the activation behind it; kernel by kernel, FP32 makes 2293 launches.
+    """
+    assert eager["fp32"]["launches"] < 1500
     assert eager["bf16"]["launches"] - eager["fp32"]["launches"] < 350
 
 

@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 
 import pytest
@@ -15,7 +16,7 @@ from cyclegan_edge.runtime.files import remove_hidden
 from cyclegan_edge.trainer.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from cyclegan_edge.trainer.loop import Run
 from cyclegan_edge.trainer.methods.cyclegan import CycleGAN
-from cyclegan_edge.trainer.methods.gan import MOST_OVERFLOWS
+from cyclegan_edge.trainer.methods.update import MOST_OVERFLOWS
 from cyclegan_edge.trainer.tracking import divergence, recorder
 from cyclegan_edge.trainer.tracking.background import snapshot
 from cyclegan_edge.trainer.tracking.divergence import MOST_RETURNS, LastGood
@@ -111,6 +112,23 @@ def test_a_loss_out_of_bounds_is_a_divergence(configure, tmp_path, monkeypatch, 
     assert [record["step"] for record in read_records(tmp_path / "metrics.jsonl", "train")] == [1, 2, 4]
 
 
+def test_a_loss_out_of_bounds_is_seen_where_it_is_saved_and_not_logged(configure, tmp_path, monkeypatch, caplog):
+    settings = {"device": "cpu", "precision": "fp32", "log_every": 100, "save_every": 2, "max_steps": 3}
+    run = Run(configure(run=settings), tmp_path)
+    step = run.model.step
+    monkeypatch.setattr(
+        run.model, "step", lambda *batch: step(*batch) | ({"G_A": torch.tensor(1e7)} if run.step == 1 else {})
+    )
+    run.train()
+    assert "the run diverges before step 2 (G_A is 1e+07)" in caplog.text
+
+
+def test_no_thread_goes_on_reading_when_a_run_has_ended(configure, tmp_path):
+    before = set(threading.enumerate())
+    Run(configure(run={"device": "cpu", "precision": "fp32", "max_steps": 2}), tmp_path).train()
+    assert not [thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith("pictures")]
+
+
 @pytest.mark.parametrize("network", ["generators", "discriminators"])
 def test_a_run_of_which_no_update_counted_is_no_success(configure, tmp_path, monkeypatch, network):
     run = Run(configure(run={"device": "cpu", "precision": "fp32", "log_every": 1, "max_steps": 4}), tmp_path)
@@ -182,13 +200,13 @@ def test_a_loss_scaler_that_never_finds_a_scale_counts_as_broken(configure):
     for parameter in model.G_A.parameters():
         parameter.grad = torch.full_like(parameter, float("nan"))
     for update in range(1, MOST_OVERFLOWS + 2):
-        assert model._skipped[model.optimizer_G].item() == 0, update  # as overflows are, now and then
-        model._apply(model.optimizer_G)
+        assert model.update_G.skipped.item() == 0, update  # as overflows are, now and then
+        model.update_G(1)
         model.scaler.update()
-    assert model._skipped[model.optimizer_G].item() == 1
+    assert model.update_G.skipped.item() == 1
     model.load_state_dict(model.state_dict())
-    model._apply(model.optimizer_G)
-    assert model._skipped[model.optimizer_G].item() == 0
+    model.update_G(1)
+    assert model.update_G.skipped.item() == 0
 
 
 @pytest.mark.usefixtures("impatient")

@@ -9,15 +9,13 @@ finite.
 
 import copy
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
-from torch.optim import Adam
 
 from ...runtime.metadata import Direction
 from ..config import TrainConfig
@@ -27,12 +25,9 @@ from ..networks.layers import Checkpointed
 from .draws import Chance
 from .image_pool import ImagePool
 from .objective import JUDGED, Losses, Objective, Pictures, Players
-from .schedule import update_ema
+from .update import Update
 
 LOGGER = logging.getLogger(__name__)
-
-# Updates that a loss scaler may leave out one after another: from 65,536, which it begins with, sixteen halve it to 1.
-MOST_OVERFLOWS = 20
 
 
 class GAN:
@@ -60,7 +55,6 @@ class GAN:
         self.device = device
         self._amp_dtype = amp_dtype
         self._world = world
-        self.num_seen = 0
         self._skips: list[Tensor] = []  # of each step since `take_skips`, whether the updates of G and D were skipped
         networks = {name: network.to(device) for name, network in networks.items()}
         averages = {
@@ -70,12 +64,11 @@ class GAN:
         }
         self.networks = networks | averages
         self._discriminators = {name: network for name, network in networks.items() if name in JUDGED}
-        self.optimizer_G = self._adam(network for name, network in networks.items() if name not in JUDGED)
-        self.optimizer_D = self._adam(self._discriminators.values())
         self.scaler = torch.amp.GradScaler(device.type, enabled=amp_dtype == torch.float16)
-        optimizers = (self.optimizer_G, self.optimizer_D)
-        self._overflows = {optimizer: torch.zeros((), device=device) for optimizer in optimizers}
-        self._skipped = {optimizer: torch.zeros((), device=device) for optimizer in optimizers}
+        generators = [network for name, network in networks.items() if name not in JUDGED]
+        averaged = [(average, networks[f"G_{name[-1]}"]) for name, average in averages.items()]
+        self.update_G = Update(generators, averaged, config.optim, self.scaler, device)
+        self.update_D = Update(self._discriminators.values(), (), config.optim, self.scaler, device)
         self._rng = torch.Generator().manual_seed(config.run.seed + world.rank)
         self._chance = Chance(self._rng, device, len(self._discriminators))
         domains = sorted(JUDGED[name] for name in self._discriminators)
@@ -86,6 +79,12 @@ class GAN:
         torch.manual_seed(config.run.seed + world.rank)
         players = Players(self.networks, self._learning, self._autocast, device)
         self.objective = make_objective(config, players)
+        if device.type == "cuda":
+            penalised = self._discriminators if self.objective.penalised else {}  # which are differentiated twice
+            once = [network for name, network in networks.items() if name not in penalised]
+            _fuse_norms(once, device, amp_dtype or torch.float32)
+        # The whole compiled step as CUDA graphs; not beside DDP, whose collectives would have to be in them.
+        self._graphs = device.type == "cuda" and world.size == 1
         self._compiled = False
         if config.run.compile is True:
             self.compile()
@@ -108,8 +107,9 @@ class GAN:
     def compile(self) -> None:
         """Compile the objective; the first steps then take longer, and those of other shapes once more."""
         self._compiled = True
-        # The whole step as CUDA graphs; not beside DDP, whose collectives would have to be in them.
-        self.objective.compile("reduce-overhead" if self.device.type == "cuda" and self._world.size == 1 else None)
+        self.objective.compile("reduce-overhead" if self._graphs else None)
+        for update in (self.update_G, self.update_D):
+            update.capture(self._graphs)
 
     def compile_if_it_works(self, real_A: Tensor, real_B: Tensor) -> None:
         """Compile, and compute the gradients of a batch twice, as a step does; if that fails, say so and do without.
@@ -135,8 +135,9 @@ class GAN:
             self.objective, self._compiled = plain, False
         for discriminator in self._discriminators.values():
             discriminator.requires_grad_(True)
-        for optimizer in (self.optimizer_G, self.optimizer_D):
-            optimizer.zero_grad(set_to_none=True)
+        for update in (self.update_G, self.update_D):
+            update.optimizer.zero_grad(set_to_none=True)
+            update.capture(self._compiled and self._graphs)
         for buffer, value in zip(buffers, before, strict=True):
             buffer.copy_(value)
         self._rng.set_state(drawn)
@@ -165,15 +166,13 @@ class GAN:
                 pool.store(fakes[domain])
             losses |= generator_losses
         self.scaler.update()
-        self._skips.append(torch.stack((self._skipped[self.optimizer_G], self._skipped[self.optimizer_D])))
-        self._average(len(real_A))
+        self._skips.append(torch.stack((self.update_G.skipped, self.update_D.skipped)))
         return losses
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Set the learning rate of both optimisers."""
-        for optimizer in (self.optimizer_G, self.optimizer_D):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate
+        for update in (self.update_G, self.update_D):
+            update.set_learning_rate(learning_rate)
 
     def take_skips(self) -> list[tuple[bool, bool]]:
         """Return of each step since the last call whether the updates of generators and discriminators were skipped.
@@ -197,11 +196,11 @@ class GAN:
 
     def _update_generators(self, real: Pictures) -> tuple[Losses, Pictures]:
         losses, fakes = self._generator_gradients(real)
-        self._apply(self.optimizer_G)
+        self.update_G(len(real["A"]))
         return losses, fakes
 
     def _generator_gradients(self, real: Pictures) -> tuple[Losses, Pictures]:
-        self.optimizer_G.zero_grad(set_to_none=True)
+        self.update_G.optimizer.zero_grad(set_to_none=True)
         for discriminator in self._discriminators.values():
             discriminator.requires_grad_(False)
         losses, fakes = [], []
@@ -221,11 +220,11 @@ class GAN:
 
     def _update_discriminators(self, real: Pictures, history: Pictures) -> Losses:
         losses = self._discriminator_gradients(real, history)
-        self._apply(self.optimizer_D)
+        self.update_D(len(real["A"]))
         return losses
 
     def _discriminator_gradients(self, real: Pictures, history: Pictures) -> Losses:
-        self.optimizer_D.zero_grad(set_to_none=True)
+        self.update_D.optimizer.zero_grad(set_to_none=True)
         losses = []
         for (part, fakes), last in self._parts(real, history):
             with self._gathering("D_", averaged=last):
@@ -257,29 +256,6 @@ class GAN:
     def _backward(self, total: Tensor) -> None:
         self.scaler.scale(total / self.config.optim.accumulate).backward()  # type: ignore[no-untyped-call]
 
-    def _apply(self, optimizer: Adam) -> None:
-        """Update the weights, unless a gradient is not finite; this is decided on the device."""
-        self.scaler.unscale_(optimizer)
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
-        if self.config.optim.clip_norm:
-            clip_grads_with_norm_(parameters, self.config.optim.clip_norm, norm)
-        broken = (~norm.isfinite()).float()
-        if self.scaler.is_enabled():  # it looks for itself, and meets gradients that overflow every so often
-            in_a_row = self._overflows[optimizer].add_(1).mul_(broken)
-            self._skipped[optimizer] = (in_a_row > MOST_OVERFLOWS).float()
-        else:
-            optimizer.found_inf = broken  # type: ignore[attr-defined]
-            self._skipped[optimizer] = broken
-        self.scaler.step(optimizer)
-
-    def _average(self, batch: int) -> None:
-        self.num_seen += batch
-        halflife = self.config.optim.ema_halflife
-        for direction in self.directions if halflife else ():
-            averaged, network = (self.networks[f"{kind}_{direction[0]}"] for kind in ("ema", "G"))
-            update_ema(averaged, network, halflife, batch, self.num_seen)
-
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self._amp_dtype, enabled=self._amp_dtype is not None)
 
@@ -287,33 +263,25 @@ class GAN:
         """Wrap a generator so that its activations are computed twice, where `optim` asks for that."""
         return Checkpointed(network) if self.config.optim.checkpoint_activations and name[:2] == "G_" else network
 
-    def _adam(self, networks: Iterable[nn.Module]) -> Adam:
-        optim = self.config.optim
-        parameters = [parameter for network in networks for parameter in network.parameters()]
-        return Adam(parameters, lr=optim.lr, betas=(optim.beta1, optim.beta2), fused=True)
-
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a step reads or changes and that is the same in every process."""
         return {
             "networks": {name: network.state_dict() for name, network in self.networks.items()},
-            "optimizer_G": self.optimizer_G.state_dict(),
-            "optimizer_D": self.optimizer_D.state_dict(),
+            "optimizer_G": self.update_G.state_dict(),
+            "optimizer_D": self.update_D.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "num_seen": self.num_seen,
+            "num_seen": self.update_G.num_seen,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken."""
         for name, network in self.networks.items():
             network.load_state_dict(state["networks"][name])
-        self.optimizer_G.load_state_dict(state["optimizer_G"])
-        self.optimizer_D.load_state_dict(state["optimizer_D"])
+        for side, update in (("G", self.update_G), ("D", self.update_D)):
+            update.load_state_dict(state[f"optimizer_{side}"], state["num_seen"])
         if state["scaler"]:  # empty where the run was trained in another precision
             self.scaler.load_state_dict(state["scaler"])
-        self.num_seen = state["num_seen"]
         self._skips.clear()
-        for count in self._overflows.values():
-            count.zero_()
 
     def local_state_dict(self) -> dict[str, Any]:
         """Return the state that differs between processes: history, random draws, and statistics of batch norms."""
@@ -333,6 +301,15 @@ def initialised(network: nn.Module, config: TrainConfig) -> nn.Module:
     """Give a network the weights that a run starts with."""
     init_weights(network, config.networks.init_type, config.networks.init_gain)
     return network
+
+
+def _fuse_norms(networks: list[nn.Module], device: torch.device, dtype: torch.dtype) -> None:
+    """Normalise and activate in one kernel while these networks learn, where Triton is installed."""
+    try:
+        from ..networks.fused_norm import fuse
+    except ImportError:  # it is no part of PyTorch on Windows
+        return
+    fuse(networks, device, dtype)
 
 
 def _mean(losses: list[Losses]) -> Losses:

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -64,15 +64,22 @@ class Plateau:
 
 
 @torch.no_grad()
-def update_ema(averaged: nn.Module, network: nn.Module, halflife: float, batch: int, seen: int) -> None:
+def update_ema(averaged: nn.Module, network: nn.Module, halflife: float, batch: int, seen: int | Tensor) -> None:
     """Move `averaged` towards `network` so that a past weight counts half after `halflife` pictures.
 
     The half-life is at most a twentieth of the pictures seen so far, so that the average does not drag the random
-    start along (Karras et al., "Training GANs with Limited Data", NeurIPS 2020, official code).
+    start along (Karras et al., "Training GANs with Limited Data", NeurIPS 2020, official code). `seen` may be a float64
+    tensor on the device, which a CUDA graph reads.
     """
-    halflife = min(halflife, 0.05 * max(seen, 1))
-    decay = 0.5 ** (batch / halflife)
+    averages: list[Tensor] = list(averaged.parameters())
     parameters = [parameter.float() for parameter in network.parameters()]
-    torch._foreach_lerp_(list(averaged.parameters()), parameters, 1 - decay)
+    if isinstance(seen, Tensor):
+        decay = 0.5 ** (batch / (0.05 * seen.clamp(min=1)).clamp(max=halflife))
+        steps = list(torch._foreach_sub(parameters, averages))
+        torch._foreach_mul_(steps, (1 - decay).float())
+        torch._foreach_add_(averages, steps)
+    else:
+        halflife = min(halflife, 0.05 * max(seen, 1))
+        torch._foreach_lerp_(averages, parameters, 1 - 0.5 ** (batch / halflife))
     for target, source in zip(averaged.buffers(), network.buffers(), strict=True):
         target.copy_(source)

@@ -106,14 +106,12 @@ def test_identity_off_costs_nothing(make_config):
 def test_the_discriminators_are_frozen_while_the_generators_learn(make_config):
     model = CycleGAN(make_config(), CPU)
     seen = {}
-    update = model._apply
-
-    def spy(optimizer):
-        update(optimizer)
-        which = "G" if optimizer is model.optimizer_G else "D"
-        seen[which] = [parameter.grad is not None for parameter in model.D_A.parameters()]
-
-    model._apply = spy
+    for which, optimizer in (("G", model.update_G.optimizer), ("D", model.update_D.optimizer)):
+        optimizer.register_step_post_hook(
+            lambda *_, which=which: seen.update(
+                {which: [parameter.grad is not None for parameter in model.D_A.parameters()]}
+            )
+        )
     model.step(*make_batch())
     assert not any(seen["G"])
     assert all(seen["D"])
@@ -129,11 +127,9 @@ def test_the_first_order_shows_the_discriminators_what_the_pool_gives_back(make_
 def test_the_second_order_updates_discriminators_on_the_history_before_the_generators(make_config):
     model = CycleGAN(make_config(optim={"update_order": "discriminators_first", "pool_size": 4}), CPU)
     events = []
-    apply, update = model._apply, model._update_discriminators
-    model._apply = lambda optimizer: (
-        events.append("G" if optimizer is model.optimizer_G else "D"),
-        apply(optimizer),
-    )
+    update = model._update_discriminators
+    for which, optimizer in (("G", model.update_G.optimizer), ("D", model.update_D.optimizer)):
+        optimizer.register_step_post_hook(lambda *_, which=which: events.append(which))
     histories = []
 
     def spy(real, history):

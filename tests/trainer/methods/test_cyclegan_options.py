@@ -66,14 +66,14 @@ def test_a_gradient_that_is_not_finite_changes_no_weight(make_config, poisoned):
             next(model.D_A.parameters()).fill_(float("inf"))
     networks = ("G_A", "G_B") if poisoned == "weight" else ("G_A", "G_B", "D_A", "D_B")
     before = [parameter.clone() for name in networks for parameter in model.networks[name].parameters()]
-    moments = [state["exp_avg"].clone() for state in model.optimizer_G.state.values()]
-    steps = [state["step"].item() for state in model.optimizer_G.state.values()]
+    moments = [state["exp_avg"].clone() for state in model.update_G.optimizer.state.values()]
+    steps = [state["step"].item() for state in model.update_G.optimizer.state.values()]
     model.step(real_A, real_B)
     after = [parameter for name in networks for parameter in model.networks[name].parameters()]
     assert all(torch.equal(old, new) for old, new in zip(before, after, strict=True))
-    kept = [state["exp_avg"] for state in model.optimizer_G.state.values()]
+    kept = [state["exp_avg"] for state in model.update_G.optimizer.state.values()]
     assert all(torch.equal(old, new) for old, new in zip(moments, kept, strict=True))
-    assert [state["step"].item() for state in model.optimizer_G.state.values()] == steps
+    assert [state["step"].item() for state in model.update_G.optimizer.state.values()] == steps
     assert model.take_skips() == [(False, False), (True, True)]
     assert model.take_skips() == []
 
