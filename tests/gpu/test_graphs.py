@@ -6,6 +6,7 @@ COMPILED = {
     "bf16": {},
     "fp16": {"precision": "fp16"},
     "wgangp": {"options": {"losses": {"gan_mode": "wgangp"}}},
+    "temporal": {"options": {"losses": {"lambda_temporal": 10}}},
     "accumulate": {"batch": 4, "options": {"optim": {"accumulate": 2}}},
     "discriminators first": {"options": {"optim": {"update_order": "discriminators_first"}}},
     "diffaugment": {"options": {"optim": {"diffaugment": True}}},

@@ -28,6 +28,7 @@ EAGER = {
     "no norm": {"options": {"networks": {"norm": "none"}}},
     "dropout": {"options": {"networks": {"dropout": True}}},
     "no identity": {"options": {"losses": {"lambda_identity": 0}}},
+    "temporal": {"options": {"losses": {"lambda_temporal": 10}}},
     "mobile": {"options": {"networks": {"generator": "mobile_resnet_9blocks"}}},
     "edge": {"options": {"networks": {"generator": "edge_resnet_6blocks"}}},
     "resnet_6blocks": {"options": {"networks": {"generator": "resnet_6blocks"}}},

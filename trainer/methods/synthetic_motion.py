@@ -26,10 +26,10 @@ def draw_motion(batch: int, generator: torch.Generator) -> Tensor:
 
 def flow_of(draws: Tensor, height: int, width: int) -> Tensor:
     """Return the flow [B, 2, H, W] that draws [B, 2, 17] stand for: dx and dy in pixels, a shift and smooth bends."""
-    sides = draws.new_tensor((width, height)).view(1, 2, 1, 1)
     bends = draws[:, :, 1:].reshape(-1, 2, COARSE, COARSE)
     smooth = F.interpolate(bends, (height, width), mode="bicubic", align_corners=True)
-    return sides * (SHIFT * draws[:, :, :1, None] + BEND * smooth)
+    shares = SHIFT * draws[:, :, :1, None] + BEND * smooth
+    return torch.stack((width * shares[:, 0], height * shares[:, 1]), dim=1)
 
 
 def move(pictures: Tensor, flow: Tensor) -> Tensor:
