@@ -12,19 +12,27 @@ def pick_device(name: str, local_rank: int | None = None) -> torch.device:
     """Turn "auto", "cpu", "mps", "cuda" or "cuda:1" into a device that is there.
 
     A CUDA device always has its index: `torch.cuda.set_device` takes no other. Without a number it is the first one,
-    and of several processes on one machine each takes the one of its `local_rank`.
+    and of several processes on one machine each takes the one of its `local_rank`; None: this process trains alone.
 
     Raises:
-        UsageError: the device that was named does not exist here; another is never taken in its place.
+        UsageError: the device that was named does not exist here, or not for several processes; another is never taken
+            in its place.
     """
+    alone = local_rank is None
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        has_mps = alone and torch.backends.mps.is_available()  # which processes cannot talk over
+        name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
     device = torch.device("cuda", local_rank or 0) if name == "cuda" else torch.device(name)
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UsageError("there is no mps device here; use run.device=auto or cpu")
+    if device.type == "mps" and not alone:
+        raise UsageError("run.device=mps trains in one process only; use run.device=cpu for several")
     if device.type == "cuda" and device.index >= torch.cuda.device_count():
         present = f"{torch.cuda.device_count()} found" if torch.cuda.is_available() else "CUDA finds none"
-        raise UsageError(f"there is no device {device} here ({present}); use run.device=auto or cpu")
+        fewer = "start no more processes on a machine than it has GPUs, or use run.device=cpu"
+        raise UsageError(
+            f"there is no device {device} here ({present}); {'use run.device=auto or cpu' if alone else fewer}"
+        )
     return device
 
 

@@ -36,7 +36,7 @@ class BoundRun:
 
     def __call__(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Copy a batch in, run, and copy the result out."""
-        self._input.update_inplace(np.ascontiguousarray(batch))
+        self._input.update_inplace(batch)
         self._session.run_with_iobinding(self._binding, self._options)
         return np.array(self._output.numpy())  # on a CPU that is the very memory which the next run writes
 

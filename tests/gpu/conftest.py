@@ -30,14 +30,14 @@ CURAND, CUDNN = "libcurand.so.10", "libcudnn.so.9"
 
 @dataclass(frozen=True)
 class Ended:
-    """How a program ended, and what it printed: `told` are the lines that are JSON."""
+    """How a program ended, and what it printed: `reports` are the lines that are JSON."""
 
     code: int
     out: str
     err: str
 
     @property
-    def told(self) -> list[Any]:
+    def reports(self) -> list[Any]:
         return [json.loads(line) for line in self.out.splitlines() if line.startswith(("{", "["))]
 
 
@@ -74,20 +74,8 @@ def build(folder: Path) -> Path:
     gcc(["gcc", "-w", "-shared", "-fPIC", f"-Wl,-soname,{library.name}", "-o", library, "written.o", "rest.c"])
     for name, functions in ((CURAND, set()), (CUDNN, called_of_cudnn())):
         write_nothings(folder / f"{name}.c", functions)
-        gcc(
-            [
-                "gcc",
-                "-w",
-                "-shared",
-                "-fPIC",
-                f"-Wl,-soname,{name}",
-                "-o",
-                name,
-                f"{name}.c",
-                "-Wl,--no-as-needed",
-                library,
-            ]
-        )
+        options = ["-w", "-shared", "-fPIC", f"-Wl,-soname,{name}", "-Wl,--no-as-needed"]
+        gcc(["gcc", *options, "-o", name, f"{name}.c", library])
     return library
 
 
@@ -104,7 +92,7 @@ def called_of_cudnn() -> set[str]:
 
 @pytest.fixture(scope="session")
 def pretended(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
-    """Return a function that runs one of `programs/` on a pretended GPU and tells how it ended.
+    """Return a function that runs one of `programs/` on a pretended GPU and returns how it ended.
 
     With `cudnn` that is pretended too, which ONNX Runtime can be started with, and torch cannot.
     """
@@ -115,7 +103,7 @@ def pretended(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
     temporary = tmp_path_factory.mktemp("tests")
 
     def run(
-        program: str, *arguments: object, seconds: float = 120, given: Any = None, cudnn: bool = False, **settings: str
+        program: str, *arguments: object, seconds: float = 120, stdin: Any = None, cudnn: bool = False, **settings: str
     ) -> Ended:
         environment = os.environ | {
             "LD_PRELOAD": f"{library}:{library.parent / CUDNN}" if cudnn else str(library),
@@ -129,7 +117,7 @@ def pretended(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
         command = [sys.executable, "-X", "faulthandler", HERE / "programs" / f"{program}.py", *arguments]
         ended = subprocess.run(
             [str(part) for part in command],
-            input=json.dumps(given),
+            input=json.dumps(stdin),
             env=environment,
             capture_output=True,
             text=True,

@@ -1,9 +1,9 @@
 /* GPUs that are pretended: what PyTorch, Triton and ONNX Runtime call of CUDA, over ordinary memory.
 
    Memory is the host's and copies are made; kernels are counted and do nothing. So shapes, devices, synchronisations,
-   copies, captures and launches are true, and values are not: only zeros come back, or with
-   PRETENDED_RETURN=1 what was copied there, as processes need it that tell each other sizes through GPUs. conftest.py adds to this file
-   whatever else those libraries import from CUDA, as functions that return 0.
+   copies, captures and launches are true, and values are not: only zeros come back, or with PRETENDED_RETURN=1 what was
+   copied there, which processes need that exchange sizes through GPUs. conftest.py adds to this file whatever else those
+   libraries import from CUDA, as functions that return 0.
 
    PRETENDED_GPUS, PRETENDED_CAPABILITY ("7.5") and PRETENDED_FREE (bytes) say what there is; with PRETENDED_OLD_DRIVER=1
    the driver answers, and CUDA's runtime finds it too old. */

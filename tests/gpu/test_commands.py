@@ -44,7 +44,7 @@ def test_a_device_that_is_named_trains(train, tmp_path, device, precision):
     assert f"on cuda:0 in float{precision[2:]}" in train(tmp_path, *options).err
 
 
-def test_a_gpu_that_is_not_there_is_told(train, tmp_path):
+def test_a_gpu_that_is_not_there_is_named(train, tmp_path):
     ended = train(tmp_path, "--device", "cuda:1", "--max-steps", 1, *OPTIONS, expected=2)
     assert "there is no device cuda:1 here (1 found)" in ended.err
 
@@ -71,19 +71,34 @@ def test_a_run_of_the_gpu_goes_on(train, moved, device):
     assert "done: step 12" in ended.err
 
 
-def test_a_run_of_the_cpu_goes_on_on_the_gpu(train, tmp_path):
-    options = ["--name", "small", "--precision", "bf16", "--epochs-decay", 0]
-    train(tmp_path, *options, "--epochs", 1, "--device", "cpu", *OPTIONS)
-    ended = train(tmp_path, *options, "--epochs", 2, "--device", "cuda", "--resume")
+@pytest.fixture(scope="module")
+def trained_on_cpu(train, tmp_path_factory):
+    """The folder of a run that the CPU has trained for an epoch."""
+    runs = tmp_path_factory.mktemp("cpu")
+    ended = train(runs, "--name", "small", "--epochs", 1, "--epochs-decay", 0, "--device", "cpu", *OPTIONS)
+    assert "on cpu in" in ended.err
+    return runs / "small"
+
+
+def test_a_run_of_the_cpu_goes_on_on_the_gpu(train, trained_on_cpu, tmp_path):
+    import shutil
+
+    shutil.copytree(trained_on_cpu, tmp_path / "small")
+    ended = train(tmp_path, "--name", "small", "--precision", "bf16", "--epochs", 2, "--device", "cuda", "--resume")
     assert "on cuda:0 in bfloat16" in ended.err
     assert "done: step 8" in ended.err
 
 
-def test_a_student_learns_on_the_gpu_from_a_teacher_of_the_gpu(pretended, trained, pictures, tmp_path):
+MOVES = [("trained", "cuda"), ("trained", "cpu"), ("trained_on_cpu", "cuda")]
+
+
+@pytest.mark.parametrize(("run", "device"), MOVES)
+def test_a_student_learns_on_the_gpu_from_a_teacher_of_the_gpu(pretended, request, pictures, tmp_path, run, device):
+    teacher = request.getfixturevalue(run)
     options = ["--runs", tmp_path, "--name", "student", "--set", "networks.ngf=2", "--max-steps", 3]
-    ended = pretended("command", "distill", trained, pictures, *options)
+    ended = pretended("command", "distill", teacher, pictures, *options, "--device", device)
     assert ended.code == 0, ended.err
-    assert "on cuda:0 in bfloat16" in ended.err
+    assert f"on {'cuda:0 in bfloat16' if device == 'cuda' else 'cpu in'}" in ended.err
 
 
 @pytest.mark.parametrize("source", ["run", "checkpoint"])
@@ -91,6 +106,15 @@ def test_a_run_of_the_gpu_is_evaluated(pretended, trained, pictures, source):
     path = trained if source == "run" else trained / "checkpoints" / "latest.pt"
     ended = pretended("command", "evaluate", path, pictures)
     assert ended.code == 0, ended.err
+    assert ended.reports[-1]["launches"] > 0
+
+
+@pytest.mark.parametrize(("run", "device"), MOVES[1:])
+def test_a_run_is_evaluated_on_another_device_than_it_was_trained_on(pretended, request, pictures, run, device):
+    there = {"PRETENDED_GPUS": "0"} if device == "cpu" else {}  # a machine without a GPU
+    ended = pretended("command", "evaluate", request.getfixturevalue(run), pictures, **there)
+    assert ended.code == 0, ended.err
+    assert (ended.reports[-1]["launches"] > 0) is (device == "cuda")
 
 
 def test_pictures_that_do_not_fit_the_gpu_are_copied_step_by_step(train, tmp_path):
@@ -109,4 +133,4 @@ def test_a_long_run_is_compiled_by_itself_where_that_works(pretended, pictures, 
     )
     assert ("is not compiled, because that fails here: Failed to find C compiler" in ended.err) is not works
     assert "done: step 6" in ended.err
-    assert (ended.told[-1]["graph_launches"] >= 4 * 5) is works
+    assert (ended.reports[-1]["graph_launches"] >= 4 * 5) is works

@@ -17,9 +17,9 @@ COMPILED = {
 @pytest.fixture(scope="module")
 def compiled(pretended):
     cases = {name: {"warm_up": 3, "compiled": True, "blocks": 2} | case for name, case in COMPILED.items()}
-    ended = pretended("steps", given=cases, seconds=280)
+    ended = pretended("steps", stdin=cases, seconds=280)
     assert ended.code == 0, ended.err
-    return {told.pop("name"): told for told in ended.told}
+    return {counts.pop("name"): counts for counts in ended.reports}
 
 
 @pytest.mark.parametrize("name", COMPILED)

@@ -51,40 +51,42 @@ def artefacts(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def placed(pretended, artefacts):
-    ended = pretended("placement", given=[str(path) for path in artefacts.values()], cudnn=True)
+    ended = pretended("placement", stdin=[str(path) for path in artefacts.values()], cudnn=True)
     assert ended.code == 0, ended.err
-    return dict(zip(artefacts, ended.told, strict=True))
+    return dict(zip(artefacts, ended.reports, strict=True))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_auto_places_every_node_on_the_gpu(placed, name, kind):
-    told = placed[name, kind]
-    assert (told["engine"], told["device"]) == ("onnxruntime", "cuda:0")
-    assert told["placed"].keys() == {"CUDAExecutionProvider"}
-    assert told["captures"]
-    assert ["convolutions in float on CUDA" in warning for warning in told["warned"]] == [True] * (kind == "int8")
+    placement = placed[name, kind]
+    assert (placement["engine"], placement["device"]) == ("onnxruntime", "cuda:0")
+    assert placement["placed"].keys() == {"CUDAExecutionProvider"}
+    assert placement["captures"]
+    assert ["convolutions in float on CUDA" in warning for warning in placement["warned"]] == [True] * (kind == "int8")
 
 
 def test_without_a_gpu_auto_stays_on_the_cpu(pretended, artefacts):
-    ended = pretended("placement", given=[str(artefacts["resnet", "fp32"])], cudnn=True, PRETENDED_GPUS="0")
+    ended = pretended("placement", stdin=[str(artefacts["resnet", "fp32"])], cudnn=True, PRETENDED_GPUS="0")
     assert ended.code == 0, ended.err
-    assert [(told["engine"], told["device"], told["warned"]) for told in ended.told] == [("openvino", "cpu", [])]
+    assert [(placement["engine"], placement["device"], placement["warned"]) for placement in ended.reports] == [
+        ("openvino", "cpu", [])
+    ]
 
 
 def test_a_gpu_that_is_not_there_is_no_fault_of_the_file(pretended, artefacts):
-    ended = pretended("placement", "cuda:7", given=[str(artefacts["resnet", "fp32"])], cudnn=True)
+    ended = pretended("placement", "cuda:7", stdin=[str(artefacts["resnet", "fp32"])], cudnn=True)
     assert ended.code == 0, ended.err
-    (told,) = ended.told
-    assert told["error"].startswith("BackendError: onnxruntime cannot ")
-    assert "cuda:7" in told["error"]
+    (placement,) = ended.reports
+    assert placement["error"].startswith("BackendError: onnxruntime cannot ")
+    assert "cuda:7" in placement["error"]
 
 
 def test_auto_goes_on_with_the_cpu_where_the_driver_is_too_old_for_the_library(pretended, artefacts):
-    ended = pretended("placement", given=[str(artefacts["resnet", "fp32"])], cudnn=True, PRETENDED_OLD_DRIVER="1")
+    ended = pretended("placement", stdin=[str(artefacts["resnet", "fp32"])], cudnn=True, PRETENDED_OLD_DRIVER="1")
     assert ended.code == 0, ended.err
-    (told,) = ended.told
-    assert (told["engine"], told["device"]) == ("openvino", "cpu")
-    (warning,) = told["warned"]
+    (placement,) = ended.reports
+    assert (placement["engine"], placement["device"]) == ("openvino", "cpu")
+    (warning,) = placement["warned"]
     assert warning.startswith("there is an NVIDIA GPU, but onnxruntime cannot ")
     assert warning.endswith("running on the CPU")

@@ -19,7 +19,7 @@ FAULTS = {
 
 @pytest.fixture(scope="module")
 def caught(pretended):
-    return {told["fault"]: told["caught"] for told in pretended("faults").told}
+    return {report["fault"]: report["caught"] for report in pretended("faults").reports}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -30,12 +30,12 @@ def test_a_fault_that_is_planted_is_caught(caught, fault):
 def test_it_counts_what_happens(pretended):
     ended = pretended("counting")
     assert ended.code == 0, ended.err
-    told = {facts.pop("what"): {name: count for name, count in facts.items() if count} for facts in ended.told}
-    assert told == {
+    counts = {facts.pop("what"): {name: count for name, count in facts.items() if count} for facts in ended.reports}
+    assert counts == {
         "kernel": {"launches": 1},
         "read": {"to_host": 1, "pageable": 1, "synchronisations": 1},
         "copy": {"to_device": 1, "pageable": 1, "synchronisations": 1},
         "copy ahead": {"to_device": 1},
-        "capture": {"captures": 1, "captured": 2, "synchronisations": told["capture"]["synchronisations"]},
+        "capture": {"captures": 1, "captured": 2, "synchronisations": counts["capture"]["synchronisations"]},
         "replay": {"graph_launches": 1},
     }

@@ -34,7 +34,7 @@ def test_two_processes_train_on_two_gpus(run_two, tmp_path):
     first, second = run_two("whole", "--max-steps", "3")
     assert (first.code, second.code) == (0, 0), first.err + second.err
     # A day: nobody is ended who waits for another that prepares pictures, measures or compiles.
-    assert first.told == second.told == [{"backend": "cpu:gloo,cuda:nccl", "hours": 24.0}]
+    assert first.reports == second.reports == [{"backend": "cpu:gloo,cuda:nccl", "hours": 24.0}]
     assert "on cuda:0 in bfloat16" in first.err
     assert "done: step 3" in first.err
     assert (tmp_path / "two" / "checkpoints" / "latest.pt").is_file()

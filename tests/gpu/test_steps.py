@@ -41,9 +41,9 @@ EAGER = {
 
 @pytest.fixture(scope="module")
 def eager(pretended):
-    ended = pretended("steps", given=EAGER)
+    ended = pretended("steps", stdin=EAGER)
     assert ended.code == 0, ended.err
-    return {told.pop("name"): told for told in ended.told}
+    return {counts.pop("name"): counts for counts in ended.reports}
 
 
 @pytest.mark.parametrize("name", EAGER)

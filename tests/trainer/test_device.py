@@ -54,8 +54,19 @@ def test_each_of_several_processes_takes_its_own_device(monkeypatch):
         *[torch.device("cuda:1")] * 2,
         torch.device("cpu"),
     ]
-    with pytest.raises(UsageError, match="there is no device cuda:2 here"):
+    with pytest.raises(UsageError, match=r"there is no device cuda:2 here \(2 found\); start no more processes"):
         pick_device("auto", 2)
+
+
+def test_processes_do_not_share_what_they_cannot_talk_over(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert pick_device("auto").type == "mps"
+    assert pick_device("auto", 0).type == "cpu"
+    with pytest.raises(
+        UsageError, match=r"run\.device=mps trains in one process only; use run\.device=cpu for several"
+    ):
+        pick_device("mps", 0)
 
 
 @pytest.mark.parametrize("name", ["auto", "cuda", "cuda:0"])

@@ -1,9 +1,9 @@
-"""Take batches of pictures that lie on the disk, or in the memory of the GPU, and tell what each of them counted."""
+"""Take batches of pictures that lie on the disk, or in the memory of the GPU, and report what each of them counted."""
 
 import sys
 
 import torch
-from pretended import counted, nobody_waits, tell
+from pretended import counted, nobody_waits, report
 
 from cyclegan_edge.trainer.config import resolve_config
 from cyclegan_edge.trainer.data.batches import UnpairedBatches
@@ -21,4 +21,4 @@ with nobody_waits(), counted() as found:
             assert pictures.device == device
             assert pictures.shape == (2, 3, 32, 32)
     batches.close()  # waits for what is copied ahead
-tell(steps=TAKEN, **found)
+report(steps=TAKEN, **found)

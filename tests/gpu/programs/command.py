@@ -1,12 +1,12 @@
-"""Run the command on a pretended GPU, and tell what it counted."""
+"""Run the command on a pretended GPU, and report what it counted."""
 
 import sys
 
-from pretended import counts, tell
+from pretended import counts, report
 
 from cyclegan_edge.cli import main
 
 try:
     main(sys.argv[1:])
 finally:
-    tell(**counts())
+    report(**counts())

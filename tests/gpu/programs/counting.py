@@ -1,9 +1,9 @@
-"""Do one thing at a time, and tell what was counted."""
+"""Do one thing at a time, and report what was counted."""
 
 from collections.abc import Callable
 
 import torch
-from pretended import counted, tell
+from pretended import counted, report
 
 host, device = torch.rand(1 << 20), torch.rand(1 << 20, device="cuda")
 locked = host.pin_memory()
@@ -18,7 +18,7 @@ def capture() -> None:
 def count(what: str, do: Callable[[], object]) -> None:
     with counted() as found:
         do()
-    tell(what=what, **found)
+    report(what=what, **found)
 
 
 count("kernel", lambda: device.mul_(2))

@@ -1,7 +1,7 @@
-"""Plant faults that a GPU would show; tell of each what was raised, or that nothing was."""
+"""Plant faults that a GPU would show; report of each what was raised, or that nothing was."""
 
 import torch
-from pretended import nobody_waits, tell
+from pretended import nobody_waits, report
 
 pictures = torch.rand(4, 4, device="cuda")
 
@@ -77,6 +77,6 @@ FAULTS = (
 for fault in FAULTS:
     try:
         fault()
-        tell(fault=fault.__name__, caught=None)
+        report(fault=fault.__name__, caught=None)
     except Exception as error:
-        tell(fault=fault.__name__, caught=f"{type(error).__name__}: {error}".splitlines()[0])
+        report(fault=fault.__name__, caught=f"{type(error).__name__}: {error}".splitlines()[0])

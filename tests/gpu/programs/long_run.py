@@ -1,9 +1,9 @@
-"""Train with the command as in a run long enough to be compiled, or where compiling fails; tell the counts."""
+"""Train with the command as in a run long enough to be compiled, or where compiling fails; report the counts."""
 
 import sys
 
 import torch
-from pretended import counts, tell
+from pretended import counts, report
 
 from cyclegan_edge.cli import main
 from cyclegan_edge.trainer import device
@@ -24,4 +24,4 @@ torch.compile = captured_only
 try:
     main(arguments)
 finally:
-    tell(**counts())
+    report(**counts())

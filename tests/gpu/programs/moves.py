@@ -1,7 +1,7 @@
-"""Move pictures and states as training does, and tell what was counted."""
+"""Move pictures and states as training does, and report what was counted."""
 
 import torch
-from pretended import counted, nobody_waits, tell
+from pretended import counted, nobody_waits, report
 
 from cyclegan_edge.trainer.methods.image_pool import ImagePool
 from cyclegan_edge.trainer.tracking.background import snapshot
@@ -13,9 +13,9 @@ for _ in range(4):
     pool.query(fakes)
 with nobody_waits(), counted() as found:
     pool.query(fakes)
-tell(what="history", **found)
+report(what="history", **found)
 
 state = {"weights": [torch.rand(10, device=device) for _ in range(200)], "steps": [torch.ones((), device=device)] * 200}
 with counted() as found:
     snapshot(state)
-tell(what="snapshot", **found)
+report(what="snapshot", **found)

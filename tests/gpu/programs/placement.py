@@ -1,4 +1,4 @@
-"""Open artefacts on a device, by default `auto`, and tell where ONNX Runtime placed their nodes, or what went wrong.
+"""Open artefacts on a device, by default `auto`, and report where ONNX Runtime placed their nodes, or what went wrong.
 
 Torch has no part in this.
 """
@@ -40,5 +40,5 @@ for path in json.load(sys.stdin):
         for part in backend._session.get_provider_graph_assignment_info():
             placed[part.ep_name] += len(part.get_nodes())
     captures = backend.name == "onnxruntime" and backend._graphs is not None
-    told = {"path": path, "engine": backend.name, "device": backend.device, "placed": placed, "captures": captures}
-    print(json.dumps(told | {"warned": warned}), flush=True)  # noqa: T201
+    placement = {"path": path, "engine": backend.name, "device": backend.device, "placed": placed, "captures": captures}
+    print(json.dumps(placement | {"warned": warned}), flush=True)  # noqa: T201

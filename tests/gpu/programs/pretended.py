@@ -53,7 +53,7 @@ def nobody_waits() -> Iterator[None]:
         torch.cuda.set_sync_debug_mode("default")
 
 
-def tell(**facts: object) -> None:
+def report(**facts: object) -> None:
     """Print facts for the test."""
     print(json.dumps(facts), flush=True)  # noqa: T201
 

@@ -11,7 +11,7 @@ import sys
 import time
 
 import torch.distributed as dist
-from pretended import tell
+from pretended import report
 
 from cyclegan_edge.cli import main
 from cyclegan_edge.trainer import distributed
@@ -22,7 +22,7 @@ initialise, any_of_all, steps = dist.init_process_group, distributed.World.any, 
 
 def over_gloo(backend: str, **options: object) -> None:
     """Join as the product asks to, but for NCCL, which needs true GPUs."""
-    tell(backend=backend, hours=options["timeout"].total_seconds() / 3600)
+    report(backend=backend, hours=options["timeout"].total_seconds() / 3600)
     initialise("gloo", **options)
 
 

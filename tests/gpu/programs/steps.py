@@ -1,10 +1,10 @@
-"""Train some steps with every set of options that the test gives, and tell what the last one counted."""
+"""Train some steps with every set of options that the test gives, and report what the last one counted."""
 
 import json
 import sys
 
 import torch
-from pretended import counted, nobody_waits, reason, tell
+from pretended import counted, nobody_waits, reason, report
 
 from cyclegan_edge.trainer.config import resolve_config
 from cyclegan_edge.trainer.methods import objective
@@ -53,6 +53,6 @@ objective.torch.compile = captured_only
 for name, case in json.load(sys.stdin).items():
     torch._dynamo.reset()
     try:
-        tell(name=name, **steps(case.pop("options", {}), **case))
+        report(name=name, **steps(case.pop("options", {}), **case))
     except Exception as error:
-        tell(name=name, error=reason(error))
+        report(name=name, error=reason(error))

@@ -25,6 +25,12 @@ def test_every_batch_of_a_shape_goes_through_the_same_memory(session, noise):
     assert np.array_equal(results[1], 255 - second)
 
 
+def test_a_batch_may_lie_in_memory_in_any_order(session, noise):
+    for batch in (noise(2, 8, 12, 3)[:, ::-1], noise(2, 12, 8, 3).transpose(0, 2, 1, 3)):
+        bound = BoundRun(session, batch, batch, "cpu", 0, "1")
+        assert np.array_equal(bound(batch), 255 - batch)
+
+
 def test_each_shape_is_bound_once_it_was_proven(session, noise):
     runs = GraphRuns(session, "cpu", 0)
     for shape in ((1, 8, 8, 3), (1, 8, 8, 3), (2, 8, 8, 3), (1, 8, 8, 3)):
