@@ -1,6 +1,7 @@
 """What is used of `tensorrt` (10.12 to 11) and `tensorrt_rtx`: the same names in both, so one code serves both.
 
-Neither library has types of its own; a test holds these against the real TensorRT-RTX.
+Neither library has types of its own; tests hold these against the real TensorRT-RTX, and against the signatures of
+TensorRT 10.12 and 11.4.
 """
 
 import logging

@@ -12,8 +12,9 @@ from cyclegan_edge.runtime.backends.engine_file import EngineFile, OptimizationP
 
 PLAN = b"a plan"
 FREE = OptimizationProfile(min=(1, 8, 8), opt=(1, 16, 16), max=(2, 32, 32))
-OF_RTX_ALONE = {"get_engine_validity", "create_runtime_config", "EngineValidity", "EngineInvalidityDiagnostics"}
-OF_RTX_ALONE |= {"IRuntimeConfig", "CudaGraphStrategy"}
+# What TensorRT 10.12 and 11.4 lack.
+OF_RTX_ALONE = {"get_engine_validity", "num_compute_capabilities", "set_compute_capability", "cuda_graph_strategy"}
+OF_RTX_ALONE |= {"EngineValidity", "EngineInvalidityDiagnostics", "CudaGraphStrategy", "ComputeCapability"}
 
 
 class ContextWork:
@@ -134,6 +135,12 @@ class Library(ModuleType):
             self.complain("CUDA initialization failure with error: 35.")
             raise TypeError("pybind11::init(): factory function returned nullptr")
         return self.double("Runtime", RuntimeWork)(self)
+
+
+@pytest.fixture
+def of_rtx_alone():
+    """The names that TensorRT lacks."""
+    return OF_RTX_ALONE
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """The TensorRT backend over doubles; the doubles, and what the code expects, are held against the real TensorRT-RTX."""
 
 import inspect
+import json
 import logging
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -183,15 +185,25 @@ def parameters(function):
     return [name for name in inspect.signature(function).parameters if name != "self"]
 
 
-def fits(function, real, overloads):
+def written(overloads):
+    """Return signatures as the names of their parameters; those with a default end in "?"."""
+    return [
+        [
+            name if parameter.default is parameter.empty else f"{name}?"
+            for name, parameter in overload.parameters.items()
+        ]
+        for overload in overloads
+    ]
+
+
+def fits(function, overloads):
     """Whether some overload has these parameters, in this order, and beyond them only ones with a default."""
     names = parameters(function)
-    for overload in overloads(real):
-        known = list(overload.parameters.values())
-        optional = all(parameter.default is not parameter.empty for parameter in known[len(names) :])
-        if [parameter.name for parameter in known[: len(names)]] == names and optional:
-            return True
-    return False
+    return any(
+        [name.rstrip("?") for name in known[: len(names)]] == names
+        and all(name.endswith("?") for name in known[len(names) :])
+        for known in overloads
+    )
 
 
 def members(kind):
@@ -204,15 +216,33 @@ def test_what_is_expected_of_the_library_is_there(name, rtx, overloads):
     for member in members(expected):
         function = getattr(real, member)
         if callable(function):
-            assert fits(getattr(expected, member), function, overloads), function.__doc__
+            assert fits(getattr(expected, member), written(overloads(function))), function.__doc__
 
 
 def test_what_is_expected_and_does_not_fit_would_be_noticed(rtx, overloads):
-    real = rtx.IExecutionContext.set_tensor_address
-    assert fits(lambda self, name, memory: None, real, overloads)
-    assert not fits(lambda self, name: None, real, overloads)
-    assert not fits(lambda self, memory, name: None, real, overloads)
-    assert not fits(lambda self, name, memory, stream: None, real, overloads)
+    real = written(overloads(rtx.IExecutionContext.set_tensor_address))
+    assert real == [["name", "memory"]]
+    assert fits(lambda self, name, memory: None, real)
+    assert not fits(lambda self, name: None, real)
+    assert not fits(lambda self, memory, name: None, real)
+    assert not fits(lambda self, name, memory, stream: None, real)
+    assert fits(lambda self, model: None, [["other"], ["model", "path?"]])
+    assert not fits(lambda self, model: None, [["model", "path?", "length"]])
+
+
+# Read from its bindings, which can be imported over empty libraries of the names that they need.
+TENSORRT = json.loads((Path(__file__).parent / "tensorrt.json").read_text())
+
+
+@pytest.mark.parametrize("version", TENSORRT)
+@pytest.mark.parametrize("name", trt_api.PROTOCOLS)
+def test_what_is_expected_of_tensorrt_is_there(name, version, of_rtx_alone):
+    """The first version that the code is for, and the newest; neither can be installed from the index alone."""
+    expected, real = trt_api.PROTOCOLS[name], TENSORRT[version][name]
+    assert real.keys() == members(expected) - of_rtx_alone
+    for member, known in real.items():
+        if known is not None:
+            assert fits(getattr(expected, member), known)
 
 
 def test_a_call_that_the_library_does_not_take_fails(engine, library):
@@ -246,12 +276,14 @@ def test_a_name_that_the_library_does_not_have_fails(engine, library):
         library.TensorIOMode.INPUTS  # noqa: B018
     with pytest.raises(AttributeError):
         library.IRuntimes  # noqa: B018
+    config = backend._engine.create_runtime_config()
+    with pytest.raises(AttributeError):
+        config.cuda_graphs = True
     if library.__name__ == "tensorrt":
         with pytest.raises(AttributeError):
-            backend._engine.create_runtime_config()
-    else:
+            config.cuda_graph_strategy = 1
         with pytest.raises(AttributeError):
-            backend._engine.create_runtime_config().cuda_graphs = True
+            library.CudaGraphStrategy  # noqa: B018
 
 
 def test_every_reason_why_an_engine_is_invalid_has_its_words(rtx):
