@@ -136,10 +136,10 @@ def try_part(part: Part, machine: Machine, limit: float) -> dict[str, Any]:
         outcome["result"] = part.read(out)
     except (ValueError, IndexError):
         outcome["status"] = "failed"
-    if code:
-        outcome |= {"status": "failed", "code": code}
     if code is None:
         outcome["status"] = "too slow"
+    elif code:
+        outcome |= {"status": "failed", "code": code}
     if outcome["status"] != "ok" or outcome["result"] is None:
         outcome["tail"] = tail(out + errors)
     return outcome
@@ -255,14 +255,14 @@ def written(results: dict[str, Any]) -> str:
 
 
 def brief(name: str, outcome: dict[str, Any]) -> str:
-    """Return the figure of a part that measures a step or an engine, or why it was left out."""
+    """Return the figure of a part that measures a step or an engine, or what went wrong."""
     result = outcome.get("result")
     if name.startswith("step ") and result:
         return f"{result['milliseconds']:.1f} ms a step, {result['peak_bytes'] / 2**20:.0f} MiB"
     if name.startswith("bench ") and result:
         rows = [row for row in result["results"] if row["engine"]]
         return ", ".join(f"{row['engine']['p50_ms']:.2f} ms a picture in {row['backend']}" for row in rows)
-    return str(outcome.get("why", ""))
+    return outcome.get("why") or (f"exit code {outcome['code']}" if "code" in outcome else "")
 
 
 def main() -> int:

@@ -56,6 +56,10 @@ def test_it_says_from_how_many_steps_on_compiling_pays():
     assert break_even(results) == []
 
 
+# It starts a process, as compiling does, that must not go on either.
+ENDLESS = (
+    "import subprocess; started = subprocess.Popen(['sleep', '99']); print(started.pid, flush=True); started.wait()"
+)
 FAKE = """
 import sys
 from pathlib import Path
@@ -66,7 +70,7 @@ def parts(machine):
     yield contact.Part("lacking", ("-c", "pass"), 9, needs=("no_such_module",))
     yield contact.Part("broken", ("-c", "print('before'); import no_such_module"), 9)
     yield contact.Part("nonsense", ("-c", "print('no JSON')"), 9, contact.last_line)
-    yield contact.Part("endless", ("-c", "import time; print('begun', flush=True); time.sleep(99)"), 1)
+    yield contact.Part("endless", ("-c", {endless!r}), 1)
     yield contact.Part("good", ("-c", "print('{{}}')"), 9, contact.last_line)
 """
 END = """
@@ -76,7 +80,7 @@ sys.exit(contact.main())
 
 
 def test_a_part_that_fails_is_reported_and_the_rest_goes_on(tmp_path):
-    program = FAKE.format(folder=str(SCRIPT.parent)) + END
+    program = FAKE.format(folder=str(SCRIPT.parent), endless=ENDLESS) + END
     command = [sys.executable, "-c", program, "--output", str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1, ended.stderr
@@ -86,8 +90,11 @@ def test_a_part_that_fails_is_reported_and_the_rest_goes_on(tmp_path):
         "lacking": "left out", "broken": "failed", "nonsense": "failed", "endless": "too slow", "good": "ok",
     }  # fmt: skip
     assert "No module named 'no_such_module'" in results["broken"]["tail"][-1]
-    assert results["endless"]["tail"] == ["begun"]
+    (started,) = results["endless"]["tail"]
+    command = Path(f"/proc/{int(started)}/cmdline")
+    assert not command.exists() or not command.read_bytes()  # or nobody has asked yet how it ended
     assert "| lacking | left out | 0 | no_such_module is not installed |" in ended.stdout
+    assert "| exit code 1 |" in ended.stdout
 
 
 def test_wheels_in_a_folder_are_installed_where_no_index_is_reached(tmp_path):
@@ -100,7 +107,9 @@ def test_wheels_in_a_folder_are_installed_where_no_index_is_reached(tmp_path):
         wheel.writestr(f"{folder}/RECORD", "")
     trial = "import tiny, cyclegan_edge; print(tiny.ANSWER)"
     part = f'contact.Part("tiny", ("-c", "{trial}"), 30, contact.last_line, ("tiny",))'
-    program = FAKE.format(folder=str(SCRIPT.parent)).partition("    yield")[0] + f"    yield {part}\n" + END
+    program = (
+        FAKE.format(folder=str(SCRIPT.parent), endless=ENDLESS).partition("    yield")[0] + f"    yield {part}\n" + END
+    )
     command = [sys.executable, "-c", program, "--output", str(tmp_path / "out"), "--wheels", str(wheels)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr
@@ -115,6 +124,13 @@ def test_the_profile_names_what_a_step_does():
     profiled = json.loads(ended.stdout)
     assert profiled["launches_a_step"] == 0
     assert len(profiled["ms_a_step"]) == 25
+
+
+def test_a_part_that_there_is_not_is_refused(tmp_path):
+    command = [sys.executable, str(SCRIPT), "--output", str(tmp_path), "--only", "trian"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert "there is no part 'trian'; the parts are machine, doctor, train, resume" in ended.stderr
 
 
 def test_nothing_is_begun_when_the_time_is_up(tmp_path):
