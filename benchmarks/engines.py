@@ -27,7 +27,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from cyclegan_edge.export.evaluation.similarity import psnr
 from cyclegan_edge.export.graph.inference import InferenceGenerator
 from cyclegan_edge.export.graph.onnx_export import export_onnx
 from cyclegan_edge.export.quantization.int8 import quantise
@@ -37,6 +36,7 @@ from cyclegan_edge.runtime.errors import CycleganError
 from cyclegan_edge.runtime.machine.doctor import machine
 from cyclegan_edge.trainer.checkpoints.checkpoint import LoadedGenerator, load_generator
 from cyclegan_edge.trainer.config import resolve_config
+from cyclegan_edge.trainer.evaluation.similarity import psnr
 from cyclegan_edge.trainer.networks.build import build_generator, init_weights
 
 ROOT = Path(__file__).parents[1]

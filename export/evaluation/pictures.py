@@ -96,7 +96,7 @@ def run_evaluation(
             size=config.data.crop_size,
             features=str(features) if features else None,
             metrics=evaluate(subject.translators, held_out, extractor),
-            untranslated=_comparable(untranslated(held_out, extractor), subject),
+            untranslated=untranslated(held_out, extractor, subject.translators),
         )
 
 
@@ -109,10 +109,6 @@ def _with_pictures(config: TrainConfig, dataroot: str | Path, size: int | None, 
     data = config.data.model_dump() | {"dataroot": str(dataroot), "max_dataset_size": limit, "crop_size": side}
     data["load_size"] = max(data["load_size"], side)
     return resolve_config(config.model_dump(), {"data": data})
-
-
-def _comparable(values: dict[str, float], subject: _Subject) -> dict[str, float]:
-    return {name: value for name, value in values.items() if name.endswith(tuple(subject.translators))}
 
 
 @contextmanager

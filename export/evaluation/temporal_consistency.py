@@ -16,7 +16,7 @@ from ...runtime.temporal.optical_flow import Gray, estimate_flow, gray, visible,
 from ...runtime.temporal.smoothing import Smoother, Smoothing
 from ...runtime.translator import load
 from ...runtime.video import open_video
-from .similarity import psnr, ssim
+from ...trainer.evaluation.similarity import psnr, ssim
 
 Motion = tuple[NDArray[np.float32], NDArray[np.bool_]]  # flow [H, W, 2] to the next frame, and where it can be followed
 

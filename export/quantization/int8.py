@@ -27,7 +27,7 @@ from ...runtime.backends import open_backend
 from ...runtime.contract import Picture, decode, encode
 from ...runtime.errors import UsageError
 from ...runtime.metadata import IO, ArtefactMetadata
-from ..evaluation.similarity import psnr
+from ...trainer.evaluation.similarity import psnr
 from ..graph.onnx_export import write_onnx
 from .report import LayerCost, Quantisation
 

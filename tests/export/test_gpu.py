@@ -5,13 +5,13 @@ import pytest
 
 from cyclegan_edge.export.artefact import Artefact
 from cyclegan_edge.export.engine import EngineOptions, build_engine
-from cyclegan_edge.export.evaluation.similarity import psnr
 from cyclegan_edge.export.graph.inference import InferenceGenerator
 from cyclegan_edge.export.verification.gates import GATES
 from cyclegan_edge.export.verification.verify import verify_artefact
 from cyclegan_edge.runtime.backends import open_backend
 from cyclegan_edge.runtime.backends.engine_file import OptimizationProfile
 from cyclegan_edge.runtime.errors import BackendError
+from cyclegan_edge.trainer.evaluation.similarity import psnr
 
 pytestmark = pytest.mark.gpu
 

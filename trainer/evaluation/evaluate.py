@@ -1,6 +1,6 @@
 """Evaluation of translations from pictures alone, for any translator."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -46,11 +46,15 @@ def evaluate(
     return values
 
 
-def untranslated(held_out: tuple[Domain, Domain], extractor: Extractor | None = None) -> dict[str, float]:
+def untranslated(
+    held_out: tuple[Domain, Domain],
+    extractor: Extractor | None = None,
+    directions: Iterable[Direction] = ("AtoB", "BtoA"),
+) -> dict[str, float]:
     """Measure what doing nothing would reach, where both domains have the same channels: what to compare with."""
     if held_out[0].stacked.shape[1] != held_out[1].stacked.shape[1]:
         return {}
-    values = evaluate({"AtoB": as_8_bit, "BtoA": as_8_bit}, held_out, extractor)
+    values = evaluate(dict.fromkeys(directions, as_8_bit), held_out, extractor)
     return {name: value for name, value in values.items() if not name.startswith(("cycle", "identity"))}
 
 

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
-from torchmetrics.image.kid import KernelInceptionDistance
 
 from ...runtime.errors import ArtefactError
 
@@ -69,6 +67,9 @@ def feature_distances(fake: Tensor, real: Tensor, extractor: Extractor) -> dict[
     from draw to draw (Shao and Wu, "A General Theory for Jackknife Variance Estimation", 1989), hence the interval.
     FID of fewer pictures than features is biased upwards: compare it at equal numbers only.
     """
+    from torchmetrics.image.fid import FrechetInceptionDistance  # which takes seconds, and few ask for features
+    from torchmetrics.image.kid import KernelInceptionDistance
+
     made, given = extract_all(fake, extractor), extract_all(real, extractor)
     fid = FrechetInceptionDistance(feature=_Known(made.shape[1]))
     half = max(2, min(len(made), len(given)) // 2)

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics.functional.image import structural_similarity_index_measure
+
+from . import similarity
 
 
 def psnr(result: Tensor, truth: Tensor) -> Tensor:
@@ -13,10 +14,9 @@ def psnr(result: Tensor, truth: Tensor) -> Tensor:
 
 
 def ssim(result: Tensor, truth: Tensor) -> Tensor:
-    """Return the structural similarity of each picture (Wang et al., TIP 2004); both uint8 [N, C, H, W]."""
-    values = structural_similarity_index_measure(result.float(), truth.float(), data_range=255.0, reduction="none")
-    assert isinstance(values, Tensor)
-    return values
+    """Return the structural similarity of each picture, see `similarity.ssim`; both [N, C, H, W] in [0, 255]."""
+    pairs = zip(result.permute(0, 2, 3, 1).numpy(), truth.permute(0, 2, 3, 1).numpy(), strict=True)
+    return torch.tensor([similarity.ssim(one, other) for one, other in pairs])
 
 
 def gmsd(result: Tensor, truth: Tensor) -> Tensor:
@@ -26,8 +26,8 @@ def gmsd(result: Tensor, truth: Tensor) -> Tensor:
     170 and its halved resolution), on the mean of the channels.
     """
     first, second = (_gradient_magnitude(pictures) for pictures in (result, truth))
-    similarity = (2 * first * second + 170) / (first.square() + second.square() + 170)
-    return similarity.flatten(1).std(1, correction=0)
+    likeness = (2 * first * second + 170) / (first.square() + second.square() + 170)
+    return likeness.flatten(1).std(1, correction=0)
 
 
 def _gradient_magnitude(pictures: Tensor) -> Tensor:

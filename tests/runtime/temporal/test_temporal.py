@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cyclegan_edge.export.evaluation.similarity import IDENTICAL_DB, psnr, ssim
 from cyclegan_edge.export.evaluation.temporal_consistency import compare_smoothing, pair_error
 from cyclegan_edge.runtime.errors import InputError, UsageError
 from cyclegan_edge.runtime.temporal.optical_flow import estimate_flow, gray, resize_flow, visible, warp
 from cyclegan_edge.runtime.temporal.smoothing import SimilarFrames, Smoother, is_cut
+from cyclegan_edge.trainer.evaluation.similarity import IDENTICAL_DB, psnr, ssim
 
 MODES = ("ema", "gated", "flow")
 STEP = 3  # pixels that `pan` moves to the left between frames

@@ -44,6 +44,9 @@ def test_folders_with_other_names_are_not_paired(dataroot, make_config):
 def test_doing_nothing_is_the_identity_without_what_it_does_trivially(held_out):
     nothing, values = untranslated(held_out), evaluate(IDENTITIES, held_out)
     assert nothing == {name: value for name, value in values.items() if not name.startswith(("cycle", "identity"))}
+    assert untranslated(held_out, directions=["BtoA"]) == {
+        name: value for name, value in nothing.items() if name.endswith("BtoA")
+    }
 
 
 def test_fid_and_kid_are_measured_with_an_extractor(held_out):

@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,21 @@ def test_folders_are_paired_by_their_names_but_for_what_could_not_be_read(names,
         for each, number in zip(names, skipped, strict=True)
     ]
     assert pairs(*domains) == expected
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 6, 9), (3, 3, 32, 48), (40, 3, 16, 16)])
+def test_ssim_is_that_of_torchmetrics(shape):
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    truth = torch.randint(0, 256, shape, dtype=torch.uint8)
+    result = (truth.float() * 0.8 + torch.rand(shape) * 40).byte()
+    result[0] = truth[0]
+    expected = structural_similarity_index_measure(result.double(), truth.double(), data_range=255.0, reduction="none")
+    assert torch.allclose(ssim(result, truth), expected.float(), atol=1e-5)
+
+
+def test_measuring_pictures_imports_no_torchmetrics():
+    """Its import takes longer than measuring 200 pictures."""
+    code = "import cyclegan_edge.export.evaluation.pictures, sys; print('torchmetrics' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
