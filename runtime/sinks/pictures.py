@@ -28,7 +28,7 @@ _SAME = dict.fromkeys((".jpeg", ".jpe", ".jfif"), ".jpg")  # names of one format
 _TIFF = frozenset({".tif", ".tiff"})
 _GRAY_ONLY = ".pgm"
 _DEEP = frozenset({".png", ".tif", ".tiff", ".ppm", ".pgm"})  # hold 16 bits
-_TRANSPARENT = frozenset({".png", ".tif", ".tiff", ".webp", ".avif", ".gif"})
+_TRANSPARENT = frozenset({".png", ".tif", ".tiff", ".webp", ".avif", ".gif", ".bmp"})
 _PROFILED = frozenset({".jpg", ".png", ".webp"})
 _TO_BGR = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
 
@@ -36,9 +36,12 @@ _TO_BGR = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
 @contextmanager
 def picture_sink(root: Path, name: str | None = None) -> Iterator[Write]:
     """Write every frame to the file of its own name under `root`, or of the one that is given, at once."""
+    report = _FirstWithoutAlpha()
 
     def write(frame: Frame) -> None:
-        write_picture(root / (name or written_name(frame.name)), frame.pixels, frame.profile)
+        path = root / (name or written_name(frame.name))
+        report(path, frame.pixels)
+        write_picture(path, frame.pixels, frame.profile)
 
     yield write
 
@@ -47,12 +50,26 @@ def picture_sink(root: Path, name: str | None = None) -> Iterator[Write]:
 def sequence_sink(pattern: Path) -> Iterator[Write]:
     """Write frames to numbered files, such as frames_%05d.png; numbers are kept, or counted from 1."""
     numbers = count(1)
+    report = _FirstWithoutAlpha()
 
     def write(frame: Frame) -> None:
-        number = next(numbers) if frame.number is None else frame.number
-        write_picture(numbered(pattern, number), frame.pixels, frame.profile)
+        path = numbered(pattern, next(numbers) if frame.number is None else frame.number)
+        report(path, frame.pixels)
+        write_picture(path, frame.pixels, frame.profile)
 
     yield write
+
+
+class _FirstWithoutAlpha:
+    """Logs the first picture of a sink whose alpha its format does not hold, and no further one."""
+
+    def __init__(self) -> None:
+        self._is_reported = False
+
+    def __call__(self, path: Path, picture: Picture) -> None:
+        if picture.shape[2] == 4 and path.suffix.lower() not in _TRANSPARENT and not self._is_reported:
+            self._is_reported = True
+            LOGGER.warning("%s holds no alpha: such pictures are laid on white; .png would keep it", path)
 
 
 def written_name(name: Path) -> Path:

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..video import has_pyav
 from .heif import decode_heif, is_heif
 from .jpeg_damage import is_damaged_inside
-from .orientation import read_orientation, turn_upright
+from .orientation import read_avif_orientation, read_orientation, turn_upright
 from .tiff import Tiff
 
 LOGGER = logging.getLogger(__name__)
@@ -71,7 +71,9 @@ def decode_picture(data: bytes | NDArray[np.uint8], name: str) -> PictureFile:
     profile = tiff.profile if tiff else metadata.get(cv2.IMAGE_METADATA_ICCP)
     if profile is None and content.startswith(_PNG) and b"iCCP" in content[: max(content.find(b"IDAT"), 0)]:
         LOGGER.warning("%s: its colour profile is damaged or of other colours than its pixels; it is left out", name)
-    upright = turn_upright(to_rgb(pixels), read_orientation(metadata.get(cv2.IMAGE_METADATA_EXIF, b"")))
+    is_avif = content[4:8] == b"ftyp"
+    exif = metadata.get(cv2.IMAGE_METADATA_EXIF, b"")
+    upright = turn_upright(to_rgb(pixels), read_avif_orientation(content) if is_avif else read_orientation(exif))
     if tiff and tiff.has_gray_alpha:
         upright = _with_gray_alpha(upright, tiff, name)
     return PictureFile(upright, _of_rgb(profile, name))

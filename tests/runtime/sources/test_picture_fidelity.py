@@ -3,6 +3,7 @@
 import struct
 import zlib
 from io import BytesIO
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cyclegan_edge.runtime.errors import InputError
-from cyclegan_edge.runtime.sinks import write_picture
+from cyclegan_edge.runtime.frame import Frame
+from cyclegan_edge.runtime.sinks import picture_sink, write_picture
 from cyclegan_edge.runtime.sources import PictureSource, read_picture, read_whole
-from cyclegan_edge.runtime.sources.orientation import read_orientation, turn_upright
+from cyclegan_edge.runtime.sources.orientation import read_avif_orientation, read_orientation, turn_upright
 
 
 def icc_profile(note: bytes = b"made for a test") -> bytes:
@@ -109,10 +111,18 @@ class TestDepthAndAlpha:
         assert pixels.dtype == np.uint8
         assert np.abs(pixels.astype(int) - 200).max() <= 1
 
-    def test_formats_without_alpha_get_the_picture_on_white(self, tmp_path):
+    def test_formats_without_alpha_get_the_picture_on_white(self, tmp_path, caplog):
         half = np.full((8, 8, 4), (0, 100, 200, 51), np.uint8)
-        write_picture(tmp_path / "a.ppm", half)
+        with picture_sink(tmp_path) as write:
+            for name in ("a.ppm", "b.ppm", "c.png"):
+                write(Frame(half, Path(name)))
         assert read_picture(tmp_path / "a.ppm")[0, 0].tolist() == [204, 224, 244]
+        assert caplog.text.count("holds no alpha: such pictures are laid on white; .png would keep it") == 1
+
+    def test_bmp_keeps_alpha(self, tmp_path):
+        half = np.full((8, 8, 4), (0, 100, 200, 51), np.uint8)
+        write_picture(tmp_path / "a.bmp", half)
+        assert np.array_equal(read_whole(tmp_path / "a.bmp")[0], half)
 
     def test_gray_with_and_without_depth(self, tmp_path):
         cv2.imwrite(str(tmp_path / "a.png"), np.full((4, 5), 77 * 257, np.uint16))
@@ -228,6 +238,25 @@ class TestOrientation:
         expected = cv2.imdecode(png, cv2.IMREAD_COLOR_RGB)
         assert read_orientation(block.tobytes()) == orientation
         assert np.array_equal(turn_upright(picture, orientation), expected)
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    @pytest.mark.parametrize("channels", ["RGB", "RGBA"])
+    def test_avif_is_turned_by_its_boxes(self, orientation, channels, tmp_path):
+        pixels = np.full((24, 40, len(channels)), 255, np.uint8)
+        pixels[..., 3:] = 200
+        pixels[:12, :20, 0] = pixels[12:, 20:, 1] = 0
+        block = Image.Exif()
+        block[0x112] = orientation
+        Image.fromarray(pixels, channels).save(tmp_path / "a.avif", exif=block, quality=100)
+        read, _ = read_whole(tmp_path / "a.avif")
+        upright = turn_upright(pixels, orientation)
+        assert read.shape == upright.shape
+        assert np.abs(read[3::6, 3::6].astype(int) - upright[3::6, 3::6]).max() <= 8
+
+    @given(block=st.binary(max_size=60))
+    def test_any_bytes_give_an_orientation_of_avif(self, block):
+        for name in (b"", b"ipco", b"\0\0\0\x30ipco\0\0\0\x09irot", b"\0\0\0\x30ipco\0\0\0\x09imir"):
+            assert 1 <= read_avif_orientation(name + block) <= 8
 
     def test_alpha_is_turned_too(self, noise, tmp_path):
         picture = noise(12, 20, 4)
