@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from ..jobs.stream import StreamOptions
     from ..pipeline.outputs import OutputOptions
     from ..translator import LoadOptions
-    from ..video import Encoding
 
 
 def _load_options(**values: Any) -> "LoadOptions":
@@ -229,8 +228,9 @@ def translate(
     is_folder = Path(address).is_dir()
     if is_folder:
         folder_options = replace(folder_options, overwrite=output_options.overwrite)
-        encoding = output_options.encoding
-        summary = _translate_folder(model, address, targets, load_options, stream_options, folder_options, encoding)
+        summary = _translate_folder(
+            model, address, targets, load_options, stream_options, output_options, folder_options
+        )
         interrupted = False
     else:
         from ..jobs.folder import FolderOptions
@@ -266,16 +266,21 @@ def _translate_folder(
     targets: tuple[str, ...],
     load_options: "LoadOptions",
     stream_options: "StreamOptions",
+    output_options: "OutputOptions",
     folder_options: "FolderOptions",
-    encoding: "Encoding",
 ) -> dict[str, Any]:
+    from ..jobs.films import FilmOptions
     from ..jobs.folder import translate_folder
+    from ..pipeline.outputs import OutputOptions
     from .console import status_line
 
     if len(targets) > 1:
         raise UsageError(f"{folder} is a folder, which goes to one other; name one output")
     if stream_options.needs_video:
         raise UsageError("--smooth and --skip-similar need frames that follow one another, as frames_%05d.png do")
+    encoding, overwrite = output_options.encoding, output_options.overwrite
+    if output_options != OutputOptions(encoding, overwrite=overwrite) or stream_options.policy != "auto":
+        raise UsageError(f"{folder} is a folder: leave out --view, --overlay and --policy")
     return translate_folder(
         Path(folder),
         Path(targets[0]),
@@ -283,7 +288,7 @@ def _translate_folder(
         load_options,
         folder_options,
         batch_size=stream_options.batch_size,
-        encoding=encoding,
+        film_options=FilmOptions(encoding, stream_options.deinterlace),
         progress=status_line,
     ).summary()
 

@@ -1,5 +1,6 @@
 """The films of a folder job: videos, and pictures of several frames, each translated as `translate FILE` does it."""
 
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..control import Control
@@ -11,16 +12,32 @@ from ..sources.animation import AnimationSource, open_animation
 from ..video import VIDEO_SUFFIXES, Encoding, VideoSource, open_video
 
 
-def open_film(path: Path) -> VideoSource | AnimationSource | None:
+@dataclass(frozen=True)
+class FilmOptions:
+    """How the films of a folder are read and written."""
+
+    encoding: Encoding = field(default_factory=Encoding)
+    deinterlace: bool = False
+
+    def of_pixels(self) -> dict[str, object]:
+        """Return what decides the pixels of a result; nothing by default, as the first manifests have it."""
+        encoding = {} if self.encoding == Encoding() else {"encoding": asdict(self.encoding)}
+        return encoding | ({"deinterlace": True} if self.deinterlace else {})
+
+
+def open_film(path: Path, *, deinterlace: bool = False) -> VideoSource | AnimationSource | None:
     """Open a file whose frames follow one another; None for a picture.
 
     Raises:
         InputError: it is damaged.
     """
-    return open_video(path) if path.suffix.lower() in VIDEO_SUFFIXES else open_animation(path)
+    is_video = path.suffix.lower() in VIDEO_SUFFIXES
+    return open_video(path, deinterlace=deinterlace) if is_video else open_animation(path)
 
 
-def translate_film(path: Path, target: Path, translator: FrameTranslator, encoding: Encoding, control: Control) -> None:
+def translate_film(
+    path: Path, target: Path, translator: FrameTranslator, film_options: FilmOptions, control: Control
+) -> None:
     """Translate one film into a file.
 
     Raises:
@@ -28,11 +45,11 @@ def translate_film(path: Path, target: Path, translator: FrameTranslator, encodi
         ModelError, OutputError: it cannot be translated or written.
         KeyboardInterrupt: it was stopped before its end.
     """
-    source = open_film(path)
+    source = open_film(path, deinterlace=film_options.deinterlace)
     if source is None:
         raise InputError(f"{path} holds one frame only")
     own = Control(control.stop, control.paused)  # counts of its own
-    options = OutputOptions(encoding, overwrite=True)
+    options = OutputOptions(film_options.encoding, overwrite=True)
     several = isinstance(source, AnimationSource)
     outputs = make_outputs([str(target)], source.format, own, options, several=several)
     stats = run(source, translator, *outputs, control=own, patience=PATIENCE)

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,13 @@ from typing import Any
 from ..control import Control, stop_on_signals
 from ..errors import UsageError
 from ..files import remove_hidden
+from ..frame import FrameTranslator, Sink, Source
 from ..pipeline.run import PATIENCE, run
 from ..sources.pictures import PICTURE_NAMES
 from ..stats import Progress, Stats
 from ..translator import LoadOptions
-from ..video import VIDEO_SUFFIXES, Encoding
-from .films import translate_film
+from ..video import VIDEO_SUFFIXES
+from .films import FilmOptions, translate_film
 from .job import FolderJob, OnError, Recipe, Translate, TranslateFilm, plan, watch
 from .manifest import NAME, Manifest
 from .ray_cluster import run_on_ray
@@ -71,7 +72,7 @@ def translate_folder(
     options: FolderOptions,
     *,
     batch_size: int,
-    encoding: Encoding = Encoding(),  # noqa: B008 - frozen
+    film_options: FilmOptions = FilmOptions(),  # noqa: B008 - frozen
     progress: Progress,
     control: Control | None = None,
 ) -> FolderResult:
@@ -84,7 +85,7 @@ def translate_folder(
         load_options: how the model is loaded.
         options: what is done, and where.
         batch_size: pictures that are translated together.
-        encoding: how its films are encoded.
+        film_options: how its films are read and written.
         progress: shows how far the work is.
         control: ends the job before its end; to a folder that is watched, that is its end.
 
@@ -95,44 +96,55 @@ def translate_folder(
     """
     control = control or Control()
     _check(root, output, options)
-    # Films came later than the first manifests, which hold true where nothing else is asked for.
-    of_films = {} if encoding == Encoding() else {"encoding": asdict(encoding)}
-    recipe = Recipe.of(model, load_options.of_pixels() | {"format": options.picture_format} | of_films)
+    recipe = Recipe.of(model, load_options.of_pixels() | {"format": options.picture_format} | film_options.of_pixels())
     with Manifest(output / NAME) as manifest:
         manifest.claim()
         remove_hidden(output)
-        plan_again = partial(
-            plan,
-            root,
-            output,
-            recipe,
-            manifest,
-            overwrite=False,
-            retry_failed=options.retry_failed,
-            may_be_empty=options.watch,
-            picture_format=options.picture_format,
-            on_error=options.on_error,
-        )
+        plan_again = _planner(root, output, recipe, manifest, options)
         job = plan_again(overwrite=options.overwrite)
-        _tell(job)
+        _report(job)
         total = None if options.watch else len(job.todo)
         if options.ray is not None:
             with progress(total) as show:
                 stats = run_on_ray(job, options.ray, model, load_options, watch=show)
             return FolderResult(job, stats, "ray", options.ray, "")
         with load_options.load(model) as translator, progress(total) as show, _ended_by_signals(control, options):
-
-            def translate(source: Any, sink: Any, one_by_one: bool) -> Stats:
-                size = 1 if one_by_one else batch_size
-                fresh = Control(control.stop, control.paused)  # counts of its own
-                return run(source, translator, sink, batch_size=size, control=fresh, watch=show, patience=PATIENCE)
-
-            def film(path: Path, target: Path) -> None:
-                translate_film(path, target, translator, encoding, control)
-
-            stats = _watch(plan_again, translate, film, control) if options.watch else job.run(translate, film)
+            pictures = _picture_translation(translator, batch_size, control, show)
+            films = partial(translate_film, translator=translator, film_options=film_options, control=control)
+            stats = _watch(plan_again, pictures, films, control) if options.watch else job.run(pictures, films)
             engine = translator.backend
             return FolderResult(job, stats, engine.name, engine.device, engine.precision)
+
+
+def _planner(
+    root: Path, output: Path, recipe: Recipe, manifest: Manifest, options: FolderOptions
+) -> Callable[..., FolderJob]:
+    """Return the function that plans the job, anew for each round of a folder that is watched."""
+    return partial(
+        plan,
+        root,
+        output,
+        recipe,
+        manifest,
+        overwrite=False,
+        retry_failed=options.retry_failed,
+        may_be_empty=options.watch,
+        picture_format=options.picture_format,
+        on_error=options.on_error,
+    )
+
+
+def _picture_translation(
+    translator: FrameTranslator, batch_size: int, control: Control, show: Callable[[Stats], None]
+) -> Translate:
+    """Return the function that runs a job's pictures through the pipeline."""
+
+    def translate(source: Source, sink: Sink, one_by_one: bool) -> Stats:
+        size = 1 if one_by_one else batch_size
+        own = Control(control.stop, control.paused)  # counts of its own
+        return run(source, translator, sink, batch_size=size, control=own, watch=show, patience=PATIENCE)
+
+    return translate
 
 
 def _check(root: Path, output: Path, options: FolderOptions) -> None:
@@ -148,7 +160,7 @@ def _check(root: Path, output: Path, options: FolderOptions) -> None:
         )
 
 
-def _tell(job: FolderJob) -> None:
+def _report(job: FolderJob) -> None:
     if job.left_out:
         LOGGER.warning("%s", job.left_out)
     if job.skipped:

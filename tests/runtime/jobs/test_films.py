@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cyclegan_edge.runtime.frame import Frame
+from cyclegan_edge.runtime.jobs import films
 from cyclegan_edge.runtime.sinks import write_picture
 from cyclegan_edge.runtime.sources import read_picture
 from cyclegan_edge.runtime.video import open_video, video_sink
@@ -33,9 +34,9 @@ def test_films_and_pictures_are_one_job_that_can_be_resumed(folder, translate, t
     assert (done.code, done.summary["translated"], done.summary["failed"]) == (0, 3, 0)
     assert (read_picture(tmp_path / "out/a.png") == 155).all()
     for name in ("b.mp4", "below/c.mkv"):
-        films = list(open_video(tmp_path / "out" / name))
-        assert len(films) == 5
-        assert abs(films[0].pixels.mean() - 155) < 4
+        frames = list(open_video(tmp_path / "out" / name))
+        assert len(frames) == 5
+        assert abs(frames[0].pixels.mean() - 155) < 4
     assert "2 files of other kinds (" in caplog.text
     assert "notes.txt, x.psd" in caplog.text
     (tmp_path / "out/below/c.mkv").unlink()
@@ -47,6 +48,27 @@ def test_another_encoding_is_another_job(folder, translate, tmp_path):
     translate(folder, tmp_path / "out")
     again = translate(folder, tmp_path / "out", options=("--crf", "40"))
     assert again.summary["translated"] == 3
+
+
+def test_films_are_deinterlaced_on_request(folder, translate, tmp_path, monkeypatch):
+    translate(folder, tmp_path / "out")
+    asked = []
+
+    def spy(path, *, deinterlace):
+        asked.append(deinterlace)
+        return open_video(path, deinterlace=deinterlace)
+
+    monkeypatch.setattr(films, "open_video", spy)
+    again = translate(folder, tmp_path / "out", options=("--deinterlace",))
+    assert (again.code, again.summary["translated"]) == (0, 3)
+    assert asked == [True, True]
+
+
+@pytest.mark.parametrize("options", [("--view", "split"), ("--overlay",), ("--policy", "latest")])
+def test_options_of_streams_are_refused_for_a_folder(options, folder, translate, tmp_path):
+    done = translate(folder, tmp_path / "out", options=options)
+    assert done.code == 2
+    assert "is a folder: leave out --view, --overlay and --policy" in done.said
 
 
 def test_a_damaged_film_costs_itself_only(folder, translate, tmp_path):
