@@ -6,6 +6,7 @@ from pathlib import Path
 from ..control import Control
 from ..errors import CycleganError, InputError
 from ..frame import FrameTranslator
+from ..pipeline.opening import open_in_time
 from ..pipeline.outputs import OutputOptions, make_outputs
 from ..pipeline.run import PATIENCE, run
 from ..sources.animation import AnimationSource, open_animation
@@ -45,7 +46,7 @@ def translate_film(
         ModelError, OutputError: it cannot be translated or written.
         KeyboardInterrupt: it was stopped before its end.
     """
-    source = open_film(path, deinterlace=film_options.deinterlace)
+    source = open_in_time(lambda: open_film(path, deinterlace=film_options.deinterlace), str(path))
     if source is None:
         raise InputError(f"{path} holds one frame only")
     own = Control(control.stop, control.paused)  # counts of its own

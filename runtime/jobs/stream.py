@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..backends.base import Backend
 from ..control import Control, stop_on_signals
-from ..pipeline.endpoints import connect
+from ..pipeline.endpoints import Endpoints, connect
 from ..pipeline.outputs import OutputOptions
-from ..pipeline.run import PATIENCE, Policy, run
+from ..pipeline.run import PATIENCE, Policy, Skip, run
 from ..stats import Progress, Stats
 from ..temporal.smoothing import STRENGTH, SimilarFrames, Smoother, Smoothing
 from ..translator import LoadOptions
@@ -27,6 +28,18 @@ class StreamOptions:
     smooth_strength: float = STRENGTH
     skip_similar: float | None = None  # dB PSNR
     deinterlace: bool = False
+
+    def make_smoother(self) -> Smoother | None:
+        """Return what smooths one video; None where nothing does.
+
+        Raises:
+            UsageError: there is no such smoothing or strength.
+        """
+        return Smoother(self.smooth, self.smooth_strength) if self.smooth else None
+
+    def make_skip(self) -> Skip | None:
+        """Return what recognises the frames of one video that are given the translation before; None: none are."""
+        return None if self.skip_similar is None else SimilarFrames(self.skip_similar).skips
 
     @property
     def needs_video(self) -> bool:
@@ -63,9 +76,7 @@ def translate_stream(
         UsageError, InputError, ModelError, OutputError: nothing was begun, or the run cannot go on.
     """
     control = Control()
-    smooth, skip = stream_options.smooth, stream_options.skip_similar
-    smoother = Smoother(smooth, stream_options.smooth_strength) if smooth else None
-    similar = SimilarFrames(skip).skips if skip is not None else None
+    smoother, skip = stream_options.make_smoother(), stream_options.make_skip()
     endpoints = connect(address, targets, control, output_options, deinterlace=stream_options.deinterlace)
     if endpoints.skipped:
         LOGGER.info("finished before and left alone: %d; overwriting makes them anew", endpoints.skipped)
@@ -82,7 +93,7 @@ def translate_stream(
                     control=control,
                     watch=watch,
                     smooth=smoother,
-                    skip=similar,
+                    skip=skip,
                     patience=PATIENCE,
                 )
         except KeyboardInterrupt:
@@ -90,13 +101,16 @@ def translate_stream(
         finally:
             if endpoints.is_video:
                 report(control.stats)
-        stats = control.stats
-        summary = stats.summary() | {
-            "translated": 1 if endpoints.is_video else stats.frames,
-            "skipped": endpoints.skipped,
-            "engine": translator.backend.name,
-            "device": translator.backend.device,
-            "precision": translator.backend.precision,
-            "output": ", ".join(endpoints.targets),
-        }
-    return summary, interrupted or stats.interrupted
+        return _summary(endpoints, translator.backend, control.stats), interrupted or control.stats.interrupted
+
+
+def _summary(endpoints: Endpoints, engine: Backend, stats: Stats) -> dict[str, Any]:
+    """Return the counts as `cyclegan translate` prints them."""
+    return stats.summary() | {
+        "translated": 1 if endpoints.is_video else stats.frames,
+        "skipped": endpoints.skipped,
+        "engine": engine.name,
+        "device": engine.device,
+        "precision": engine.precision,
+        "output": ", ".join(endpoints.targets),
+    }

@@ -23,6 +23,7 @@ from ..sources.network import SCHEMES
 from ..sources.pictures import PICTURE_NAMES, readable_suffixes
 from ..sources.sequence import SequenceSource, is_sequence
 from ..video import CONTAINERS, VIDEO_SUFFIXES, VideoFormat, VideoSource, open_video
+from .opening import open_in_time
 from .outputs import FILM_ANIMATIONS, OutputOptions, is_file, make_outputs, refuse_existing
 from .run import Output
 
@@ -66,12 +67,12 @@ def connect(
 
         open_window()  # before PyAV is imported: on Linux the windows of OpenCV may hang after it
     path = Path(address)
-    animation = open_animation(path) if path.is_file() else None
+    exists, animation = open_in_time(lambda: _look_at(path), address)
     if animation is not None:
         return _connect_animation(animation, targets, control, options)
-    if path.is_file() and path.suffix.lower() in PICTURE_NAMES:
+    if exists and path.suffix.lower() in PICTURE_NAMES:
         return _connect_picture(path, targets, control, options)
-    if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
+    if exists and path.suffix.lower() in VIDEO_SUFFIXES:
         return _connect_video(path, targets, control, options, deinterlace)
     source = _open_stream(address, control.stop)
     if source is not None:
@@ -85,6 +86,18 @@ def connect(
         known = ", ".join(sorted(readable_suffixes() | VIDEO_SUFFIXES))
         raise InputError(f"{address} is no picture or video that is known by its name ({known})")
     raise InputError(f"there is no file or folder {address}; name a picture, a folder of pictures, a video or a camera")
+
+
+def _look_at(path: Path) -> tuple[bool, AnimationSource | None]:
+    """Return whether there is a file, and the file itself where it holds a picture of several frames.
+
+    Raises:
+        InputError: it is a pipe, or the picture holds too many frames.
+    """
+    if path.is_fifo():
+        raise InputError(f"{path} is a pipe, which can be read but once; save it as a file, or name - for raw frames")
+    exists = path.is_file()
+    return exists, open_animation(path) if exists else None
 
 
 def _open_stream(address: str, stop: Event) -> VideoSource | None:
@@ -123,7 +136,7 @@ def _connect_picture(path: Path, targets: Sequence[str], control: Control, optio
             outputs.append(Output(sink, str(target)))
         else:
             outputs += make_outputs([target], STILL, control, options)
-    pixels, profile = read_whole(path)
+    pixels, profile = open_in_time(lambda: read_whole(path), str(path))
     source = SinglePicture(Frame(pixels, path, profile=profile))
     return Endpoints(source, outputs, [str(target) for target in todo], skipped)
 
@@ -148,7 +161,7 @@ def _connect_video(
     if not todo:
         return Endpoints(PictureSource(path.parent, ()), (), targets, skipped)
     refuse_existing([target for target in targets if is_sequence(target)], [path], options)
-    source = open_video(path, deinterlace=deinterlace)
+    source = open_in_time(lambda: open_video(path, deinterlace=deinterlace), str(path))
     outputs = make_outputs([str(target) for target in todo], source.format, control, options)
     return Endpoints(source, outputs, [str(target) for target in todo], skipped, is_video=True)
 
