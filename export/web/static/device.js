@@ -44,7 +44,7 @@ export class Device {
     this.engine = this.#open(engine);
   }
 
-  /** Translate an ImageBitmap, which is used up, at most `longest` pixels long; `trouble` says what broke on the way. */
+  /** Translate an ImageBitmap, which is used up, at most `longest` pixels long; `trouble` says once which engine failed. */
   async translate(bitmap, longest) {
     const opened = this.engine;
     const engine = await opened;
@@ -52,13 +52,15 @@ export class Device {
     try {
       const result = await engine.run("translate", { bitmap, longest }, [bitmap]);
       spare?.close();
-      return result;
+      const { trouble } = this;
+      this.trouble = undefined;
+      return { ...result, trouble };
     } catch (error) {
       if (!spare || this.closed) throw error;
       engine.close();
       const trouble = `WebGPU failed while it ran (${error.message}); WebAssembly took over`;
       if (this.engine === opened) this.engine = this.#open("wasm", trouble); // another picture may have met it too
-      return { ...(await this.translate(spare, longest)), trouble };
+      return this.translate(spare, longest);
     }
   }
 
@@ -80,7 +82,9 @@ export class Device {
         document.body.dataset.engine = engine;
         const before = this.chosen === "auto" ? "Automatic: " : this.chosen === engine.engine ? "" : "Failed: ";
         showEngine(this.chosen, `${before}${engine.label}`, engine);
-        say(`Runs on this device: ${engine}.${why ? ` ${why}.` : ""}`, Boolean(trouble) || engine.failed);
+        const failed = Boolean(trouble) || engine.failed;
+        if (failed) this.trouble = why;
+        say(`Runs on this device: ${engine}.${why ? ` ${why}.` : ""}`, failed);
       }
       return engine;
     } catch (error) {

@@ -3,7 +3,7 @@
 
 const FOLDER = "cyclegan-videos";
 const CHUNK = 4 * 2 ** 20; // bytes that are collected before they are written; Mediabunny collects two at a time
-const MOST_MEMORY = 256 * 2 ** 20;
+const MOST_MEMORY = 256e6;
 
 /** Open a place for a result; `target` is what Mediabunny writes to. */
 export async function openResult(media) {
@@ -73,7 +73,7 @@ class MemoryResult {
   check() {
     if (this.bytes > MOST_MEMORY) {
       throw new Error(
-        `The result is larger than ${MOST_MEMORY / 2 ** 20} MB, and this browser keeps it in memory; take a shorter video, or a window that is not private.`,
+        `The result is larger than ${MOST_MEMORY / 1e6} MB, and this browser keeps it in memory; take a shorter video, or a window that is not private.`,
       );
     }
   }

@@ -10,11 +10,12 @@ import { Videos } from "./video.js";
 
 const stage = (name) => document.querySelector(`#${name} .stage`);
 
-let camera, stream;
+let camera, picture, stream;
 
 const select = tabsWith((name) => {
   say("");
   if (name !== "camera") camera?.stop();
+  if (name === "picture") picture?.shown();
   name === "stream" ? stream?.start() : stream?.stop();
 });
 
@@ -34,7 +35,7 @@ try {
   say("");
   fillChoices(offer);
   camera = new Camera(stage("camera"), translator.Live);
-  new Picture(stage("picture"), translator.translatePicture);
+  picture = new Picture(stage("picture"), translator.translatePicture);
   new Videos(stage("video"), translator.VideoJob, offer.limits?.video_bytes);
   if (offer.stream) {
     const { Stream } = await import("./stream.js");

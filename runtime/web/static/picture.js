@@ -26,7 +26,15 @@ export class Picture {
       const file = [...clipboardData.files].find(({ type }) => type.startsWith("image/"));
       if (file && stage.offsetParent) this.#take(file);
     });
-    onChoice(() => this.file && this.#translate());
+    onChoice(() => {
+      this.stale = Boolean(this.file);
+      this.shown();
+    });
+  }
+
+  /** Translate anew what is seen, if something else was chosen since. */
+  shown() {
+    if (this.stale && this.stage.offsetParent) this.#translate();
   }
 
   #take(file) {
@@ -38,6 +46,7 @@ export class Picture {
   async #translate() {
     this.asked?.abort();
     const asked = (this.asked = new AbortController());
+    this.stale = false;
     const { file } = this;
     this.stage.classList.add("busy");
     say("Translating …");

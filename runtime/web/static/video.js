@@ -66,7 +66,7 @@ class Card {
 
   #done({ frames, bytes, url, suffix, note }) {
     say(`${this.name} is translated.`);
-    this.#tell(`Done: ${frames} frames, ${(bytes / 2 ** 20).toFixed(1)} MB${note ? `. ${note}` : ""}`, 1);
+    this.#tell(`Done: ${frames} frames, ${inBytes(bytes)}${note ? `. ${note}` : ""}`, 1);
     this.find("progress").hidden = true;
     const link = this.find("[data-action=download]");
     link.href = url;
@@ -93,3 +93,5 @@ class Card {
     part === undefined ? bar.removeAttribute("value") : (bar.value = part);
   }
 }
+
+const inBytes = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
