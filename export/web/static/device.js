@@ -80,7 +80,7 @@ export class Device {
       const why = [trouble, engine.passedOver].filter(Boolean).join("; ");
       if (!this.closed) {
         document.body.dataset.engine = engine;
-        const before = this.chosen === "auto" ? "Automatic: " : this.chosen === engine.engine ? "" : "Failed: ";
+        const before = this.chosen === "auto" ? "Automatic: " : this.chosen === engine.engine ? "" : "WebGPU failed: ";
         showEngine(this.chosen, `${before}${engine.label}`, engine);
         const failed = Boolean(trouble) || engine.failed;
         if (failed) this.trouble = why;

@@ -71,7 +71,7 @@ def test_webgpu_that_is_wanted_and_not_there(open_page, picture) -> None:
     page.select_option("#engine", "webgpu")
     says(page, "WebAssembly, FP16 file")
     says(page, "WebGPU: no adapter answers")
-    expect(page.locator("#engine option:checked")).to_have_text("Failed: WebAssembly")
+    expect(page.locator("#engine option:checked")).to_have_text("WebGPU failed: WebAssembly")
     translates(page, picture())
 
 
@@ -124,7 +124,7 @@ def test_a_device_that_is_lost_while_it_runs(open_page, picture) -> None:
     page.set_input_files("#picture-file", {"name": "b.png", "mimeType": "image/png", "buffer": picture(20, 30)})
     expect(page.locator("#picture [data-figure=size]")).to_have_text("30 × 20", timeout=60_000)
     says(page, "WebGPU failed while it ran")
-    expect(page.locator("#engine option:checked")).to_have_text("Failed: WebAssembly")
+    expect(page.locator("#engine option:checked")).to_have_text("WebGPU failed: WebAssembly")
 
 
 def test_a_page_that_cannot_be_isolated_runs_on_one_thread(open_page, web_folder: Path, host, picture) -> None:
