@@ -18,10 +18,10 @@ LOGGER = logging.getLogger("cyclegan_edge")
 COMMANDS = {
     "train": ("trainer", "Train a translator on two folders of unpaired pictures."),
     "distill": ("export", "Train a small translator to do what a large one does."),
-    "export": ("export", "Turn a checkpoint into a verified ONNX file or engine."),
+    "export": ("export", "Turn a checkpoint into a verified ONNX file, engine or web page."),
     "verify": ("export", "Compare an exported model with its checkpoint."),
     "export-weights": ("trainer", "Write a run's weights for the official implementation."),
-    "dataset": ("trainer", "Check a dataset before training: cyclegan dataset check."),
+    "dataset": ("trainer", "Check a dataset before training; show or clear the cache of pictures."),
     "evaluate": ("export", "Measure how good translations are."),
     "translate": ("runtime", "Translate pictures, folders, videos, cameras and streams."),
     "cameras": ("runtime", "List the cameras of this machine."),

@@ -33,9 +33,10 @@ def export(
 
     SOURCE is a run folder, a checkpoint, or official weights (a folder of latest_net_G_A.pth files, or one of them).
     A file replaces an older one of its name. The comparison is stored beside it: NAME.verify.json, and NAME.verify.html
-    to look at. A file that misses its gate is kept, and the command exits 1. An engine that cannot run on this machine
-    is reported as not verified. The target triton writes a model repository, OUTPUT/triton; web writes OUTPUT/NAME-web,
-    a folder for any static host whose page runs the model in the visitor's browser.
+    to look at. A file that differs from PyTorch by more than its gate allows is kept, and the command exits 1. Where an
+    engine cannot run on this machine, the command says that it is not verified. The target triton writes a model
+    repository, OUTPUT/triton; web writes OUTPUT/NAME-web, a folder for any static host whose page runs the model in the
+    visitor's browser.
     """
     with training_side():
         from ..targets import export_source

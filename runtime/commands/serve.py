@@ -6,11 +6,14 @@ from functools import partial
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from ..errors import UsageError
 from .options import AddressType, PathType, backend_option, device_option
 
 LOGGER = logging.getLogger(__name__)
+
+OF_A_PAGE = ("static", "host", "port", "tls_cert", "tls_key")  # the options that --static takes
 
 
 def _parse_limits(context: click.Context, parameter: click.Parameter, settings: Sequence[str]) -> dict[str, int]:
@@ -37,7 +40,7 @@ def _parse_limits(context: click.Context, parameter: click.Parameter, settings: 
     "--static",
     type=PathType(),
     metavar="FOLDER",
-    help="Serve a page of cyclegan export --to web instead, to try it; takes no other option than these four.",
+    help="Serve a page of cyclegan export --to web instead, to try it; it takes --host, --port and --tls-* only.",
 )
 @click.option(
     "-i",
@@ -124,6 +127,8 @@ def serve(
     if static is None:
         check_exposure(host, token)
         _need_web()
+    else:
+        _refuse_unused()
     with listen(host, port) as listening:
         run: Callable[[], None]
         if static is not None:
@@ -142,6 +147,25 @@ def serve(
         click.echo(f"{scheme}://{name}:{listening.getsockname()[1]}/")
         LOGGER.info("open this address in a browser; Ctrl-C stops the server")
         run()
+
+
+def _refuse_unused() -> None:
+    """Refuse options that a page has no use for: above all, no token guards it.
+
+    Raises:
+        UsageError: one was given.
+    """
+    context = click.get_current_context()
+    unused = {
+        max(option.opts, key=len): context.get_parameter_source(str(option.name))
+        for option in context.command.params
+        if option.name not in OF_A_PAGE
+    }
+    named = [name for name, source in unused.items() if source is ParameterSource.COMMANDLINE]
+    if named:
+        raise UsageError(f"a page is a folder of files that anybody may fetch; leave {', '.join(named)} out")
+    if unused["--token"] is ParameterSource.ENVIRONMENT:
+        LOGGER.warning("CYCLEGAN_TOKEN is not used: a page is a folder of files that anybody may fetch")
 
 
 def _need_web() -> None:
