@@ -16,11 +16,11 @@ import numpy as np
 
 from .backends import open_backend
 from .backends.base import Backend
-from .backends.interface import Interface, read_interface
-from .contract import Layout, Picture, Size, ValueRange, decode, encode, padded_side, to_8_bits
-from .errors import ArtefactError, UsageError
+from .backends.interface import read_interface
+from .contract import Layout, Picture, Size, ValueRange, decode, encode, to_8_bits
+from .errors import ArtefactError
 from .fitting.modes import Fit, choose_fitting, resize, with_channels
-from .fitting.tiles import translate_tiled
+from .fitting.tiles import choose_tile, translate_tiled
 from .metadata import parse_metadata
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Translator:
         self._interface = read_interface(backend, self.metadata, path, value_range=value_range, layout=layout)
         self._enlargement = 1  # known once the model has run
         self._is_depth_reported = False
-        self._tile = _tile_size(self._interface, path, tile)
+        self._tile = choose_tile(self._interface, path, tile)
         self._fitting = choose_fitting(self._interface, path, fit, size, scale, self._tile)
 
     @property
@@ -290,33 +290,6 @@ class Translator:
 
 def _luma(picture: Picture) -> Picture:
     return with_channels(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
-
-
-def _tile_size(interface: Interface, path: Path, tile: int | None) -> Size | None:
-    """Return the (height, width) of tiles; None where pictures stay whole.
-
-    Raises:
-        UsageError: the model does not take such tiles.
-    """
-    if tile is None:
-        return None
-    if interface.size is not None and interface.size != (tile, tile):
-        height, width = interface.size
-        raise UsageError(
-            f"{path.name} is pinned to {height}x{width}; its tiles can only be of that size, and square",
-            about=("tile",),
-        )
-    fitting = padded_side(tile, interface.size_multiple, interface.size_minimum)
-    if fitting != tile:
-        raise UsageError(
-            f"{path.name} takes tiles of a multiple of {interface.size_multiple}; {fitting} is the next",
-            about=("tile",),
-        )
-    LOGGER.warning(
-        "every tile is translated by itself: a network with instance normalisation gives each its own contrast and "
-        "colour, and blending does not remove that; shrinking or stretching the picture keeps it in one piece"
-    )
-    return tile, tile
 
 
 def _check(picture: Picture) -> None:

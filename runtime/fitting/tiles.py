@@ -4,14 +4,47 @@ A network with instance normalisation takes contrast and colour from everything 
 own, which blending hides but does not remove. `--scale` and `--fit stretch` keep the picture in one piece.
 """
 
+import logging
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contract import Picture, Size
+from ..backends.interface import Interface
+from ..contract import Picture, Size, padded_side
+from ..errors import UsageError
+
+LOGGER = logging.getLogger(__name__)
 
 OVERLAP = 4  # neighbours share a quarter of a tile
+
+
+def choose_tile(interface: Interface, path: Path, tile: int | None) -> Size | None:
+    """Return the (height, width) of tiles; None where pictures stay whole.
+
+    Raises:
+        UsageError: the model does not take such tiles.
+    """
+    if tile is None:
+        return None
+    if interface.size is not None and interface.size != (tile, tile):
+        height, width = interface.size
+        raise UsageError(
+            f"{path.name} is pinned to {height}x{width}; its tiles can only be of that size, and square",
+            about=("tile",),
+        )
+    fitting = padded_side(tile, interface.size_multiple, interface.size_minimum)
+    if fitting != tile:
+        raise UsageError(
+            f"{path.name} takes tiles of a multiple of {interface.size_multiple}; {fitting} is the next",
+            about=("tile",),
+        )
+    LOGGER.warning(
+        "every tile is translated by itself: a network with instance normalisation gives each its own contrast and "
+        "colour, and blending does not remove that; shrinking or stretching the picture keeps it in one piece"
+    )
+    return tile, tile
 
 
 def translate_tiled(picture: Picture, translate: Callable[[Picture], Picture], tile: Size, multiple: int) -> Picture:

@@ -18,9 +18,10 @@ from ..stats import Progress, Stats
 from ..translator import LoadOptions
 from ..video import VIDEO_SUFFIXES
 from .films import FilmOptions, translate_film
-from .job import FolderJob, OnError, Recipe, Translate, TranslateFilm, plan, watch
+from .job import FolderJob, OnError, Translate, TranslateFilm, plan, watch
 from .manifest import NAME, Manifest
 from .ray_cluster import run_on_ray
+from .recipe import Recipe
 
 LOGGER = logging.getLogger(__name__)
 

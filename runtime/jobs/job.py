@@ -4,10 +4,8 @@ A job is planned before anything is translated: which names would meet in one fi
 with the same model and options, and which failed then. What happens to each is written down in a `Manifest`.
 """
 
-import hashlib
-import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,8 +13,7 @@ from threading import Event
 from time import perf_counter
 from typing import Literal
 
-from ..backends.engine_file import files_beside
-from ..errors import ArtefactError, CycleganError, FileOutputError, InputError, ModelError, OutputError
+from ..errors import CycleganError, FileOutputError, InputError, ModelError, OutputError
 from ..frame import Frame, Sink, Source, Write
 from ..listing import list_files
 from ..sinks import picture_sink
@@ -28,54 +25,13 @@ from ..stats import Stats
 from ..video import VIDEO_SUFFIXES
 from .manifest import Manifest, Record, Status, Work
 from .names import refuse_collisions, target_name
+from .recipe import Recipe
 
 LOGGER = logging.getLogger(__name__)
 
 OnError = Literal["skip", "stop"]
 TranslateFilm = Callable[[Path, Path], None]  # from a file to another
 Translate = Callable[[Source, Sink, bool], Stats]  # from a source to a sink; True: one by one, never in batches
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What decides the pixels of every file of a job: sha256 of the artefact, and of the options."""
-
-    model: str
-    options: str
-
-    @classmethod
-    def of(cls, artefact: Path, options: Mapping[str, object]) -> "Recipe":
-        """Take the fingerprints of an artefact and of the options that change pixels.
-
-        Raises:
-            ArtefactError: the artefact cannot be read.
-        """
-        try:
-            model = _digest(artefact)
-        except OSError as error:
-            raise ArtefactError(f"there is no model file {artefact}; make one with: cyclegan export") from error
-        beside = [_digest(path) for path in files_beside(artefact) if path.is_file()]
-        if beside:
-            model = hashlib.sha256("".join([model, *beside]).encode()).hexdigest()
-        text = json.dumps(options, sort_keys=True, default=str)
-        return cls(model, hashlib.sha256(text.encode()).hexdigest())
-
-    def work(self, root: Path, name: Path) -> Work:
-        """Describe the translation of one file as it is now.
-
-        Raises:
-            InputError: the file is gone.
-        """
-        try:
-            status = (root / name).stat()
-        except OSError as error:
-            raise InputError(f"cannot read {root / name}: {error.strerror or error}") from error
-        return Work(name.as_posix(), status.st_size, status.st_mtime_ns, self.model, self.options)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass

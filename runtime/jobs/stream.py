@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,20 +83,11 @@ def translate_stream(
         LOGGER.info("finished before and left alone: %d; overwriting makes them anew", endpoints.skipped)
     interrupted = False
     with load_options.load(model, live=endpoints.source.live) as translator:
+        translate = partial(run, endpoints.source, translator, *endpoints.outputs, patience=PATIENCE)
+        policy, size = stream_options.policy, stream_options.batch_size
         try:
             with progress(endpoints.source.total) as watch, stop_on_signals(control):
-                run(
-                    endpoints.source,
-                    translator,
-                    *endpoints.outputs,
-                    policy=stream_options.policy,
-                    batch_size=stream_options.batch_size,
-                    control=control,
-                    watch=watch,
-                    smooth=smoother,
-                    skip=skip,
-                    patience=PATIENCE,
-                )
+                translate(policy=policy, batch_size=size, control=control, watch=watch, smooth=smoother, skip=skip)
         except KeyboardInterrupt:
             interrupted = True
         finally:

@@ -12,14 +12,13 @@ from threading import Thread
 from time import perf_counter
 from typing import Any, Literal
 
-import numpy as np
-
 from ..channel import AbandonedError, Channel, EndedError
 from ..contract import Picture
 from ..control import Control
 from ..errors import InputError, StreamError
 from ..frame import Frame, FrameTranslator, InterruptionError, LostFramesError, Sink, Source
 from ..stats import Durations, Stats
+from .batching import PreparedFrame, batches, stack
 
 __all__ = ["Control", "Output", "Policy", "Skip", "Smooth", "run"]
 
@@ -44,14 +43,6 @@ class Output:
     newest_only: bool = False  # it shows frames: those that it was too slow for are not missed
     in_caller: bool = False  # it runs in the thread that calls `run`, as windows must
     idle: Callable[[], None] = lambda: None  # called in that thread while no frame comes
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A frame on its way, and what was made of its picture so far."""
-
-    frame: Frame
-    picture: Picture
 
 
 def run(
@@ -113,8 +104,8 @@ class _Pipeline:
         self._errors: list[BaseException] = []  # the first is the one that ended the run
         depth = 1 if latest else max(DEPTH, batch_size)
         self._captured: Channel[Frame] = Channel(depth, lossless=not latest)
-        self._prepared: Channel[_Job] = Channel(depth, lossless=not latest)
-        self._translated: Channel[_Job] = Channel(depth, lossless=not latest)
+        self._prepared: Channel[PreparedFrame] = Channel(depth, lossless=not latest)
+        self._translated: Channel[PreparedFrame] = Channel(depth, lossless=not latest)
         self._lanes: list[tuple[Output, Channel[Frame]]] = [
             (output, Channel(1 if output.newest_only else DEPTH, lossless=not (latest or output.newest_only)))
             for output in outputs
@@ -247,26 +238,26 @@ class _Pipeline:
         self._stats.read += lost
         self._stats.failed += lost
 
-    def _prepare(self) -> Generator[_Job]:
+    def _prepare(self) -> Generator[PreparedFrame]:
         for frame in self._captured:
             start = perf_counter()
             prepared = self._translator.prepare(frame.pixels)
             self._stats.observe("prepare", perf_counter() - start)
-            yield _Job(frame, prepared)
+            yield PreparedFrame(frame, prepared)
 
-    def _infer(self, skip: Skip | None) -> Generator[_Job]:
+    def _infer(self, skip: Skip | None) -> Generator[PreparedFrame]:
         last: Picture | None = None
-        for jobs in _batches(self._prepared, self._batch_size):
+        for jobs in batches(self._prepared, self._batch_size):
             start = perf_counter()
             if skip and skip(jobs[0].frame.pixels) and last is not None:
-                yield _Job(jobs[0].frame, last)
+                yield PreparedFrame(jobs[0].frame, last)
                 self._stats.reused += 1
                 continue
-            translated = self._translator.infer(_stack([job.picture for job in jobs]))
+            translated = self._translator.infer(stack([job.picture for job in jobs]))
             seconds = (perf_counter() - start) / len(jobs)
             for job, picture in zip(jobs, translated, strict=True):
                 self._stats.observe("engine", seconds)
-                yield _Job(job.frame, picture)
+                yield PreparedFrame(job.frame, picture)
             last = translated[-1]
 
     def _finish(self, smooth: Smooth | None) -> Generator[Frame]:
@@ -305,39 +296,7 @@ class _Pipeline:
             lane.abandon(error)
 
 
-def _batches(jobs: Channel[_Job], batch_size: int) -> Iterator[list[_Job]]:
-    """Gather jobs while their prepared pictures are of one shape; an error comes after the jobs before it."""
-    batch: list[_Job] = []
-    ending: BaseException | None = None
-    arriving = iter(jobs)
-    while True:
-        try:
-            job = next(arriving, None)
-        except BaseException as error:
-            job, ending = None, error
-        if batch and (job is None or _kind(job) != _kind(batch[0])):
-            yield batch
-            batch = []
-        if job is None:
-            break
-        batch.append(job)
-        if len(batch) == batch_size:
-            yield batch
-            batch = []
-    if ending is not None:
-        raise ending
-
-
-def _stack(pictures: list[Picture]) -> Picture:
-    """Make a batch; a single picture is not copied."""
-    return pictures[0][None] if len(pictures) == 1 else np.stack(pictures)
-
-
-def _kind(job: _Job) -> tuple[object, ...]:
-    return job.picture.shape, job.picture.dtype
-
-
-def _size(item: Frame | _Job) -> int:
+def _size(item: Frame | PreparedFrame) -> int:
     if isinstance(item, Frame):
         return item.pixels.nbytes
     return item.frame.pixels.nbytes + item.picture.nbytes

@@ -84,7 +84,6 @@ def _open_with_pyav(address: str, name: str, stop: Event, transports: tuple[str,
 
     from ..video.decode import TAGS, PyAvVideo, read_rate
     from ..video.decode_limits import OF_STREAMS
-    from ..video.rgb import read_colour, to_rgb
 
     def connect(options: dict[str, str]) -> "av.container.InputContainer":
         try:
@@ -110,27 +109,41 @@ def _open_with_pyav(address: str, name: str, stop: Event, transports: tuple[str,
 
     def pictures() -> Generator[Picture]:
         with connect(_OPTIONS | chosen) as container:
-            stream: Any = container.streams.best("video")
-            if stream is None or stream.codec_context is None:
-                raise StreamError(f"{name} holds no video that can be decoded here", "unsupported")
-            stream.codec_context.options = OF_STREAMS.for_decoder()
-            colour = read_colour(stream.codec_context)
-            packets = container.demux(stream)
-            while True:
-                try:
-                    packet = next(packets, None)
-                except av.FFmpegError as error:
-                    raise _failure(name, error, opened=True) from None
-                if packet is None:
-                    return
-                try:
-                    decoded = stream.decode(packet)
-                except av.FFmpegError:  # damaged on its way; the next key frame heals it
-                    continue
-                for frame in decoded:
-                    yield to_rgb(frame, colour)[0]
+            yield from _live_pictures(container, name)
 
     return LiveSource(name, pictures, stop, rate=rate or Fraction(30))
+
+
+def _live_pictures(container: Any, name: str) -> Generator[Picture]:
+    """Give the pictures of an open stream as they come.
+
+    Raises:
+        StreamError: it holds no video, or broke off.
+    """
+    import av
+
+    from ..video.decode_limits import OF_STREAMS
+    from ..video.rgb import read_colour, to_rgb
+
+    stream: Any = container.streams.best("video")
+    if stream is None or stream.codec_context is None:
+        raise StreamError(f"{name} holds no video that can be decoded here", "unsupported")
+    stream.codec_context.options = OF_STREAMS.for_decoder()
+    colour = read_colour(stream.codec_context)
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError as error:
+            raise _failure(name, error, opened=True) from None
+        if packet is None:
+            return
+        try:
+            decoded = stream.decode(packet)
+        except av.FFmpegError:  # damaged on its way; the next key frame heals it
+            continue
+        for frame in decoded:
+            yield to_rgb(frame, colour)[0]
 
 
 def _first_that_answers(
@@ -154,7 +167,7 @@ def _first_that_answers(
 
 
 def _open_with_opencv(address: str, name: str, stop: Event) -> VideoSource:
-    from ..video.opencv import OpenCvVideo
+    from ..video.opencv import OpenCvVideo, read_fps
 
     timeouts = [
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
@@ -172,7 +185,7 @@ def _open_with_opencv(address: str, name: str, stop: Event) -> VideoSource:
     capture = connect()
     if capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
         return OpenCvVideo(Path(name), capture)
-    rate = Fraction(capture.get(cv2.CAP_PROP_FPS) or 30).limit_denominator(1001)
+    rate = read_fps(capture) or Fraction(30)
     capture.release()
 
     def pictures() -> Generator[Picture]:

@@ -19,7 +19,7 @@ LOGGER = logging.getLogger(__name__)
 
 # What OpenCV's wheels can encode without further libraries, by the suffix of the output.
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG", ".webm": "VP80"}
-FALLBACK_FPS = 25.0
+FALLBACK_RATE = Fraction(25)
 LISTS = (b"ffconcat", b"#EXTM3U", b"<?xml", b"<MPD", b"v=0")  # how those that FFmpeg knows begin
 
 
@@ -44,11 +44,10 @@ class OpenCvVideo:
             raise InputError(f"{path} is damaged or no video that OpenCV can read; convert it to .mp4 first")
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.total: int | None = count if count > 0 else None
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
-        if not 0 < fps < 1000:  # NaN too
-            LOGGER.warning("%s does not say its frame rate; %g frames a second are taken", path, FALLBACK_FPS)
-            fps = FALLBACK_FPS
-        self.format = VideoFormat(Fraction(fps).limit_denominator(1001))
+        rate = read_fps(self._capture)
+        if rate is None:
+            LOGGER.warning("%s does not say its frame rate; %g frames a second are taken", path, FALLBACK_RATE)
+        self.format = VideoFormat(rate or FALLBACK_RATE)
 
     def __iter__(self) -> Iterator[Frame | InputError]:
         """Decode once, to the end.
@@ -69,6 +68,12 @@ class OpenCvVideo:
         if self.total is not None and read < self.total:
             missing = self.total - read
             yield LostFramesError(f"{self.path} ended after {read} frames; its header promised {self.total}", missing)
+
+
+def read_fps(capture: cv2.VideoCapture) -> Fraction | None:
+    """Return the nominal frames a second; None where they are not said."""
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    return Fraction(fps).limit_denominator(1001) if 0 < fps < 1000 else None  # NaN is neither
 
 
 def _refuse_list(path: Path) -> None:

@@ -13,9 +13,10 @@ import pytest
 from cyclegan_edge.runtime import files
 from cyclegan_edge.runtime.errors import BackendError, FileOutputError, InputError, OutputError, UsageError
 from cyclegan_edge.runtime.frame import Frame
-from cyclegan_edge.runtime.jobs.job import FolderJob, Recipe, plan, watch
+from cyclegan_edge.runtime.jobs.job import FolderJob, plan, watch
 from cyclegan_edge.runtime.jobs.manifest import NAME, Manifest
 from cyclegan_edge.runtime.jobs.names import folds_names
+from cyclegan_edge.runtime.jobs.recipe import Recipe
 from cyclegan_edge.runtime.sinks import write_picture
 from cyclegan_edge.runtime.sources import read_picture
 from cyclegan_edge.runtime.stats import Stats

@@ -2,7 +2,7 @@
 
 import onnx
 
-from cyclegan_edge.runtime.jobs.job import Recipe
+from cyclegan_edge.runtime.jobs.recipe import Recipe
 
 
 def test_the_order_of_options_does_not_matter_and_their_values_do(tmp_path):
