@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -20,6 +21,7 @@ LOGGER = logging.getLogger(__name__)
 _DTYPES = {"float": "float32", "double": "float64"}  # where ONNX's name is not NumPy's
 _FATAL = 4
 _CUDA = "CUDAExecutionProvider"
+_CUDA_FAILURE = re.compile(r"\b(?:CUDA|CUDNN|CUBLAS|CUFFT) failure \d+: [^;\n]+")
 
 
 class OnnxRuntimeBackend:
@@ -140,5 +142,10 @@ def _specs(arguments: Sequence[Any]) -> list[TensorSpec]:
 
 
 def _reason(error: BaseException) -> str:
-    """Cut "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load model …" down to what follows the codes, on one line."""
+    """Cut "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load model …" down to what follows the codes, on one line.
+
+    Of a failure of NVIDIA's libraries only that is kept, without the place in the source where it was noticed.
+    """
+    if failure := _CUDA_FAILURE.search(str(error)):
+        return failure[0].strip()
     return " ".join(str(error).split(" : ", 3)[-1].split()).rstrip(".")

@@ -218,7 +218,8 @@ def machine() -> dict[str, str | int]:
         "processor": model,
         "cores": os.cpu_count() or 1,
         "python": platform.python_version(),
-        "cyclegan_edge": version("cyclegan-edge"),
+        # Not of the installed package, for a checkout runs without one; and importing the root would make a circle.
+        "cyclegan_edge": str(sys.modules["cyclegan_edge"].__version__),
     }
 
 

@@ -118,3 +118,20 @@ def test_a_graph_gives_what_the_cpu_gives(model, noise):
         for batch in (noise(*shape), 255 - noise(*shape), noise(*shape)):
             assert np.array_equal(backend.infer(batch), 255 - batch)
     assert all(backend._graphs._runs.values())  # proven, and so in use
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Exception during initialization: /src/cuda_call.cc:154"
+            " std::conditional_t<THRW, void, Status> CUDNN failure 1001: CUDNN_STATUS_NOT_INITIALIZED ; GPU=0 ; "
+            "hostname=vm ; expr=cudnnCreate(&cudnn_handle_); \n",
+            "CUDNN failure 1001: CUDNN_STATUS_NOT_INITIALIZED",
+        ),
+        ("CUDA failure 2: out of memory ; GPU=0", "CUDA failure 2: out of memory"),
+        ("[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load model\n failed.", "Load model failed"),
+    ],
+)
+def test_a_failure_is_told_without_the_place_in_the_source(text, reason):
+    assert ort_backend._reason(RuntimeError(text)) == reason

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import pytest
 
+import cyclegan_edge
 from cyclegan_edge.runtime.backends import Engine, probe
 from cyclegan_edge.runtime.backends.probe import describe, gpus
 from cyclegan_edge.runtime.machine import doctor
@@ -193,3 +194,11 @@ def test_the_browser_that_verifies_pages_is_told(monkeypatch, tmp_path):
         told = found("chromium")
         assert told.status == status
         assert detail in told.detail
+
+
+def test_a_checkout_that_is_not_installed_knows_its_version(monkeypatch):
+    def missing(distribution):
+        raise doctor.PackageNotFoundError(distribution)
+
+    monkeypatch.setattr(doctor, "version", missing)
+    assert doctor.machine()["cyclegan_edge"] == cyclegan_edge.__version__
