@@ -1,6 +1,8 @@
 """Pictures that hold several frames: animations (WebP, GIF, APNG, AVIF), written whole at the end, and TIFF pages."""
 
 import logging
+import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -15,6 +17,7 @@ from ..contract import Picture, to_8_bits
 from ..errors import FileOutputError, OutputError
 from ..files import replacing
 from ..frame import Frame, Write
+from ..sources.tiff import Tiff
 from ..video import has_pyav
 from .gif import encode_gif
 from .pictures import QUALITY, write_picture
@@ -24,6 +27,7 @@ LOGGER = logging.getLogger(__name__)
 ANIMATIONS = frozenset({".webp", ".gif", ".png", ".avif"})
 PAGED = frozenset({".tif", ".tiff"})
 MOST_BYTES = 2**31  # of all frames, which are held until the end
+_WEBP_HAS_PROFILE = 0x20
 _TICK = Fraction(1, 1000)  # seconds; durations are multiples of it
 
 
@@ -57,13 +61,16 @@ def animation_sink(path: Path, rate: Fraction, loops: int = 0) -> Iterator[Write
     yield write
     if not frames:
         return
-    pictures = [frame.pixels for frame in frames]
+    pictures, profile = [frame.pixels for frame in frames], frames[0].profile
     if len(frames) == 1:
-        write_picture(path, pictures[0], frames[0].profile)
-    elif path.suffix.lower() in PAGED:
-        _write(path, _encode_pages(path, pictures))
+        write_picture(path, pictures[0], profile)
+        return
+    if path.suffix.lower() in PAGED:
+        data = _encode_pages(path, pictures)
     else:
-        _write(path, _encode(path, [to_8_bits(picture) for picture in pictures], _durations(frames, rate), loops))
+        data = _encode(path, [to_8_bits(picture) for picture in pictures], _durations(frames, rate), loops)
+    with replacing(path) as partial:
+        partial.write_bytes(_with_profile(path, data, profile) if profile else data)
 
 
 def _durations(frames: Sequence[Frame], rate: Fraction) -> list[int]:
@@ -117,6 +124,18 @@ def _to_bgr(picture: Picture, alpha: bool) -> Picture:
     return np.asarray(cv2.cvtColor(picture, conversion), dtype=picture.dtype)
 
 
-def _write(path: Path, data: bytes) -> None:
-    with replacing(path) as partial:
-        partial.write_bytes(data)
+def _with_profile(path: Path, data: bytes, profile: bytes) -> bytes:
+    """Return an animation, or pages, with an ICC profile; where the format holds none here, that is logged."""
+    suffix = path.suffix.lower()
+    if suffix in PAGED:
+        return Tiff(data).with_profile(profile)
+    if suffix == ".png":  # behind the header, of 8 + 25 bytes (PNG, 11.3.2.3)
+        content = b"iCCP" + b"ICC\0\0" + zlib.compress(profile)
+        chunk = struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
+        return data[:33] + chunk + data[33:]
+    if suffix == ".webp":  # behind the header, of 12 + 18 bytes, whose flags say so
+        chunk = b"ICCP" + struct.pack("<I", len(profile)) + profile + bytes(len(profile) % 2)
+        size = struct.pack("<I", len(data) - 8 + len(chunk))
+        return data[:4] + size + data[8:20] + bytes([data[20] | _WEBP_HAS_PROFILE]) + data[21:30] + chunk + data[30:]
+    LOGGER.warning("%s: a colour profile does not go into an animation of this kind and is left out", path)
+    return data

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..files import spelled
 from ..frame import Frame
 from ..video.format import VideoFormat
-from .picture_file import to_rgb
+from .picture_file import decode_picture, to_rgb
 from .tiff import Tiff
 
 SUFFIXES = frozenset({".gif", ".webp", ".png", ".avif", ".tif", ".tiff"})  # that may hold several frames
@@ -51,22 +51,25 @@ class AnimationSource:
         if all(picture.shape[2] == 4 and (picture[..., 3] == 255).all() for picture in pictures):
             pictures = [np.ascontiguousarray(picture[..., :3]) for picture in pictures]  # as GIF has it always
         time = Fraction(0)
+        name, profile = Path(self.path.name), decode_picture(self._data, str(self.path)).profile
         for picture, milliseconds in zip(pictures, animation.durations, strict=True):
             duration = _TICK * int(milliseconds if milliseconds >= SHORTEST else USUAL)
-            yield Frame(picture, Path(self.path.name), time=time, duration=duration)
+            yield Frame(picture, name, time=time, duration=duration, profile=profile)
             time += duration
         if len(pictures) < self.total:
             yield InputError(f"{self.path} is cut short: {len(pictures)} of {self.total} frames can be decoded")
 
     def _pages(self) -> Iterator[Frame | InputError]:
-        data = np.frombuffer(Tiff(self._data).as_stored(), np.uint8)
-        decoded, pages = cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED)
-        if not decoded:
-            raise InputError(f"{self.path} is damaged: its pages cannot be decoded; replace it or take it away")
-        for number, page in enumerate(pages, 1):
-            yield Frame(to_rgb(page), Path(self.path.name), number=number)
-        if len(pages) < self.total:
-            yield InputError(f"{self.path} is cut short: {len(pages)} of {self.total} pages can be decoded")
+        tiff = Tiff(self._data)
+        for number in range(tiff.pages):
+            try:
+                page = decode_picture(tiff.page(number).data, f"page {number + 1} of {self.path}")
+            except InputError as error:
+                yield error
+                continue
+            yield Frame(page.pixels, Path(self.path.name), number=number + 1, profile=page.profile)
+        if tiff.pages < self.total:
+            yield InputError(f"{self.path} is cut short: {tiff.pages} of {self.total} pages can be decoded")
 
 
 def open_animation(path: Path) -> AnimationSource | None:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -23,6 +24,7 @@ from .tiff import Tiff
 LOGGER = logging.getLogger(__name__)
 
 _SPACE = slice(16, 20)  # of an ICC profile: the colours that it describes
+_LONGEST_PROFILE = 2**23  # bytes
 _PNG = b"\x89PNG"
 _TIFF = (b"II*\0", b"MM\0*")
 
@@ -69,7 +71,10 @@ def decode_picture(data: bytes | NDArray[np.uint8], name: str) -> PictureFile:
         kind: np.asarray(value, np.uint8).tobytes() for kind, value in zip(kinds, values, strict=True)
     }
     profile = tiff.profile if tiff else metadata.get(cv2.IMAGE_METADATA_ICCP)
-    if profile is None and content.startswith(_PNG) and b"iCCP" in content[: max(content.find(b"IDAT"), 0)]:
+    head = content[: max(content.find(b"IDAT"), 0)] if content.startswith(_PNG) else b""
+    if b"acTL" in head and profile is None:  # OpenCV passes by the profile of an animation
+        profile = _packed_profile(head)
+    if b"iCCP" in head and profile is None:
         LOGGER.warning("%s: its colour profile is damaged or of other colours than its pixels; it is left out", name)
     is_avif = content[4:8] == b"ftyp"
     exif = metadata.get(cv2.IMAGE_METADATA_EXIF, b"")
@@ -91,6 +96,15 @@ def _with_gray_alpha(pixels: Picture, tiff: Tiff, name: str) -> Picture:
                 return turn_upright(frame.to_ndarray(format=layout), tiff.orientation)
     LOGGER.warning("%s: the alpha of a gray TIFF is left out; save it as PNG to keep it", name)
     return pixels
+
+
+def _packed_profile(head: bytes) -> bytes | None:
+    """Return the profile that the head of a PNG file holds; None where it holds none that can be read."""
+    place = head.find(b"iCCP") + 4
+    content = head[place : place + int.from_bytes(head[place - 8 : place - 4])] if place > 8 else b""
+    with suppress(zlib.error):
+        return zlib.decompressobj().decompress(content.partition(b"\0")[2][1:], _LONGEST_PROFILE) or None
+    return None
 
 
 def _of_rgb(profile: bytes | None, name: str) -> bytes | None:

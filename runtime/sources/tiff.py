@@ -67,20 +67,27 @@ class Tiff:
                     struct.pack_into(self._order + "H", changed, tag.place, _ASSOCIATED)
         return bytes(changed)
 
+    def page(self, number: int) -> "Tiff":
+        """Return the file as one that begins with another page, counted from 0; its data are shared."""
+        start = struct.pack(self._order + "I", self._pages[number][0])
+        return Tiff(self.data[:4] + start + self.data[8:])
+
     def with_profile(self, profile: bytes) -> bytes:
-        """Return the file with an ICC profile for its first page; its directory is written anew, at the end."""
-        if not self._pages:
-            return self.data
-        start, tags = self._pages[0]
-        entries = [self.data[start + 2 + _ENTRY * i : start + 2 + _ENTRY * (i + 1)] for i in range(len(tags))]
-        rest = self.data[start + 2 + _ENTRY * len(tags) :][:4]  # where the next page is
-        body = self.data + bytes(len(self.data) % 2) + profile + bytes(len(profile) % 2)
-        place = len(self.data) + len(self.data) % 2
-        entries = [entry for entry in entries if struct.unpack_from(self._order + "H", entry)[0] != _PROFILE]
-        entries.append(struct.pack(self._order + "HHII", _PROFILE, _UNDEFINED, len(profile), place))
-        entries.sort(key=lambda entry: int(struct.unpack_from(self._order + "H", entry)[0]))
-        directory = struct.pack(self._order + "H", len(entries)) + b"".join(entries) + rest
-        return body[:4] + struct.pack(self._order + "I", len(body)) + body[8:] + directory
+        """Return the file with an ICC profile for every page; the directories are written anew, at the end."""
+        body = self.data + bytes(len(self.data) % 2)
+        place = len(body)
+        body += profile + bytes(len(profile) % 2)
+        pointer = 4  # where the offset of the next directory stands
+        for start, tags in self._pages:
+            entries = [self.data[start + 2 + _ENTRY * i : start + 2 + _ENTRY * (i + 1)] for i in range(len(tags))]
+            entries = [entry for entry in entries if struct.unpack_from(self._order + "H", entry)[0] != _PROFILE]
+            entries.append(struct.pack(self._order + "HHII", _PROFILE, _UNDEFINED, len(profile), place))
+            entries.sort(key=lambda entry: int(struct.unpack_from(self._order + "H", entry)[0]))
+            body = body[:pointer] + struct.pack(self._order + "I", len(body)) + body[pointer + 4 :]
+            body += struct.pack(self._order + "H", len(entries)) + b"".join(entries)
+            pointer = len(body)
+            body += bytes(4)
+        return body
 
     def _read(self) -> Iterator[tuple[int, list[_Tag]]]:
         (start,) = struct.unpack_from(self._order + "I", self.data, 4)

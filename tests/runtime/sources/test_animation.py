@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 
 from cyclegan_edge.runtime.frame import Frame
 from cyclegan_edge.runtime.sinks.animation import animation_sink
 from cyclegan_edge.runtime.sources.animation import count_frames, open_animation, read_loops
+from cyclegan_edge.runtime.sources.tiff import Tiff
 from cyclegan_edge.runtime.video import open_video
 
 LEVELS = (40, 100, 160, 220)
@@ -80,6 +81,47 @@ def test_its_alpha_is_kept(suffix, animation, translate, tmp_path):
     assert translate(animation(f"a{suffix}", alpha=True), tmp_path / f"out{suffix}").code == 0
     for frame in open_animation(tmp_path / f"out{suffix}"):
         assert (frame.pixels[..., 3] == 200).all()
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".png", ".tif"])
+def test_its_profile_is_kept(suffix, translate, tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    frames = [Image.new("RGB", (32, 24), (level,) * 3) for level in LEVELS]
+    frames[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=frames[1:], icc_profile=profile)
+    assert translate(tmp_path / f"a{suffix}", tmp_path / f"b{suffix}").code == 0
+    assert levels(tmp_path / f"b{suffix}") == pytest.approx([255 - level for level in LEVELS], abs=4)
+    assert [frame.profile for frame in open_animation(tmp_path / f"b{suffix}")] == [profile] * len(LEVELS)
+    with Image.open(tmp_path / f"b{suffix}") as written:
+        for number in range(len(LEVELS)):
+            written.seek(number)
+            assert written.info["icc_profile"] == profile
+
+
+def test_pages_of_every_kind_are_kept(translate, tmp_path):
+    ramp = np.arange(24 * 32, dtype=np.uint8).reshape(24, 32)
+    pages = [
+        Image.fromarray(np.dstack([ramp, ramp]), "LA"),
+        Image.fromarray(np.dstack([ramp] * 4), "RGBA"),
+        Image.fromarray(ramp).resize((16, 20)),
+    ]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    assert translate(tmp_path / "a.tif", tmp_path / "b.tif").code == 0
+    first, second, third = (frame.pixels for frame in open_animation(tmp_path / "b.tif"))
+    for page in (first, second):
+        assert np.array_equal(page[..., 3], ramp)
+        assert np.array_equal(page[..., 0], 255 - ramp)
+    assert third.shape == (20, 16, 3)
+
+
+def test_a_damaged_page_costs_itself_only(animation, translate, tmp_path):
+    path = animation("a.tif")
+    data = bytearray(path.read_bytes())
+    tiff = Tiff(bytes(data))
+    (place,) = [tag.place for tag in tiff._pages[1][1] if tag.number == 256]  # its width
+    data[place : place + 4] = b"\0\0\0\0"
+    path.write_bytes(data)
+    done = translate(path, tmp_path / "b.tif")
+    assert (done.code, done.summary["frames"], done.summary["failed"]) == (1, 3, 1)
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
