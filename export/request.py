@@ -36,6 +36,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "batch_norm": get_args(BatchNorm),
 }
 
+LARGEST_FLOOR = 100
 TRITON_BATCH = 8  # the largest that the server puts together where the user names none
 
 
@@ -49,6 +50,7 @@ class RequestOptions(TypedDict, total=False):
     weights: "Weights"
     calibration: str | Path | None
     freeze_norm: bool
+    norm_floor: float
     batch_norm: BatchNorm
     keep_float: int
     batch_size: int | None
@@ -68,8 +70,10 @@ class Request:
         size: (height, width) that the graph is pinned to, or an engine's min, opt and max of such. None: any size.
         io: "uint8" for NHWC pixels in and out, "float" for the bare generator, NCHW in [-1, 1].
         weights: "ema" for averaged weights where the checkpoint has any, "raw" for those of the last step.
-        calibration: a folder of pictures that INT8's ranges, or the statistics of `freeze_norm`, are measured on.
+        calibration: a folder of pictures that INT8's ranges, or the statistics of `freeze_norm` and `norm_floor`, are
+            measured on.
         freeze_norm: every picture is normalised by the statistics of `calibration`, in place of its own.
+        norm_floor: the least variance that a norm divides by, as a multiple of the usual one in `calibration`; 0: none.
         batch_norm: "evaluation" for the statistics of training, "picture" for each picture's own.
         keep_float: how many of the layers that INT8 costs most stay in float.
         batch_size: the largest batch of an engine, and that Triton puts together.
@@ -87,6 +91,7 @@ class Request:
     weights: "Weights" = "ema"
     calibration: str | Path | None = None
     freeze_norm: bool = False
+    norm_floor: float = 0
     batch_norm: BatchNorm = "evaluation"
     keep_float: int = 0
     batch_size: int | None = None
@@ -96,6 +101,8 @@ class Request:
     verify: bool = True
 
     def __post_init__(self) -> None:
+        if not 0 <= self.norm_floor <= LARGEST_FLOOR:
+            raise UsageError(f"a norm floor lies between 0 and {LARGEST_FLOOR}, not at {self.norm_floor:g}")
         for target in self.targets:
             check_choice("target", target, TARGETS)
         for name, choices in CHOICES.items():
@@ -150,17 +157,24 @@ class Request:
                 "int8 needs pictures to measure its ranges on: a folder for calibration, such as trainA",
                 about=("calibration",),
             )
-        if self.freeze_norm and not self.calibration:
+        if (self.freeze_norm or self.norm_floor) and not self.calibration:
             raise UsageError(
-                "frozen norms need pictures to take the statistics of: a folder for calibration, such as trainA",
+                f"{'frozen norms' if self.freeze_norm else 'norms with a floor'} need pictures to take the statistics "
+                "of: a folder for calibration, such as trainA",
                 about=("calibration",),
+            )
+        if self.freeze_norm and self.norm_floor:
+            raise UsageError(
+                "frozen norms divide by no picture's own variance, so they have no floor; leave one of the two out",
+                about=("freeze_norm", "norm_floor"),
             )
         if self.precision != "int8" and self.keep_float:
             raise UsageError("layers are kept in float in int8 only", about=("keep_float", "precision"))
-        if self.calibration and not (self.freeze_norm or self.precision == "int8"):
+        if self.calibration and not (self.freeze_norm or self.norm_floor or self.precision == "int8"):
             raise UsageError(
-                "only int8 and frozen norms use pictures for calibration; leave them out, or ask for one of these",
-                about=("calibration", "precision", "freeze_norm"),
+                "only int8, frozen norms and a norm floor use pictures for calibration; leave them out, or ask for one "
+                "of these",
+                about=("calibration", "precision", "freeze_norm", "norm_floor"),
             )
 
     def _check_web(self, generators: "list[LoadedGenerator]") -> None:

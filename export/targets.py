@@ -17,6 +17,7 @@ from ..trainer.checkpoints.checkpoint import LoadedGenerator, load_generator
 from .artefact import Artefact
 from .engine import build_engine
 from .graph.freeze_norm import freeze_norms
+from .graph.norm_floor import floor_generator
 from .graph.onnx_export import export_onnx, source_of, write_onnx
 from .graph.picture_norm import norm_by_picture
 from .pictures import named_pictures, verification_pictures
@@ -78,6 +79,9 @@ def export_source(
             generator = norm_by_picture(generator)
         if request.freeze_norm:
             generator = freeze_norms(generator, read_calibration(calibration, generator, request.pinned))
+        if request.norm_floor:
+            measured = read_calibration(calibration, generator, request.pinned)
+            generator = floor_generator(generator, measured, request.norm_floor)
         yield from _produce(_Maker(generator, request, folder, held_out, calibration))
 
 
@@ -117,6 +121,7 @@ def base_name(generator: LoadedGenerator, request: Request, *, precision: bool =
     parts += ["{}x{}".format(*request.pinned)] if request.pinned else []
     parts += [request.io] if request.io != "uint8" else []
     parts += ["frozen"] if request.freeze_norm else []
+    parts += [f"floor{request.norm_floor:g}"] if request.norm_floor else []
     parts += ["picture"] if request.batch_norm == "picture" else []
     parts += [request.weights] if request.weights != "ema" else []
     return "-".join(parts)

@@ -64,6 +64,7 @@ class ArtefactMetadata(BaseModel):
     precision: Literal["fp32", "fp16", "int8"]
     batch_norm: BatchNorm = Field("evaluation", description="and dropout is off, always")
     frozen_norm: bool = Field(False, description="normalised by statistics of calibration pictures, not by its own")
+    norm_floor: float = Field(0, ge=0, le=100, description="least variance that a norm divides by, of the usual one")
     input_channels: Channels
     output_channels: Channels
     size_multiple: Side

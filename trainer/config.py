@@ -5,10 +5,8 @@ Names follow the options of the official PyTorch implementation. Every unknown k
 
 import re
 import reprlib
-import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -62,10 +60,16 @@ class NetworksConfig(_Part):
     ngf: Width = Field(64, description="channels of the generators' first convolution")
     ndf: Width = Field(64, description="channels of the discriminators' first convolution")
     norm: Literal["instance", "batch", "none"] = "instance"
+    norm_floor: float = Field(
+        0, ge=0, le=100, description="of the generators' norms: least variance, relative to the channel's usual one"
+    )
     upsample: Literal["deconv", "resize"] = Field(
         "deconv", description="resize (nearest, then a convolution) cannot leave a checkerboard"
     )
     antialias: bool = Field(False, description="blur pools in the place of strides, as in the generator of CUT")
+    tail: Literal["tiles", "smooth"] = Field(
+        "tiles", description="of edge_resnet; smooth: overlapping kernels at full size, which leave no grid"
+    )
     dropout: bool = False
     init_type: Literal["normal", "xavier", "kaiming", "orthogonal"] = "normal"
     init_gain: float = Field(0.02, gt=0, le=10)
@@ -76,6 +80,14 @@ class NetworksConfig(_Part):
             raise ValueError(f"{self.generator} has no layer that upsample=resize could replace; leave that out")
         if self.antialias and (not re.search("^(mobile_)?resnet", self.generator) or self.upsample == "resize"):
             raise ValueError("antialias goes with a resnet generator of upsample=deconv; leave it out")
+        if self.tail != "tiles" and not self.generator.startswith("edge_"):
+            raise ValueError(f"{self.generator} has no tail to choose, an edge_resnet has; leave tail={self.tail} out")
+        return self
+
+    @model_validator(mode="after")
+    def _floor_has_norms(self) -> Self:
+        if self.norm_floor and self.norm != "instance":
+            raise ValueError(f"norm_floor goes with norm=instance, not {self.norm}; leave it out")
         return self
 
     @property
@@ -104,6 +116,9 @@ class LossesConfig(_Part):
     lambda_identity: Weight = Field(0.5, description="identity weight relative to the cycle weights; 0: off")
     lambda_gp: Weight = Field(10.0, description="weight of wgangp's gradient penalty")
     lambda_temporal: Weight = Field(0.0, description="weight of steadiness under synthetic motion, for videos; 0: off")
+    cycle_noise: float = Field(
+        0, ge=0, le=255, description="noise in steps of 1/255 on a fake, rounded to 8 bits, before its way back; 0: off"
+    )
 
 
 class OptimConfig(_Part):
@@ -231,10 +246,11 @@ class TrainConfig(_Part):
                 f"a batch of {self.data.batch_size} cannot be computed in optim.accumulate={self.optim.accumulate} "
                 "equal parts; take a data.batch_size that it divides"
             )
-        if self.optim.checkpoint_activations and self.networks.norm == "batch":
+        if self.optim.checkpoint_activations and (self.networks.norm == "batch" or self.networks.norm_floor):
+            measuring = "norm=batch" if self.networks.norm == "batch" else f"norm_floor={self.networks.norm_floor:g}"
             raise ValueError(
-                "optim.checkpoint_activations would count every picture twice in the statistics of norm=batch; use "
-                "networks.norm=instance, or optim.accumulate to save memory"
+                f"optim.checkpoint_activations would count every picture twice in the statistics of {measuring}; use "
+                "networks.norm=instance without a floor, or optim.accumulate to save memory"
             )
         return self
 
@@ -261,37 +277,6 @@ class TrainConfig(_Part):
 def is_address(dataroot: str) -> bool:
     """Tell whether a dataset lies behind an address such as s3://bucket/horses, and not in a folder."""
     return "://" in dataroot
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a configuration file.
-
-    Raises:
-        ConfigError: the file is missing or is not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # also of numbers and nestings without end
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
-
-
-def parse_assignment(text: str) -> dict[str, Any]:
-    """Turn `networks.ngf=16` into {"networks": {"ngf": 16}}; a value that is not TOML is taken as a string.
-
-    Raises:
-        ConfigError: the text is not PART.KEY=VALUE.
-    """
-    match = re.fullmatch(r"(\w+)\.(\w+)=(.*)", text, re.DOTALL)
-    if match is None:
-        raise ConfigError(f"a setting is written PART.KEY=VALUE, such as networks.ngf=32; got {reprlib.repr(text)}")
-    part, key, value = match.groups()
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except (ValueError, RecursionError):
-        parsed = value
-    return {part: {key: parsed}}
 
 
 def merge_layers(*layers: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

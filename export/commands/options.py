@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ...runtime.commands.options import PathType, parse_size, together
-from ..request import CHOICES, TARGETS, Request, Target
+from ..request import CHOICES, LARGEST_FLOOR, TARGETS, Request, Target
 
 if TYPE_CHECKING:
     from ...runtime.contract import SizeRange
@@ -108,6 +108,14 @@ request_options = together(
         help="Normalise by fixed statistics, those of --calibration: faster, less flicker, other colours.",
     ),
     click.option(
+        "--norm-floor",
+        type=click.FloatRange(0, LARGEST_FLOOR),
+        default=Request.norm_floor,
+        show_default=True,
+        metavar="R",
+        help="Let no norm divide by less than R times the usual variance of --calibration: flat pictures stay flat.",
+    ),
+    click.option(
         "--batch-norm",
         type=click.Choice(CHOICES["batch_norm"]),
         default=Request.batch_norm,
@@ -145,7 +153,7 @@ request_options = together(
     click.option(
         "--calibration",
         type=PathType(),
-        help="Folder of pictures to measure on: the ranges of int8, or the statistics of --freeze-norm.",
+        help="Folder of pictures to measure on: ranges of int8, statistics of --freeze-norm and --norm-floor.",
     ),
     click.option(
         "--no-verify",

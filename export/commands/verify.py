@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @click.argument("artefact", type=PathType())
 @click.option("--reference", required=True, type=PathType(), help="Run folder or checkpoint that it was exported from.")
 @images_option
-@click.option("--calibration", type=PathType(), help="Folder of pictures that export --freeze-norm was given.")
+@click.option(
+    "--calibration", type=PathType(), help="Folder of pictures that export --freeze-norm or --norm-floor was given."
+)
 @click.option("--backend", default="auto", show_default=True, help="Engine to verify in; auto: every engine installed.")
 @click.option("--report", "page", type=PathType(), help="Write the report as a page to this FILE.html.")
 @json_option
@@ -82,6 +84,7 @@ def _reference(
     """Return the generator as it was exported, the pictures to compare on, and those it was calibrated with."""
     from ...trainer.checkpoints.checkpoint import load_generator
     from ..graph.freeze_norm import freeze_norms
+    from ..graph.norm_floor import floor_generator
     from ..graph.picture_norm import norm_by_picture
     from ..pictures import named_pictures, verification_pictures
     from ..quantization.calibration import read_calibration
@@ -91,5 +94,7 @@ def _reference(
         generator = norm_by_picture(generator)
     calibrating = named_pictures(calibration) if calibration else []
     if calibrating:
-        generator = freeze_norms(generator, read_calibration(calibrating, generator, metadata.size))
+        measured = read_calibration(calibrating, generator, metadata.size)
+        floor = metadata.norm_floor
+        generator = floor_generator(generator, measured, floor) if floor else freeze_norms(generator, measured)
     return generator, verification_pictures(images, generator), calibrating

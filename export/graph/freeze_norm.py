@@ -37,7 +37,7 @@ def freeze_norms(generator: LoadedGenerator, pictures: Picture) -> LoadedGenerat
     for norm in frozen:
         norm.eval()
     fold_batch_norms(network)
-    networks = generator.config.networks.model_copy(update={"norm": "none"})
+    networks = generator.config.networks.model_copy(update={"norm": "none", "norm_floor": 0.0})
     config = generator.config.model_copy(update={"networks": networks})
     return replace(generator, network=network.requires_grad_(False), config=config, frozen_norm=True)
 
@@ -48,6 +48,6 @@ def _replaced(layers: nn.Sequential) -> list[nn.BatchNorm2d]:
     for index, layer in enumerate(layers):
         if isinstance(layer, InstanceNorm):
             channels = cast(nn.Conv2d | nn.ConvTranspose2d, layers[index - 1]).out_channels
-            made.append(nn.BatchNorm2d(channels, layer.eps, momentum=1.0, affine=False))
+            made.append(nn.BatchNorm2d(channels, InstanceNorm.eps, momentum=1.0, affine=False))
             layers[index] = made[-1]
     return made

@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ...runtime.contract import denormalise, normalise
 from ...runtime.metadata import IO
 from ...trainer.networks.build import Generator
+from .norm_floor import fold_norm_floors
 
 FloatPrecision = Literal["fp32", "fp16"]
 
@@ -30,6 +31,7 @@ class InferenceGenerator(nn.Module):
         """Copy `generator`, which stays as it is."""
         super().__init__()
         self.generator = copy.deepcopy(generator).eval().requires_grad_(False)
+        fold_norm_floors(self.generator)
         self.io = io
         self.dtype = torch.float32
         if precision == "fp16":

@@ -136,6 +136,7 @@ def _describe(generator: LoadedGenerator, precision: FloatPrecision, io: IO, siz
         precision=precision,
         batch_norm=generator.batch_norm,
         frozen_norm=generator.frozen_norm,
+        norm_floor=generator.config.networks.norm_floor,
         input_channels=generator.input_nc,
         output_channels=generator.output_nc,
         size_multiple=generator.network.size_multiple,

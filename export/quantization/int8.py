@@ -88,10 +88,15 @@ def quantise_roughly(path: Path, metadata: ArtefactMetadata, pictures: Picture) 
 
 def quantisable(model: onnx.ModelProto) -> dict[str, str]:
     """Return the convolutions that neither read nor write pixels, in the graph's order: node → PyTorch's name of it."""
-    convolutions = [node for node in model.graph.node if node.op_type in CONVOLUTIONS]
-    pixels = convolutions[0].input[0]
-    nodes = [node for node in convolutions if node.input[0] != pixels][:-1]
-    return {node.name: node.input[1].removeprefix("generator.").removesuffix(".weight") for node in nodes}
+    pixels = {value.name for value in model.graph.input}
+    nodes = []
+    for node in model.graph.node:
+        reads_pixels = bool(node.input) and node.input[0] in pixels
+        if node.op_type in CONVOLUTIONS and not reads_pixels:
+            nodes.append(node)
+        elif node.op_type not in CONVOLUTIONS and reads_pixels:  # scaled, padded
+            pixels |= set(node.output)
+    return {node.name: node.input[1].removeprefix("generator.").removesuffix(".weight") for node in nodes[:-1]}
 
 
 def run(path: Path, io: IO, pictures: Picture) -> Picture:

@@ -13,6 +13,7 @@ from ...runtime.contract import Picture, encode
 from ...trainer.checkpoints.checkpoint import LoadedGenerator
 from ...trainer.networks.layers import InstanceNorm, Tanh
 from ..artefact import Artefact
+from ..graph.affine_norm import AffineInstanceNorm
 from ..graph.inference import InferenceGenerator
 from .intermediate import open_at
 from .report import Divergence
@@ -21,6 +22,7 @@ OPERATORS: dict[type[nn.Module], str] = {
     nn.Conv2d: "Conv",
     nn.ConvTranspose2d: "ConvTranspose",
     InstanceNorm: "InstanceNormalization",
+    AffineInstanceNorm: "InstanceNormalization",
     nn.ReLU: "Relu",
     nn.LeakyReLU: "LeakyRelu",
     Tanh: "Tanh",

@@ -38,6 +38,11 @@ GATES = {
 LARGE = 512 * 512  # pixels
 
 
-# InstanceNorm divides a flat plane's rounding error by sqrt(eps) and the next layers magnify it until it fills the
-# picture: PyTorch in FP32 and in FP64 differ by more than 100 LSB there. No two engines can agree on such noise.
+# A constant picture that comes out with a smaller deviation, in steps of 1/255, is flat to the eye. There all engines
+# must agree; bf16, whose rounding is as large as the noise that such a picture may have, as closely as elsewhere.
+FLAT_DEVIATION = 4.0
+FLAT = Gate(max_lsb=3)
+
+# Without a floor InstanceNorm divides a flat plane's rounding error by sqrt(eps) and the next layers magnify it until
+# it fills the picture: PyTorch in FP32 and in FP64 differ by more than 100 LSB there. No engines can agree on that.
 UNDETERMINED = Gate()

@@ -34,6 +34,11 @@ class VerificationInput:
     expected: Picture
     batches: tuple[int, ...]
 
+    @property
+    def deviation(self) -> float:
+        """The largest standard deviation of a channel in one of PyTorch's translations, in steps of 1/255."""
+        return float(self.expected.std(axis=(1, 2)).max())
+
 
 @dataclass(frozen=True)
 class _Shape:
@@ -52,7 +57,7 @@ def make_inputs(
     *,
     brief: bool = False,
 ) -> Iterator[VerificationInput]:
-    """Make noise, a gradient, constant frames and frames of `pictures`, at every size that an artefact is verified at.
+    """Make noise, a gradient, nearly constant frames and frames of `pictures`, at every size of a verification.
 
     An engine is verified at the sizes and batches of its `profile`, an ONNX file at the one that is pinned, or at three
     around the size that the network was trained at. The largest size gets one frame. `brief` gives one small frame.
@@ -103,10 +108,11 @@ def _frames(shape: _Shape, channels: int, pictures: list[Pixels]) -> dict[str, P
     noise = random.integers(0, 256, (2, height, width, channels), dtype=np.uint8)
     if shape.one_frame:
         return {"pictures": _resized(pictures[:1], shape.size)} if pictures else {"noise": noise[:1]}
-    colours = random.integers(0, 256, (2, 1, 1, channels), dtype=np.uint8)
+    colour = np.broadcast_to(random.integers(0, 256, channels, dtype=np.uint8), noise.shape[1:])
+    covered = random.integers(0, 2, noise.shape[1:], dtype=np.uint8)  # a covered lens: black, and noise of one step
     ramps = np.meshgrid(np.linspace(0, 255, height), np.linspace(255, 0, width), indexing="ij")
     gradient = np.rint(np.repeat(np.stack(ramps)[..., None], channels, axis=-1)).astype(np.uint8)
-    frames = {"noise": noise, "gradient": gradient, "constant": np.broadcast_to(colours, noise.shape).copy()}
+    frames = {"noise": noise, "gradient": gradient, "constant": np.stack([colour, covered])}
     return frames | ({"pictures": _resized(pictures, shape.size)} if pictures else {})
 
 

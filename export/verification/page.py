@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ...runtime.errors import OutputError, UsageError
 from ...trainer.tracking.html_page import write_page
-from .gates import GATES, UNDETERMINED
+from .gates import FLAT, GATES, UNDETERMINED
 from .report import VerificationReport, report_path, save_report
 from .table import COLUMNS, summarise
 
@@ -21,6 +21,7 @@ def save_page(report: VerificationReport, path: Path) -> None:
         "report": report,
         "gates": GATES,
         "undetermined": UNDETERMINED,
+        "flat": FLAT,
         "columns": COLUMNS,
         "summary": list(summarise(report)),
     }

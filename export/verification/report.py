@@ -16,7 +16,7 @@ from ...runtime.errors import CycleganError
 from ...runtime.files import replacing
 from ...runtime.metadata import SourceCheckpoint, Verification
 from ..quantization.report import Quantisation
-from .gates import UNDETERMINED, Gate
+from .gates import FLAT_DEVIATION, UNDETERMINED, Gate
 
 
 class TanhDifference(BaseModel):
@@ -115,7 +115,11 @@ class WorstPicture(BaseModel):
 
 
 class VerificationReport(BaseModel):
-    """A whole verification, as it is stored beside the artefact; `artefact_sha256` is the file's as it was compared."""
+    """A whole verification, as it is stored beside the artefact; `artefact_sha256` is the file's as it was compared.
+
+    `flat_deviation` is the largest standard deviation, in steps of 1/255, with which PyTorch itself translates constant
+    pictures; None where none was compared, and of networks without InstanceNorm.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -131,7 +135,20 @@ class VerificationReport(BaseModel):
     comparisons: tuple[Comparison, ...]
     divergences: tuple[Divergence, ...] = ()
     quantisation: Quantisation | None = None
+    flat_deviation: float | None = None
     worst: WorstPicture | None = Field(default=None, exclude=True, repr=False)  # for the page alone
+
+    @property
+    def advice(self) -> str | None:
+        """What to do about a network that fills constant pictures with noise; None where it does not."""
+        if self.flat_deviation is None or self.flat_deviation <= FLAT_DEVIATION:
+            return None
+        return (
+            f"A constant picture comes out with a deviation of {self.flat_deviation:.0f} steps, in PyTorch too: the "
+            "norms magnify what little it varies by. A floor under the variance, or a higher one, keeps it flat: "
+            "cyclegan export SOURCE --norm-floor 1 --calibration DIR, or networks.norm_floor=1 in training; see "
+            "docs/flat-pictures.md."
+        )
 
     def summary(self) -> Verification:
         """Return what the artefact itself says of it; undetermined comparisons have a say only where no other is."""

@@ -5,7 +5,6 @@ from itertools import groupby
 
 from rich.table import Table
 
-from .gates import UNDETERMINED
 from .report import Comparison, VerificationReport
 
 COLUMNS = ("max LSB", "p99.9", "mean LSB", "max tanh", "equal", "PSNR dB", "SSIM", "gate")
@@ -25,8 +24,7 @@ def report_table(report: VerificationReport) -> Table:
     """Lay the report out: a line for each engine and input, with the worst over its sizes and batches."""
     table = Table(title=f"{report.artefact} against PyTorch FP32", title_justify="left", caption_justify="left")
     caption = [str(divergence) for divergence in report.divergences]
-    if any(row.gate == UNDETERMINED and row.input == "constant" for row in report.comparisons):
-        caption.append("InstanceNorm turns a constant picture into magnified rounding errors, in PyTorch as anywhere.")
+    caption += [report.advice] if report.advice else []
     table.caption = "\n".join(caption) or None
     table.add_column("engine")
     table.add_column("input")

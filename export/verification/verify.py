@@ -22,7 +22,7 @@ from ..graph.onnx_export import source_of
 from ..pictures import read_pictures
 from .compare import ComparedFrames, OpenArtefact, compare_batches
 from .divergence import find_divergence, only_batches
-from .gates import GATES, LARGE, UNDETERMINED, Gate
+from .gates import FLAT, FLAT_DEVIATION, GATES, LARGE, UNDETERMINED, Gate
 from .inputs import VerificationInput, make_inputs
 from .intermediate import last_tanh, open_at
 from .page import save_beside
@@ -88,6 +88,7 @@ def verify_artefact(
         pictures=tuple(readable),
         notes=tuple(notes),
         comparisons=comparisons,
+        flat_deviation=_flat_deviation(inputs) if generator.config.networks.norm == "instance" else None,
     )
 
 
@@ -126,6 +127,13 @@ def _check_same_kind(metadata: ArtefactMetadata, generator: LoadedGenerator, pat
         raise UsageError(
             f"the norms of {path} are not frozen; leave the pictures of a calibration out", about=("calibration",)
         )
+    floors = metadata.norm_floor, generator.config.networks.norm_floor
+    if floors[0] != floors[1]:
+        raise UsageError(
+            f"the norms of {path} have a floor of {floors[0]:g}, and those of {generator.name} one of {floors[1]:g}; "
+            "name the pictures that the file was calibrated on, or another checkpoint",
+            about=("calibration",),
+        )
     kind = metadata.architecture, metadata.direction
     reference = generator.config.networks.generator, generator.direction
     if kind != reference:
@@ -159,11 +167,13 @@ def _engines(artefact: Artefact, backend: str, notes: list[str]) -> Iterator[Ope
 
 def _gate(source: VerificationInput, metadata: ArtefactMetadata, opened: Backend, generator: LoadedGenerator) -> Gate:
     """Return the gate of the coarser precision; INT8 is judged on what it was calibrated for, real pictures."""
-    if source.kind == "constant" and generator.config.networks.norm == "instance":
-        return UNDETERMINED
     if metadata.precision == "int8":
         return GATES["int8"] if source.kind == "pictures" else UNDETERMINED
     coarser = opened.precision if opened.precision in ("bf16", "tf32") else metadata.precision
+    if source.kind == "constant" and generator.config.networks.norm == "instance":
+        if source.deviation > FLAT_DEVIATION:
+            return UNDETERMINED
+        return GATES["bf16"] if coarser == "bf16" else FLAT
     height, width = source.frames.shape[1:3]
     if coarser == "fp32" and height * width >= LARGE and opened.name != "onnxruntime":
         return GATES["fp32 large"]
@@ -192,6 +202,10 @@ def _divergences(
         picture = worst.source.frames[worst.worst_frame][None]
         divergences.append(find_divergence(artefact, generator, picture, backend=engine, precision=precision))
     return tuple(divergences)
+
+
+def _flat_deviation(inputs: Iterable[VerificationInput]) -> float | None:
+    return max((source.deviation for source in inputs if source.kind == "constant"), default=None)
 
 
 def _tf32(artefact: Artefact) -> str:

@@ -61,7 +61,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
     def export(generator: LoadedGenerator, **options: Any) -> Path:
         options = {"precision": "fp32", "io": "uint8", "size": None} | options
-        key = (generator.sha256, generator.direction, generator.weights, *options.values())
+        floor = generator.config.networks.norm_floor
+        key = (generator.sha256, generator.direction, generator.weights, floor, *options.values())
         if key not in made:
             made[key] = tmp_path_factory.mktemp("artefacts") / "run.onnx"
             export_onnx(generator, made[key], **options)

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cyclegan_edge.runtime.errors import ConfigError
-from cyclegan_edge.trainer.config import TrainConfig, parse_assignment, read_toml, resolve_config
+from cyclegan_edge.trainer.config import TrainConfig, resolve_config
+from cyclegan_edge.trainer.config_text import parse_assignment, read_toml
 
 
 def test_defaults_are_the_official_ones():

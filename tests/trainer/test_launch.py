@@ -11,7 +11,8 @@ import torch
 import cyclegan_edge
 from cyclegan_edge.runtime.errors import CheckpointError, ConfigError, CycleganError, OutputError, UsageError
 from cyclegan_edge.trainer.checkpoints.checkpoint import load_checkpoint
-from cyclegan_edge.trainer.config import TrainConfig, merge_layers, read_toml, resolve_config
+from cyclegan_edge.trainer.config import TrainConfig, merge_layers, resolve_config
+from cyclegan_edge.trainer.config_text import read_toml
 from cyclegan_edge.trainer.loop import Run
 from cyclegan_edge.trainer.tracking.metrics_log import read_records
 

@@ -32,6 +32,10 @@ def export_weights(source: Path, folder: Path, weights: Weights = "ema") -> list
             f"{path} holds {networks.generator} with upsample={networks.upsample} and antialias={networks.antialias}, "
             f"and the official code knows only {', '.join(OFFICIAL_GENERATORS)} with deconv and without antialias"
         )
+    if networks.norm_floor:
+        raise CheckpointError(
+            f"{path} holds norms with norm_floor={networks.norm_floor:g}, and those of the official code have no floor"
+        )
     averaged = weights == "ema" and config.optim.ema_halflife > 0
     states = content["state"]["networks"]
     trained = [domain for domain in "AB" if f"G_{domain}" in states]

@@ -17,7 +17,7 @@ LOGGER = logging.getLogger(__name__)
 
 
 ARCHITECTURE = (
-    "generator", "discriminator", "n_layers_D", "ngf", "ndf", "norm", "dropout", "upsample", "antialias",
+    "generator", "discriminator", "n_layers_D", "ngf", "ndf", "norm", "dropout", "upsample", "antialias", "tail",
 )  # fmt: skip
 
 
@@ -98,6 +98,8 @@ def _start_from_ours(source: Path) -> StartingPoint:
     content = load_checkpoint(path)
     config = restored_config(content, path)
     networks = {key: getattr(config.networks, key) for key in ARCHITECTURE}
+    if floor := config.networks.norm_floor:  # a network without one may be given one
+        networks["norm_floor"] = floor
     data = {"input_nc": config.data.input_nc, "output_nc": config.data.output_nc}
     states = content["state"]["networks"]
     if not config.optim.ema_halflife:  # then the averages were never made

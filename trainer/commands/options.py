@@ -11,7 +11,8 @@ import click
 
 from ...runtime.errors import CycleganError
 from ...runtime.files import check_path
-from ..config import Precision, is_address, parse_assignment, read_toml
+from ..config import Precision, is_address
+from ..config_text import parse_assignment, read_toml
 
 if TYPE_CHECKING:
     from ..result import TrainingResult

@@ -11,7 +11,7 @@ from ..distributed import World
 from ..networks.build import build_discriminator, build_generator
 from .draws import Draws
 from .gan import GAN, initialised
-from .losses import reconstruction
+from .losses import as_file, reconstruction
 from .objective import Losses, Objective, Pictures, Players
 from .schedule import cycle_weight_factor
 
@@ -22,6 +22,7 @@ class CycleObjective(Objective):
     def __init__(self, config: TrainConfig, players: Players) -> None:
         super().__init__(config, players)
         self.cycle_weight = torch.ones((), device=players.device)
+        self.cycle_noise = self._config.cycle_noise
 
     def generators(self, real: Pictures, draws: Draws) -> tuple[Tensor, Losses, Pictures]:
         """Return the adversarial, cycle, identity and temporal terms of both directions."""
@@ -34,7 +35,10 @@ class CycleObjective(Objective):
                 fake_A, idt_B = self._together(G_B, real_B, real_A)
             else:
                 fake_B, fake_A = G_A(real_A), G_B(real_B)
-            rec_A, rec_B = G_B(fake_B), G_A(fake_A)
+            # The way back starts from what a file would hold of a fake, where noise is asked for.
+            noise = draws[-2:] if self.cycle_noise else (None, None)
+            seen_A, seen_B = as_file(fake_A, noise[0]), as_file(fake_B, noise[1])
+            rec_A, rec_B = G_B(seen_B), G_A(seen_A)
         losses = {
             "G_A": self._generator_loss("D_A", fake_B, draws[0]),
             "G_B": self._generator_loss("D_B", fake_A, draws[1]),

@@ -33,5 +33,10 @@ class Chance:
         """Draw the motion that each generator's translation must go along with."""
         return self._drawn(self.directions, lambda: draw_motion(batch, self.generator))
 
+    def noise(self, deviation: float, *shapes: tuple[int, ...]) -> Draws:
+        """Draw normal noise of a deviation, in each of these shapes."""
+        drawn = (deviation * torch.randn(shape, generator=self.generator) for shape in shapes)
+        return tuple(each.to(self.device, non_blocking=True) for each in drawn)
+
     def _drawn(self, count: int, make: Callable[[], Tensor]) -> Draws:
         return tuple(make().to(self.device, non_blocking=True) for _ in range(count))

@@ -22,7 +22,7 @@ from ..config import TrainConfig
 from ..distributed import World
 from ..networks.build import init_weights
 from ..networks.layers import Checkpointed
-from .draws import Chance
+from .draws import Chance, Draws
 from .image_pool import ImagePool
 from .objective import JUDGED, Losses, Objective, Pictures, Players
 from .update import Update
@@ -209,6 +209,7 @@ class GAN:
                 batch = len(part["A"])
                 draws = self._chance.augmentations(1, batch, self.config.optim.diffaugment)
                 draws += self._chance.motions(batch) if self.objective.steadied else ()
+                draws += self._noise(part)
                 total, terms, made = self.objective.generators(part, draws)
                 self._backward(total)
             losses.append(terms)
@@ -244,6 +245,13 @@ class GAN:
             ([{domain: chunks[number] for domain, chunks in batch.items()} for batch in cut], number == count - 1)
             for number in range(count)
         ]
+
+    def _noise(self, real: Pictures) -> Draws:
+        """Draw the noise on the fakes of A and of B before their way back, if the objective adds any."""
+        data, deviation = self.config.data, self.objective.cycle_noise
+        fakes = (data.input_nc, real["B"]), (data.output_nc, real["A"])  # those of A are made of B
+        shapes = [(len(pictures), channels, *pictures.shape[2:]) for channels, pictures in fakes]
+        return self._chance.noise(deviation, *shapes) if deviation else ()
 
     def _gathering(self, prefix: str, averaged: bool) -> ExitStack:
         """Average the gradients of these networks over all processes in this backward pass, or not yet."""

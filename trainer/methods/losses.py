@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from ...runtime.contract import denormalise, normalise
+
 
 def generator_adversarial(judgement: Tensor, gan_mode: str) -> Tensor:
     """Return the generator's loss for a discriminator's judgement [B, 1, h, w] of fakes."""
@@ -49,6 +51,19 @@ def accuracy(real: Tensor, fake: Tensor, gan_mode: str) -> Tensor:
 def reconstruction(result: Tensor, target: Tensor) -> Tensor:
     """Return the mean absolute difference: the cycle and the identity term."""
     return F.l1_loss(result.float(), target.float())
+
+
+def as_file(pictures: Tensor, noise: Tensor | None) -> Tensor:
+    """Return float [B, C, H, W] in [-1, 1] as an 8-bit file with noise holds it; without noise as it is.
+
+    A generator can hide what its way back needs in differences that no 8-bit file keeps (Chu et al., "CycleGAN, a
+    Master of Steganography", 2017, arXiv 1712.02950); here they are lost. `noise` is in steps of 1/255. The gradient
+    passes as if nothing were rounded: the straight-through estimator of Bengio et al. (2013, arXiv 1308.3432).
+    """
+    if noise is None:
+        return pictures
+    steps = (denormalise(pictures.detach().float()) + noise).round().clamp(0, 255)
+    return pictures + (normalise(steps) - pictures.detach())
 
 
 def relative_error(activation: Tensor, target: Tensor) -> Tensor:

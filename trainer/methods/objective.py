@@ -36,6 +36,8 @@ class Players:
 class Objective(ABC):
     """The two sides of the game; subclasses say what the generators minimise."""
 
+    cycle_noise = 0.0  # on fakes before their way back, in steps of 1/255
+
     def __init__(self, config: TrainConfig, players: Players) -> None:
         self._config = config.losses
         self._networks = players.networks
@@ -56,8 +58,8 @@ class Objective(ABC):
     def generators(self, real: Pictures, draws: Draws) -> tuple[Tensor, Losses, Pictures]:
         """Return the generators' loss, its terms, and the fakes by domain.
 
-        `draws` holds one random draw of DiffAugment for each discriminator; and for lambda_temporal, after these, one
-        motion for each.
+        `draws` holds one random draw of DiffAugment for each discriminator; for lambda_temporal, after these, one
+        motion for each; and last, where `cycle_noise` is not 0, the noise on the fakes of A and of B.
         """
 
     def discriminators(self, real: Pictures, fakes: Pictures, draws: Draws) -> tuple[Tensor, Losses]:

@@ -29,7 +29,8 @@ def as_taught(source: Path, direction: Direction) -> Layer:
         CheckpointError: there is no such teacher.
     """
     config = load_generator(source, direction).config
-    networks = config.networks.model_dump(exclude={"upsample", "dropout", "antialias"})  # those are the student's own
+    own = {"upsample", "dropout", "antialias", "tail"}  # of the student
+    networks = config.networks.model_dump(exclude=own)
     losses = {"gan_mode": config.losses.gan_mode, "lambda_gp": config.losses.lambda_gp, "lambda_identity": 0.0}
     return {
         "data": config.data.model_dump(exclude={"dataroot"}),

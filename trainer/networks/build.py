@@ -14,7 +14,8 @@ from ...runtime.errors import ConfigError
 from ..config import GENERATORS, NetworksConfig
 from .discriminators import NLayerDiscriminator, PixelDiscriminator
 from .edge_resnet import EdgeResnetGenerator
-from .layers import PixelSkip
+from .layers import FullSizeSkip, PixelSkip
+from .norm_floor import floor_norms
 from .resnet import ResnetGenerator
 from .unet import UnetGenerator
 
@@ -27,11 +28,18 @@ def build_generator(config: NetworksConfig, input_nc: int, output_nc: int) -> Ge
     Raises:
         ConfigError: no architecture has that name.
     """
+    generator = _build_generator(config, input_nc, output_nc)
+    if config.norm_floor:
+        floor_norms(generator, config.norm_floor)
+    return generator
+
+
+def _build_generator(config: NetworksConfig, input_nc: int, output_nc: int) -> Generator:
     ngf, norm, dropout, upsample = config.ngf, config.norm, config.dropout, config.upsample
     if resnet := re.fullmatch(r"(mobile_|edge_)?resnet_(\d+)blocks", config.generator):
         kind, n_blocks = resnet[1], int(resnet[2])
         if kind == "edge_":
-            return EdgeResnetGenerator(input_nc, output_nc, ngf, n_blocks, norm, dropout)
+            return EdgeResnetGenerator(input_nc, output_nc, ngf, n_blocks, norm, dropout, config.tail)
         separable = kind == "mobile_"
         return ResnetGenerator(input_nc, output_nc, ngf, n_blocks, norm, dropout, upsample, separable, config.antialias)
     if size := re.fullmatch(r"unet_(128|256)", config.generator):
@@ -50,7 +58,7 @@ def build_discriminator(config: NetworksConfig, input_nc: int) -> nn.Module:
 def init_weights(network: nn.Module, init_type: str, gain: float) -> None:
     """Initialise as the official code does: convolutions by `init_type`, biases 0, BatchNorm weights N(1, gain).
 
-    A `PixelSkip`, which that code has not, begins as the picture.
+    A `PixelSkip` or `FullSizeSkip`, which that code has not, begins as the picture.
     """
     initialise: dict[str, Callable[[Tensor], Tensor]] = {
         "normal": lambda weight: nn.init.normal_(weight, 0.0, gain),
@@ -59,7 +67,7 @@ def init_weights(network: nn.Module, init_type: str, gain: float) -> None:
         "orthogonal": lambda weight: nn.init.orthogonal_(weight, gain),
     }
     for module in network.modules():
-        if isinstance(module, PixelSkip):
+        if isinstance(module, PixelSkip | FullSizeSkip):
             module.begin_as_picture()
         elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             initialise[init_type](module.weight)

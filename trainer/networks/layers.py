@@ -222,10 +222,28 @@ class PixelSkip(nn.Conv2d):
     def begin_as_picture(self) -> None:
         """Set the weights to the beginning."""
         pixels = self.kernel_size[0] ** 2
-        input_nc, output_nc = self.in_channels, self.out_channels // pixels
-        mixed = torch.eye(input_nc) if input_nc == output_nc else torch.full((output_nc, input_nc), 1 / input_nc)
+        mixed = _mixed(self.in_channels, self.out_channels // pixels)
         tiles = torch.einsum("oi,pq->opiq", mixed, torch.eye(pixels))
         self.weight.copy_(tiles.reshape(self.weight.shape))
+
+
+class FullSizeSkip(nn.Conv2d):
+    """Carries the picture past the blocks by one 3x3 convolution, which treats all pixels alike; see `PixelSkip`."""
+
+    def __init__(self, input_nc: int, output_nc: int) -> None:
+        super().__init__(input_nc, output_nc, 3, padding=1, bias=False, padding_mode="reflect")
+        self.begin_as_picture()
+
+    @torch.no_grad()
+    def begin_as_picture(self) -> None:
+        """Set the weights to the beginning."""
+        self.weight.zero_()
+        self.weight[:, :, 1, 1] = _mixed(self.in_channels, self.out_channels)
+
+
+def _mixed(input_nc: int, output_nc: int) -> Tensor:
+    """Return the matrix [output_nc, input_nc] that makes a picture of a picture."""
+    return torch.eye(input_nc) if input_nc == output_nc else torch.full((output_nc, input_nc), 1 / input_nc)
 
 
 class ResnetBlock(nn.Module):

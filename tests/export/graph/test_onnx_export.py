@@ -132,6 +132,7 @@ def test_the_metadata_says_all(generator, exported):
         "size": None,
         "batch_norm": "evaluation",
         "frozen_norm": False,
+        "norm_floor": 0.0,
         "verification": None,
     }
     assert metadata.source == SourceCheckpoint(name="run", sha256=generator.sha256, step=7, weights="ema")

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cyclegan_edge.export.artefact import Artefact
 from cyclegan_edge.export.verification import verify
-from cyclegan_edge.export.verification.gates import GATES, UNDETERMINED, Gate
+from cyclegan_edge.export.verification.gates import FLAT, FLAT_DEVIATION, GATES, UNDETERMINED, Gate
 from cyclegan_edge.export.verification.report import VerificationReport, judged, report_path
 from cyclegan_edge.export.verification.table import report_table
 from cyclegan_edge.export.verification.verify import record, verify_artefact
@@ -133,8 +133,11 @@ def test_every_architecture_passes(make_run, exported, pictures, changes, precis
     assert report.passed
     assert {row.input for row in report.comparisons} == {"noise", "gradient", "constant", "pictures"}
     constant = {row.gate for row in report.comparisons if row.input == "constant" and row.precision == "fp32"}
-    instance = generator.config.networks.norm == "instance"
-    assert constant == {UNDETERMINED if instance else GATES[precision]}
+    if generator.config.networks.norm != "instance":
+        assert (constant, report.flat_deviation) == ({GATES[precision]}, None)
+    else:
+        assert constant <= {FLAT, UNDETERMINED}
+        assert (UNDETERMINED in constant) is (report.flat_deviation > FLAT_DEVIATION) is (report.advice is not None)
 
 
 def changed(model, name, change):

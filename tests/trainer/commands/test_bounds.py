@@ -16,7 +16,8 @@ from cyclegan_edge.trainer import launch
 from cyclegan_edge.trainer.commands.dataset import dataset
 from cyclegan_edge.trainer.commands.export_weights import export_weights
 from cyclegan_edge.trainer.commands.train import train
-from cyclegan_edge.trainer.config import TrainConfig, read_toml, resolve_config
+from cyclegan_edge.trainer.config import TrainConfig, resolve_config
+from cyclegan_edge.trainer.config_text import read_toml
 from cyclegan_edge.trainer.result import TrainingResult
 
 FIELDS = [

@@ -100,6 +100,36 @@ def test_the_cycle_weight_scales_the_cycle_terms_alone(make_config):
         assert (found - expected).abs().max() <= 1e-3 * expected.abs().max()
 
 
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+def test_the_way_back_starts_from_8_bits_and_noise_where_that_is_asked_for(make_config, noise):
+    model = CycleGAN(make_config(losses={"cycle_noise": noise, "lambda_identity": 0}), CPU)
+    made, seen = [], []
+    model.G_A.register_forward_hook(lambda module, args, result: made.append(result.detach()))
+    model.G_B.register_forward_pre_hook(lambda module, args: seen.append(args[0].detach()))
+    model.step(*make_batch())
+    fake_B, back_from = made[0], seen[1]
+    if not noise:
+        assert torch.equal(fake_B, back_from)
+        return
+    steps = (back_from + 1) * 127.5
+    assert (steps - steps.round()).abs().max() < 1e-3
+    differences = (back_from - fake_B) * 127.5
+    assert 0.9 < differences.std() < 1.2  # the noise, and the rounding, whose deviation is 0.29
+    assert differences.mean().abs() < 0.1
+
+
+def test_the_noise_on_fakes_is_a_function_of_the_seed_alone(make_config):
+    first, second = (after_a_step(make_config(losses={"cycle_noise": 1.0})) for _ in range(2))
+    assert all(map(torch.equal, gradients(first), gradients(second)))
+
+
+def test_noise_has_the_channels_of_each_fake(make_config):
+    config = make_config(losses={"cycle_noise": 1.0, "lambda_identity": 0}, data={"output_nc": 1})
+    real_A, real_B = make_batch()
+    losses = CycleGAN(config, CPU).step(real_A, real_B[:, :1])
+    assert all(loss.isfinite() for loss in losses.values())
+
+
 def test_diffaugment_changes_what_the_discriminators_see_and_nothing_else(make_config):
     model = CycleGAN(make_config(optim={"diffaugment": True}), CPU)
     seen = {"G_A": [], "D_A": []}
@@ -181,7 +211,11 @@ def test_bf16_stays_beside_fp32_over_hundreds_of_steps(make_config):
     assert means[1] == pytest.approx(means[0], rel=0.1)
 
 
-EVERYTHING_RANDOM = {"optim": {"diffaugment": True, "accumulate": 2}, "networks": {"dropout": True, "norm": "batch"}}
+EVERYTHING_RANDOM = {
+    "optim": {"diffaugment": True, "accumulate": 2},
+    "networks": {"dropout": True, "norm": "batch"},
+    "losses": {"cycle_noise": 1.0},
+}
 
 
 @pytest.mark.parametrize("fault", [None, "at once", "on the way back"])

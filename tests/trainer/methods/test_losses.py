@@ -5,6 +5,7 @@ import torch
 
 from cyclegan_edge.trainer.methods.losses import (
     accuracy,
+    as_file,
     discriminator_adversarial,
     generator_adversarial,
     gradient_penalty,
@@ -112,3 +113,19 @@ def test_gradient_penalty_is_that_of_autograd_and_leaves_batch_statistics_alone(
 def test_accuracy_is_the_share_of_patches_on_the_right_side(gan_mode, expected):
     real, fake = torch.tensor([0.4, 2.0]), torch.tensor([-1.0, 0.7])
     assert accuracy(real, fake, gan_mode).item() == pytest.approx(expected)
+
+
+def test_8_bits_by_hand():
+    """-1 is 0, 0 is 127.5 and rounds to the even 128, 0.5 is 191.25; noise of three steps is added before."""
+    pictures = torch.tensor([-1.0, 0.0, 0.5, 1.0])
+    rounded = (as_file(pictures, torch.zeros(4)) + 1) * 127.5
+    assert rounded.tolist() == pytest.approx([0, 128, 191, 255])
+    noisy = (as_file(pictures, torch.tensor([-3.0, 3.0, 3.0, 3.0])) + 1) * 127.5
+    assert noisy.tolist() == pytest.approx([0, 130, 194, 255], abs=1e-4)  # 130.5 is even again, and 255 the most
+
+
+def test_the_gradient_passes_8_bits_as_if_nothing_were_rounded():
+    pictures = torch.tensor([-1.0, 0.3, 1.0], requires_grad=True)
+    as_file(pictures, torch.tensor([-1.0, 0.2, 5.0])).square().sum().backward()
+    made = as_file(pictures.detach(), torch.tensor([-1.0, 0.2, 5.0]))
+    assert pictures.grad.tolist() == pytest.approx((2 * made).tolist())

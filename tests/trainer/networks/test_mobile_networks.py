@@ -8,6 +8,7 @@ from cyclegan_edge.runtime.errors import CheckpointError, ConfigError
 from cyclegan_edge.trainer.checkpoints.checkpoint import load_generator
 from cyclegan_edge.trainer.config import NetworksConfig, resolve_config
 from cyclegan_edge.trainer.networks.build import build_generator, init_weights
+from cyclegan_edge.trainer.networks.edge_resnet import averaging
 from cyclegan_edge.trainer.networks.layers import PixelSkip, Tanh
 
 
@@ -107,3 +108,47 @@ def test_what_does_not_exist_is_refused():
     with pytest.raises(ConfigError, match="edge_resnet_0blocks"):
         resolve_config({"networks": {"generator": "edge_resnet_0blocks"}})
     assert resolve_config({"networks": {"generator": "mobile_resnet_6blocks", "upsample": "resize"}})
+
+
+def test_the_smooth_tail_has_fewer_weights_and_begins_as_the_picture():
+    tiles, smooth = (
+        build_generator(NetworksConfig(generator="edge_resnet_3blocks", ngf=8, tail=tail), 3, 3)
+        for tail in ("tiles", "smooth")
+    )
+    count = [sum(parameter.numel() for parameter in network.parameters()) for network in (tiles, smooth)]
+    assert count == [77_840, 77_840 - 16 * 3 * 48 + 3 * 3 * 9]
+    picture = torch.rand(1, 3, 16, 24) * 2 - 1
+    for network in (tiles, smooth):
+        init_weights(network, "normal", 0.02)
+        last = [layer for layer in network.model if isinstance(layer, nn.Conv2d)][-1]
+        nn.init.zeros_(last.weight)  # so the blocks add nothing
+        nn.init.zeros_(last.bias)
+        assert torch.allclose(network(picture), torch.tanh(picture), atol=1e-6)
+
+
+def test_averaging_leaves_nothing_of_a_grid_and_all_of_a_constant():
+    kept = torch.full((1, 1, 12, 16), 0.7)
+    grid = torch.randn(1, 1, 4, 4)
+    made = nn.Sequential(*averaging())(kept + (grid - grid.mean()).repeat(1, 1, 3, 4))
+    assert made.shape == kept.shape
+    assert torch.allclose(made[..., 2:-2, 2:-2], kept[..., 2:-2, 2:-2], atol=1e-6)
+    assert torch.allclose(nn.Sequential(*averaging())(kept), kept)  # the border too
+
+
+def test_a_smooth_tail_leaves_no_grid_whatever_its_weights():
+    def spectrum(tail: str) -> torch.Tensor:
+        torch.manual_seed(0)
+        network = build_generator(NetworksConfig(generator="edge_resnet_1blocks", ngf=4, tail=tail, norm="none"), 3, 3)
+        with torch.no_grad():
+            made = torch.atanh(network.eval()(torch.full((1, 3, 64, 64), 0.3)))[0, 0, 24:40, 24:40]
+        return torch.fft.fft2(made - made.mean()).abs()
+
+    assert spectrum("tiles")[4::4, 4::4].max() > 0.1
+    assert spectrum("smooth").max() < 1e-3
+
+
+def test_a_tail_of_another_generator_is_refused():
+    with pytest.raises(
+        ConfigError, match="resnet_9blocks has no tail to choose, an edge_resnet has; leave tail=smooth"
+    ):
+        resolve_config({"networks": {"tail": "smooth"}})
