@@ -146,7 +146,7 @@ class VerificationReport(BaseModel):
         return (
             f"A constant picture comes out with a deviation of {self.flat_deviation:.0f} steps, in PyTorch too: the "
             "norms magnify what little it varies by. A floor under the variance, or a higher one, keeps it flat: "
-            "cyclegan export SOURCE --norm-floor 1 --calibration DIR, or networks.norm_floor=1 in training; see "
+            "cyclegan export SOURCE --norm-floor 2 --calibration DIR, or networks.norm_floor=1 in training; see "
             "docs/flat-pictures.md."
         )
 

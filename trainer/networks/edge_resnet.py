@@ -1,5 +1,7 @@
 """A residual generator of our own, shaped by where an engine's time goes (docs/small-generators.md)."""
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from .layers import Chain, FullSizeSkip, PixelSkip, ResidualGenerator, ResnetBlock, Tanh, norm_layer
@@ -34,7 +36,7 @@ class EdgeResnetGenerator(ResidualGenerator):
     ) -> None:
         super().__init__()
         channels = 4 * ngf  # as many as the official generator has in its blocks
-        padding_mode = "reflect" if tail == "smooth" else "zeros"
+        padding_mode: Literal["reflect", "zeros"] = "reflect" if tail == "smooth" else "zeros"
         stem = nn.Conv2d(input_nc, channels, 8, stride=4, padding=2, bias=norm == "instance", padding_mode=padding_mode)
         layers: list[nn.Module] = [stem, norm_layer(norm)(channels), nn.ReLU(True)]
         layers += [ResnetBlock(channels, norm, dropout, padding="zeros") for _ in range(n_blocks)]
