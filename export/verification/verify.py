@@ -170,7 +170,8 @@ def _gate(source: VerificationInput, metadata: ArtefactMetadata, opened: Backend
     if metadata.precision == "int8":
         return GATES["int8"] if source.kind == "pictures" else UNDETERMINED
     coarser = opened.precision if opened.precision in ("bf16", "tf32") else metadata.precision
-    if source.kind == "constant" and generator.config.networks.norm == "instance":
+    by_picture = generator.config.networks.norm == "instance" or generator.batch_norm == "picture"
+    if source.kind == "constant" and by_picture:
         if source.deviation > FLAT_DEVIATION:
             return UNDETERMINED
         return GATES["bf16"] if coarser == "bf16" else FLAT

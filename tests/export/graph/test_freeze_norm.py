@@ -99,7 +99,7 @@ class TestCommand:
         refused = [
             ("frozen norms need pictures", ["export", run_folder, "--freeze-norm", "--output", tmp_path]),
             (
-                "leave them out, or ask for one of these; see --precision, --freeze-norm, --calibration",
+                "leave them out, or ask for one of these; see --precision, --freeze-norm, --norm-floor, --calibration",
                 ["export", run_folder, "--calibration", folder],
             ),
             (
