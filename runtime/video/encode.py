@@ -173,8 +173,10 @@ class _Writer:
         except (av.FFmpegError, OSError, ValueError) as error:
             raise OutputError(
                 f"FFmpeg cannot encode {width}x{height} video into {self._path} with {self._encoder.name} "
-                f"({reason(error)}); name another codec or container",
-                about=("codec",),
+                f"({reason(error)}); name another codec"
+                + (", preset" if self._encoding.preset else "")
+                + " or container",
+                about=("codec", "preset") if self._encoding.preset else ("codec",),
             ) from error
 
     def _configure(self, context: Any, width: int, height: int, *, has_b_frames: bool) -> None:

@@ -96,7 +96,7 @@ def can_encode(name: str) -> bool:
     """Whether FFmpeg has a video encoder of that name here."""
     try:
         return av.codec.Codec(name, "w").type == "video"
-    except av.FFmpegError:
+    except (av.FFmpegError, ValueError):  # PyAV's error of an unknown codec is no FFmpegError
         return False
 
 

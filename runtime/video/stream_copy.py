@@ -151,7 +151,7 @@ class _Copied:
 def _can_encode(name: str) -> bool:
     try:
         av.codec.Codec(name, "w")
-    except av.FFmpegError:
+    except (av.FFmpegError, ValueError):
         return False
     return True
 
