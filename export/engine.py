@@ -23,7 +23,7 @@ from ..runtime.backends.engine_file import (
     write_engine,
 )
 from ..runtime.backends.trt_api import Builder, BuilderConfig, Parser, load_library, new_logger
-from ..runtime.errors import ArtefactError, BackendError, UsageError
+from ..runtime.errors import ArtefactError, BackendError, UsageError, printable
 from ..runtime.metadata import ArtefactMetadata
 from .replaced import warn_of_replaced
 from .timing_cache import load_timing_cache, save_timing_cache, timing_cache_path
@@ -243,11 +243,12 @@ def _interruptible(build: Callable[[], Any], monitor: Any) -> Any:
 def _progress(trt: Any, title: str) -> Iterator[Any]:
     """Show how far the outermost phase of a build is, where stderr is a terminal."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     shown = sys.stderr.isatty() and LOGGER.isEnabledFor(logging.INFO)
     with Progress(console=Console(stderr=True), disable=not shown, transient=True) as progress:
-        task = progress.add_task(f"building {title}", total=None)
+        task = progress.add_task(escape(printable(f"building {title}")), total=None)
 
         class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
             """Nested phases, each with steps of its own; the first one stands for the build."""

@@ -8,6 +8,7 @@ Networks with strides need sides that are multiples of their total stride; a pic
 reflection at the right and bottom, and the result is cropped, so any size goes in and comes out the same.
 """
 
+from collections.abc import Iterator
 from typing import Any, Literal, TypeVar, cast
 
 import cv2
@@ -22,6 +23,7 @@ SizeRange = tuple[Size, Size, Size]  # min, opt, max
 
 PIXEL_SCALE = 127.5
 STEPS_16_BIT = np.float32(257)  # of 16-bit values to one of 8-bit: 65535 ↔ 255
+_STRIPE_PIXELS = 2**18
 
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"}
@@ -103,9 +105,17 @@ def on_white(picture: Picture) -> Picture:
     if picture.shape[2] != 4:
         return picture
     white = np.iinfo(picture.dtype).max
-    share = picture[..., 3:].astype(np.float32) / white
-    blended = picture[..., :3] * share + white * (1 - share)
-    return np.asarray(np.rint(blended), dtype=picture.dtype)
+    opaque = np.empty((*picture.shape[:2], 3), picture.dtype)
+    for rows in _stripes(picture):
+        share = picture[rows, :, 3:].astype(np.float32) / white
+        opaque[rows] = np.rint(picture[rows, :, :3] * share + white * (1 - share))
+    return opaque
+
+
+def _stripes(picture: Picture) -> Iterator[slice]:
+    """Cut a picture into rows of which each part is small: numbers with a point take many times its memory."""
+    height = max(1, _STRIPE_PIXELS // max(1, picture.shape[1]))
+    return (slice(start, start + height) for start in range(0, picture.shape[0], height))
 
 
 def plain(picture: Picture) -> Picture:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from rich.table import Table
+from rich.text import Text
 
 from .report import Comparison, VerificationReport
 
@@ -54,11 +55,11 @@ def _cells(rows: list[Comparison]) -> tuple[str, ...]:
     )
 
 
-def _result(rows: list[Comparison]) -> str:
+def _result(rows: list[Comparison]) -> Text:
     """Say whether all passed, else what happened and, where it is not everywhere, at which batches and sizes."""
     missed = [row for row in rows if not row.passed]
     if not missed:
-        return "[green]passed[/green]"
+        return Text("passed", "green")
     what = "blank" if any(row.blank_frames for row in missed) else "missed"
     where = ", ".join(f"{row.batch}x{row.size[0]}x{row.size[1]}" for row in missed)
-    return f"[red]{what}[/red]" if len(missed) == len(rows) else f"[red]{what} at {where}[/red]"
+    return Text(what if len(missed) == len(rows) else f"{what} at {where}", "red")

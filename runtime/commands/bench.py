@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import CycleganError
+from ..errors import CycleganError, printable
 from .options import MAX_BATCH, NumberRange, PathType, backend_option, device_option, json_option, parse_size
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def bench(
         click.echo(json.dumps({"machine": machine(), "results": [asdict(result) for result in results]}))
     else:
         click.echo(in_words(machine()))
-        click.echo(_table(results))
+        click.echo(printable(_table(results)))
     failed = sum(bool(result.error) for result in results)
     if failed:
         raise CycleganError(f"{failed} of {len(results)} cases failed; see the table")

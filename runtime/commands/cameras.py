@@ -4,6 +4,7 @@ import json
 
 import click
 
+from ..errors import printable
 from .options import json_option
 
 
@@ -20,6 +21,6 @@ def cameras(as_json: bool) -> None:
         click.echo(json.dumps([asdict(camera) for camera in listed]))
         return
     for camera in listed:
-        click.echo(f"{camera.address}\t{camera.name}\t{camera.api}")
+        click.echo(printable(f"{camera.address}\t{camera.name}\t{camera.api}"))  # a device may call itself anything
     if not listed:
         click.echo("no camera was found; connect one, and on Linux see that you may read /dev/video*", err=True)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..errors import printable
+
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
     from rich.table import Table
@@ -74,19 +76,26 @@ def _row(name: str, durations: "Durations") -> list[str]:
 
 
 def print_wide(table: "Table") -> None:
-    """Print a table of results on stdout, as wide as the terminal, or `WIDTH` where there is none."""
-    from rich.console import Console
+    """Print a table of results on stdout, as wide as the terminal, or `WIDTH` where there is none.
 
-    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
+    Texts in it are shown as they are: names of other people's files neither style it nor steer the terminal.
+    """
+    from rich.console import Console
+    from rich.segment import Segment, Segments
+
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, markup=False, emoji=False)
+    segments = [Segment(printable(text), style) for text, style, control in console.render(table) if not control]
+    console.print(Segments(segments), end="")
 
 
 @contextmanager
 def spinner(text: str) -> Iterator[None]:
     """Show that something goes on where stderr is a terminal, unless `-q` was given."""
     from rich.console import Console
+    from rich.text import Text
 
     if not sys.stderr.isatty() or not LOGGER.isEnabledFor(logging.INFO):
         yield
         return
-    with Console(stderr=True).status(text):
+    with Console(stderr=True).status(Text(printable(text))):
         yield

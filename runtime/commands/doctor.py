@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import CycleganError
+from ..errors import CycleganError, printable
 from .options import json_option
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def doctor(as_json: bool) -> None:
         report = {"can_run": runs, "machine": machine(), "findings": [asdict(finding) for finding in findings]}
         click.echo(json.dumps(report))
     else:
-        click.echo("\n".join((in_words(machine()), *_lines(findings))))
+        click.echo(printable("\n".join((in_words(machine()), *_lines(findings)))))
     if not runs:
         raise CycleganError("nothing can be translated here; mend an engine and OpenCV as said above")
 

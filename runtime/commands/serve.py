@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -171,7 +172,7 @@ def _refuse_unused() -> None:
 def _need_web() -> None:
     """Find out whether the server's libraries are there."""
     try:
-        from ..web.server import make_server  # noqa: F401
+        import_module("..web.server", __package__)
     except ModuleNotFoundError as error:
         if error.name == "cv2":
             raise

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import CycleganError, UsageError
+from ..errors import CycleganError, UsageError, printable
 from .options import (
     MAX_BATCH,
     MAX_SIDE,
@@ -251,7 +251,8 @@ def translate(
             progress=status_line,
             report=print_stages,
         )
-    click.echo(json.dumps(summary) if as_json else _sentence(summary), err="-" in targets)  # stdout is the frames'
+    told = json.dumps(summary) if as_json else printable(_sentence(summary))
+    click.echo(told, err="-" in targets)  # where stdout is the frames'
     if interrupted:
         raise click.Abort
     if summary["failed"]:

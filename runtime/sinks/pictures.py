@@ -109,13 +109,23 @@ def encode_picture(
     if suffix == ".gif" and has_pyav():
         return encode_gif([picture], [0], 0)
     conversion = cv2.COLOR_RGB2GRAY if suffix == _GRAY_ONLY else _TO_BGR[picture.shape[2]]
+    return encode_stored(cv2.cvtColor(picture, conversion), suffix, name, profile, quality)
+
+
+def encode_stored(
+    pixels: MatLike, suffix: str, name: str, profile: bytes | None = None, quality: int = QUALITY
+) -> bytes:
+    """Encode gray, BGR or BGRA, the order that OpenCV writes, which takes no second copy; see `encode_picture`.
+
+    Raises:
+        FileOutputError: the format does not take such a picture.
+    """
     try:
-        pixels = cv2.cvtColor(picture, conversion)
         encoded, data = _encode(_SAME.get(suffix, suffix), pixels, profile, quality)
     except cv2.error as error:
         raise FileOutputError(f"cannot write {name} as {suffix}: {error.err}; name another format") from error
     if not encoded:
-        height, width = picture.shape[:2]
+        height, width = pixels.shape[:2]
         raise FileOutputError(f"cannot write {name}: {suffix} holds no {height}x{width} pixels; name another format")
     content = np.asarray(data).tobytes()
     return Tiff(content).with_profile(profile) if profile and suffix in _TIFF else content

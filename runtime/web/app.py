@@ -1,6 +1,7 @@
 """The endpoints of `cyclegan serve`; `openapi.json` describes them."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -18,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from ..errors import CycleganError
+from .answers import PictureAnswer
 from .broadcast import STREAM_TYPE, Broadcast, MotionJpeg, show
 from .guard import COOKIE, Access, Guard, problem
 from .limits import RefusedError
@@ -31,9 +33,12 @@ from .service import Service
 from .uploads import declared_bytes
 from .videos import Job
 
+LOGGER = logging.getLogger(__name__)
+
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 _LONGEST_LOGIN = 4096  # bytes
+_PROBE_BYTES = 6  # that a look at a video takes for each pixel of a frame: as it is coded, and in RGB
 
 
 def create_app(service: Service, token: str | None = None) -> Starlette:
@@ -93,6 +98,7 @@ async def models(request: Request) -> Response:
         {
             "models": [_describe_model(model) for model in service.models.by_name.values()],
             "size": service.longest,
+            "videos": service.videos.possible,
             "stream": service.broadcast is not None,
             "limits": asdict(service.limits),
         }
@@ -107,7 +113,7 @@ async def translate(request: Request) -> Response:
         header = read_header(data)
         with service.pictures.one():
             translated, media_type, seconds = await service.in_thread(
-                header.pixels if header else 0,
+                header.working_bytes if header else 0,
                 translate_picture,
                 service.models,
                 asked.model,
@@ -117,7 +123,7 @@ async def translate(request: Request) -> Response:
                 asked.media_type,
             )
     service.metrics.count("cyclegan_translated_total", source="picture")
-    return Response(translated, media_type=media_type, headers={"X-Engine-Milliseconds": f"{seconds * 1000:.3f}"})
+    return PictureAnswer(translated, media_type, {"X-Engine-Milliseconds": f"{seconds * 1000:.3f}"}, service.answers)
 
 
 async def upload_video(request: Request) -> Response:
@@ -126,15 +132,24 @@ async def upload_video(request: Request) -> Response:
     asked = Parameters.parse(request.query_params, service.models)
     job = service.videos.admit(asked.model, asked.longest, declared_bytes(request), _visitor(request))
     try:
-        with (job.folder / "upload").open("wb") as file:
-            async for piece in service.uploads.receive(request, service.limits.video_bytes):
-                service.videos.grow(job, len(piece))
-                await asyncio.to_thread(file.write, piece)  # not in the queue of those who wait for the engine
-        await asyncio.to_thread(service.videos.start, job)
+        await _receive_video(request, job)
+        await service.in_thread(_PROBE_BYTES * service.limits.video_pixels, service.videos.start, job)
     except BaseException:  # cancelled too, as when the server stops
         service.videos.delete(job)
         raise
     return JSONResponse(_describe_job(request, job), status_code=202, headers={"Location": f"/v1/videos/{job.id}"})
+
+
+async def _receive_video(request: Request, job: Job) -> None:
+    service = _service(request)
+    try:
+        with (job.folder / "upload").open("wb") as file:
+            async for piece in service.uploads.receive(request, service.limits.video_bytes):
+                service.videos.grow(job, len(piece))
+                await asyncio.to_thread(file.write, piece)  # not in the queue of those who wait for the engine
+    except OSError as error:
+        LOGGER.error("an upload cannot be written: %s", error.strerror or error)
+        raise RefusedError(429, "disk_full", "the server cannot store the upload; try again later") from error
 
 
 async def video(request: Request) -> Response:
@@ -233,7 +248,7 @@ def _visitor(request: Request) -> str:
 
 def _broadcast(service: Service) -> Broadcast:
     if service.broadcast is None:
-        raise RefusedError(404, "no_stream", "this server shows no camera of its own; start it with -i")
+        raise RefusedError(404, "no_stream", "this server was started without a camera; use yours")
     return service.broadcast
 
 

@@ -21,14 +21,14 @@ from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from ..control import Control
-from ..errors import CycleganError
+from ..errors import CycleganError, InputError
 from ..frame import Frame, Write
 from ..pipeline.run import run
 from .camera import Shrunk, open_live
 from .limits import Places
 from .metrics import Metrics
 from .models import Model, Models, QueuedBackend
-from .pictures import LIVE_QUALITY, encode_picture
+from .pictures import encode_frame
 from .sockets import INTERNAL_ERROR, close, first_of
 
 LOGGER = logging.getLogger(__name__)
@@ -114,12 +114,20 @@ class Broadcast:
             previous.join()  # two must not hold one camera
         translator, queued = self._models.translator(self._model)
         control = Control(stop=stop)
+        end: CycleganError | None = None
         try:
             source = Shrunk(open_live(self._address, control), self._longest)
             run(source, translator, self._publishing(loop, queued), control=control)
+            if not stop.is_set():
+                end = InputError("the camera or stream ended")
         except CycleganError as error:
-            LOGGER.error("the stream ended: %s", error)
-            loop.call_soon_threadsafe(self._publish, error)
+            end = error
+        except Exception:  # a fault of ours must not leave the viewers waiting
+            LOGGER.exception("the stream failed")
+            end = InputError("the server failed on its camera or stream; its log says why")
+        if end is not None:
+            LOGGER.error("the stream ended: %s", end)
+            loop.call_soon_threadsafe(self._publish, end)
 
     @contextmanager
     def _publishing(self, loop: asyncio.AbstractEventLoop, queued: QueuedBackend) -> Iterator[Write]:
@@ -128,9 +136,7 @@ class Broadcast:
 
         def write(frame: Frame) -> None:
             assert frame.original is not None
-            before, after = (
-                encode_picture(picture, "image/jpeg", LIVE_QUALITY) for picture in (frame.original, frame.pixels)
-            )
+            before, after = encode_frame(frame.original), encode_frame(frame.pixels)
             self._metrics.count("cyclegan_translated_total", source="stream")
             loop.call_soon_threadsafe(self._publish, Shown(next(numbers), queued.seconds * 1000, before, after))
 
@@ -184,7 +190,7 @@ class MotionJpeg(StreamingResponse):
                 await send(message)
 
         async with aclosing(self._parts):  # here, for the loop closes what is left open in no order
-            with suppress(TimeoutError):
+            with suppress(TimeoutError, CycleganError):  # the viewer stalled, or the source ended
                 await super().stream_response(send_in_time)
 
 

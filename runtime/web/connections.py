@@ -1,6 +1,6 @@
 """Limits on every connection, before a request is known and after it is answered; uvicorn itself sets none of them.
 
-* A request head is short and comes soon; the connection that is silent for longest makes room for a new one.
+* A request head is short and comes soon; where there are too many connections, one that is silent makes room.
 * An answer that nobody reads ends its connection, at once where all unread answers together take too much memory.
 * A WebSocket carries few control frames and no endless fragments.
 
@@ -9,18 +9,20 @@ The classes extend uvicorn's protocols; `make_protocols` sets the server's own l
 
 import asyncio
 import logging
+import ssl
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
+from .crowd import make_room
 from .limits import KIB, MIB, Limits
 from .sockets import POLICY_VIOLATION
+from .tls import Handshake
 
 LOGGER = logging.getLogger(__name__)
 
-MAX_CONNECTIONS = 512
 HEAD_BYTES = 64 * KIB
 HEAD_SECONDS = 10.0
 UNREAD_BYTES = 96 * MIB  # answers in memory that nobody has read yet, of all connections together
@@ -97,8 +99,7 @@ class Http(_WriteWatch, HttpToolsProtocol):
         super().connection_made(transport)
         self.heard = self.loop.time()
         self._await_head()
-        if len(self.connections) > MAX_CONNECTIONS:
-            _make_room(self)
+        make_room(self, self.connections)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timers."""
@@ -116,7 +117,7 @@ class Http(_WriteWatch, HttpToolsProtocol):
             if self.cycle is None or self.cycle.response_complete:
                 self.transport.write(_TOO_LARGE)
             self.transport.close()
-        elif self._in_head:
+        elif self._in_head or self.cycle is None or self.cycle.response_complete:  # a blank line begins no head
             self._await_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -147,9 +148,10 @@ class Http(_WriteWatch, HttpToolsProtocol):
         self.heard = self.loop.time()
         super().on_response_complete()
 
-    def awaits_client(self) -> bool:
-        """Tell whether the other side is to speak next: no request is under way, or its body is not complete."""
-        return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
+    def is_idle(self) -> bool:
+        """Tell whether the other side is to speak next, or to read: the server waits for it."""
+        awaits = self.cycle is None or self.cycle.response_complete or self.cycle.more_body
+        return awaits or self.stalled_since is not None
 
     def _await_head(self) -> None:
         if self._head_timer is None:
@@ -218,20 +220,19 @@ class WebSocket(_WriteWatch, WebSocketsSansIOProtocol):
         self.handle_parser_exception()
 
 
-def make_protocols(limits: Limits) -> tuple[type[Http], type[WebSocket]]:
-    """Return the classes of connections for uvicorn's `http` and `ws`, with the server's limits."""
-    return type("Http", (Http,), {"limits": limits}), type("WebSocket", (WebSocket,), {"limits": limits})
+def make_protocols(
+    limits: Limits, context: ssl.SSLContext | None = None
+) -> tuple[type[asyncio.Protocol], type[asyncio.Protocol]]:
+    """Return the classes of connections for uvicorn's `http` and `ws`, with the server's limits.
 
-
-def _make_room(new: Http) -> None:
-    """Close the connection that has been silent for longest, or the new one where all are at work."""
-    silent = [one for one in new.connections if isinstance(one, Http) and one.awaits_client() and not one.evicted]
-    oldest = min(silent, key=lambda one: one.heard, default=new)
-    LOGGER.warning(
-        "%d connections are open, the most there may be: the one that is silent for longest is closed", MAX_CONNECTIONS
-    )
-    oldest.evicted = True
-    oldest.transport.abort()
+    Given a `context`, that for `http` begins with the handshake of TLS.
+    """
+    http = type("Http", (Http,), {"limits": limits})
+    websocket = type("WebSocket", (WebSocket,), {"limits": limits})
+    if context is None:
+        return http, websocket
+    settings = {"context": context, "protocol": http, "seconds": HEAD_SECONDS}
+    return type("TlsHandshake", (Handshake,), settings), websocket
 
 
 def _cut_unread(connections: set[Any]) -> None:

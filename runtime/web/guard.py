@@ -70,24 +70,29 @@ class Access:
         Raises:
             RefusedError: 401, this is not the token; 429, too many wrong ones came from there in the last minute.
         """
-        failures = self._failures.get(address, deque())
-        while failures and monotonic() - failures[0] > _FAILURES_SECONDS:
-            failures.popleft()
-        if len(failures) >= _FAILURES:
+        self._refuse_guesses(address)
+        if self.token is None or not _equal(token, self.token):
+            self._note_failure(address)
+            raise RefusedError(401, "wrong_token", "this is not the server's token; ask whoever started the server")
+        return self._session
+
+    def _refuse_guesses(self, address: str) -> None:
+        if len(self._recent_failures(address)) >= _FAILURES:
             raise RefusedError(
                 429,
                 "too_many_attempts",
                 "too many wrong tokens came from your address; try again in a minute",
                 {"Retry-After": f"{_FAILURES_SECONDS:.0f}"},
             )
-        if self.token is None or not _equal(token, self.token):
-            self._note_failure(address, failures)
-            raise RefusedError(
-                401, "wrong_token", "this is not the server's token; it is set with cyclegan serve --token"
-            )
-        return self._session
 
-    def _note_failure(self, address: str, failures: deque[float]) -> None:
+    def _recent_failures(self, address: str) -> deque[float]:
+        failures = self._failures.get(address, deque())
+        while failures and monotonic() - failures[0] > _FAILURES_SECONDS:
+            failures.popleft()
+        return failures
+
+    def _note_failure(self, address: str) -> None:
+        failures = self._recent_failures(address)
         failures.append(monotonic())
         if len(failures) == _FAILURES:
             LOGGER.warning("%d wrong tokens came from %s; its sign-ins are refused for a minute", _FAILURES, address)
@@ -99,14 +104,21 @@ class Access:
     def check(self, connection: HTTPConnection) -> None:
         """Admit who brings the token or the session's cookie.
 
+        Wrong tokens count as those of the sign-in do. The right one is let in even so, or a stranger could lock out
+        everybody behind the same address.
+
         Raises:
-            RefusedError: 401, neither is there.
+            RefusedError: 401, neither is there; 429, too many wrong tokens came from there in the last minute.
         """
         if self.token is None:
             return
         scheme, _, token = connection.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and _equal(token.strip(), self.token):
-            return
+        if scheme.lower() == "bearer":
+            if _equal(token.strip(), self.token):
+                return
+            address = connection.client.host if connection.client else ""
+            self._refuse_guesses(address)
+            self._note_failure(address)
         if not _equal(connection.cookies.get(COOKIE, ""), self._session):
             raise RefusedError(
                 401,

@@ -18,19 +18,22 @@ class Limits:
     picture_bytes: int = 32 * MIB  # 413
     picture_pixels: int = 40_000_000  # 413; read from the file's header, before anything is decoded
     engine_pixels: int = 2048 * 2048  # 413; of what is translated at once
-    pictures: int = 16  # 429; being received or translated at the same time
+    pictures: int = 16  # 429; waiting or being translated at the same time
     frame_bytes: int = 2 * MIB  # close 1009; one frame of a live camera
     sockets: int = 64  # 429; live cameras and viewers
     video_bytes: int = 512 * MIB  # 413
+    video_pixels: int = 4096 * 2304  # 413; of a frame, of which a few dozen are in memory while a video is translated
     video_frames: int = 36_000  # 413; twenty minutes at 30 a second
-    queue: int = 8  # 429; videos waiting or being translated
+    queue: int = 8  # 429; videos waiting or being translated, half of them of one visitor
     disk_bytes: int = 2048 * MIB  # 429; uploads and results together
     upload_seconds: int = 300  # 408; for one whole upload
     upload_rate: int = 8 * KIB  # 408; bytes a second that an upload must reach
-    upload_memory: int = 96 * MIB  # 429; pictures that are received or waiting, before they are decoded
+    upload_memory: int = 64 * MIB  # 429; pictures that are received or waiting, before they are decoded
     video_seconds: int = 3600  # the job fails; for the translation of one video
     keep_seconds: int = 900  # 404; how long a translated video can be fetched
-    send_seconds: int = 20  # the socket is closed; for one frame on its way to a viewer
+    send_seconds: int = 20  # the connection is closed; without anything read, and for one frame to a viewer
+    send_rate: int = 8 * KIB  # the connection is closed; bytes a second that the reader of a picture must reach
+    answer_memory: int = 64 * MIB  # the slowest is closed; pictures on their way to their readers
 
     def changed(self, settings: Mapping[str, int]) -> Self:
         """Return these limits with some of them set.

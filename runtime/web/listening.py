@@ -2,11 +2,11 @@
 
 import ipaddress
 import socket
-import ssl
 from itertools import pairwise
 from pathlib import Path
 
 from ..errors import UsageError
+from .tls import make_context
 
 SHORTEST_TOKEN = 16
 FEWEST_CHARACTERS = 8  # different ones in a token
@@ -24,9 +24,9 @@ def check_exposure(host: str, token: str | None) -> None:
         raise UsageError("the token is easy to guess; make a random one, for example with: openssl rand -base64 24")
     if token is None and not _is_loopback(host):
         raise UsageError(
-            f"{host} can be reached from other machines, so it needs a token; give a long random word, "
-            "or set CYCLEGAN_TOKEN",
-            about=("token",),
+            f"{host} can be reached from other machines, so it needs a token: a long random word, in a file or in "
+            "CYCLEGAN_TOKEN",
+            about=("token_file",),
         )
 
 
@@ -37,9 +37,9 @@ def check_certificate(certificate: Path, key: Path | None) -> None:
         UsageError: the files are not PEM, or do not belong together.
     """
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
-    except (ssl.SSLError, OSError) as error:
-        raise UsageError(f"{certificate} and its key cannot be used ({error}); give two PEM files") from error
+        make_context(certificate, key)
+    except OSError as error:  # of SSL too
+        raise UsageError(f"{certificate} and its key cannot be used ({error}); name two PEM files") from error
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -54,8 +54,7 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"cannot listen on {host} port {port}: {reason}; name another",
-            about=("host", "port"),
+            f"cannot listen on {host} port {port}: {reason}; name another host or port", about=("host", "port")
         ) from error
 
 

@@ -18,7 +18,7 @@ from ..translator import Translator
 from .limits import RefusedError
 from .models import QueuedBackend
 from .picture_header import read_header
-from .pictures import LIVE_QUALITY, decode_picture, encode_picture
+from .pictures import decode_frame, encode_frame
 from .service import Service
 from .sockets import INTERNAL_ERROR, POLICY_VIOLATION, close, first_of
 
@@ -74,7 +74,12 @@ class Viewer:
             (number, data), self._waiting = self._waiting, None
             header = read_header(data)
             translated = await self._service.in_thread(
-                header.pixels if header else 0, translate_frame, data, self._translator, self._queued, self._service
+                header.working_bytes if header else 0,
+                translate_frame,
+                data,
+                self._translator,
+                self._queued,
+                self._service,
             )
             self._service.metrics.count("cyclegan_translated_total", source="camera")
             await self._answer(number, self._queued.seconds * 1000, translated)
@@ -91,5 +96,5 @@ def translate_frame(data: bytes, translator: Translator, queued: QueuedBackend, 
         RefusedError: it is no picture, damaged, or larger than the engine takes.
         ModelError: the engine failed.
     """
-    _, picture = decode_picture(data, service.limits.engine_pixels)
-    return encode_picture(translator(picture), "image/jpeg", LIVE_QUALITY)
+    picture = decode_frame(data, service.limits.engine_pixels)
+    return encode_frame(translator(picture))

@@ -10,9 +10,12 @@ from typing import NamedTuple
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _START_OF_SCAN = 0xDA
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
-
-
+_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_COEFFICIENT_BYTES = 6  # of a pixel in three colours
 _MOST_SEGMENTS = 20_000  # before a frame
+
+_PNG_CHANNELS = {3: 4, 4: 4, 6: 4}  # by colour type: a palette may have alpha, the other two do; the rest become RGB
+_VP8X_ALPHA, _VP8L_ALPHA = 0x10, 1 << 28
 
 
 class PictureHeader(NamedTuple):
@@ -21,11 +24,23 @@ class PictureHeader(NamedTuple):
     media_type: str
     height: int  # as stored, before any EXIF rotation
     width: int
+    pixel_bytes: int = 3  # of one decoded pixel: more with alpha, or 16 bits
+    progressive: bool = False  # a JPEG whose coefficients the decoder keeps, all of them
 
     @property
     def pixels(self) -> int:
         """How many pixels the file declares."""
         return self.height * self.width
+
+    @property
+    def decoded_bytes(self) -> int:
+        """How many bytes the decoded picture takes."""
+        return self.pixels * self.pixel_bytes
+
+    @property
+    def working_bytes(self) -> int:
+        """How many bytes decoding it takes at most, the decoded picture among them."""
+        return self.decoded_bytes + (self.pixels * _COEFFICIENT_BYTES if self.progressive else 0)
 
 
 def read_header(data: bytes) -> PictureHeader | None:
@@ -47,7 +62,9 @@ def count_scans(data: bytes) -> int:
 def _png(data: bytes) -> PictureHeader | None:
     if data[12:16] != b"IHDR" or len(data) < 24:
         return None
-    return PictureHeader("image/png", int.from_bytes(data[20:24]), int.from_bytes(data[16:20]))
+    depth, colour_type = (*data[24:26], 8, 2)[:2]
+    pixel_bytes = _PNG_CHANNELS.get(colour_type, 3) * (2 if depth == 16 else 1)
+    return PictureHeader("image/png", int.from_bytes(data[20:24]), int.from_bytes(data[16:20]), pixel_bytes)
 
 
 def _jpeg(data: bytes) -> PictureHeader | None:
@@ -65,7 +82,8 @@ def _jpeg(data: bytes) -> PictureHeader | None:
             frame = data[at + 5 : at + 9]
             if len(frame) < 4:
                 return None
-            return PictureHeader("image/jpeg", int.from_bytes(frame[:2]), int.from_bytes(frame[2:]))
+            height, width = int.from_bytes(frame[:2]), int.from_bytes(frame[2:])
+            return PictureHeader("image/jpeg", height, width, progressive=marker in _PROGRESSIVE)
         elif marker == _START_OF_SCAN:
             return None
         else:
@@ -76,14 +94,16 @@ def _jpeg(data: bytes) -> PictureHeader | None:
 def _webp(data: bytes) -> PictureHeader | None:
     if len(data) < 30:
         return None
-    chunk = data[12:16]
+    chunk, alpha = data[12:16], False
     if chunk == b"VP8 ":
         width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (26, 28))
     elif chunk == b"VP8L":
         bits = int.from_bytes(data[21:25], "little")
         width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        alpha = bool(bits & _VP8L_ALPHA)
     elif chunk == b"VP8X":
         width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
+        alpha = bool(data[20] & _VP8X_ALPHA)
     else:
         return None
-    return PictureHeader("image/webp", height, width)
+    return PictureHeader("image/webp", height, width, 4 if alpha else 3)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import uvicorn
 
+from .answers import UnreadError
 from .app import create_app
 from .connections import make_protocols
 from .service import Service
+from .tls import make_context
 
 _GRACE = 5  # seconds that requests under way may still take when the server stops
 _DESCRIPTORS = 4096  # that the process may have open, where the system lets it
@@ -36,7 +38,7 @@ def make_server(
     service: Service, token: str | None = None, certificate: Path | None = None, key: Path | None = None
 ) -> Server:
     """Return a server that is not running yet."""
-    http, websocket = make_protocols(service.limits)
+    http, websocket = make_protocols(service.limits, make_context(certificate, key) if certificate else None)
     config = uvicorn.Config(
         create_app(service, token),
         http=http,
@@ -49,8 +51,6 @@ def make_server(
         ws_max_size=service.limits.frame_bytes,
         ws_per_message_deflate=False,  # JPEG does not shrink, and a bomb would grow
         timeout_graceful_shutdown=_GRACE,
-        ssl_certfile=certificate,
-        ssl_keyfile=key,
     )
     return Server(config, service)
 
@@ -58,7 +58,7 @@ def make_server(
 def serve(server: Server, listening: socket.socket) -> None:
     """Run until SIGINT or SIGTERM, then finish what is under way."""
     _raise_descriptor_limit()
-    for name in ("uvicorn.error", f"{__package__}.connections"):
+    for name in ("uvicorn.error", f"{__package__}.crowd"):
         logging.getLogger(name).addFilter(_QuietLog())
     stops = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -78,8 +78,8 @@ class _QuietLog(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a line is written."""
-        if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
-            return False  # the server stops
+        if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError | UnreadError):
+            return False  # the server stops, or the reader is gone
         if record.exc_info or record.levelno < logging.WARNING:
             return True
         last = self._written.get(record.msg)

@@ -3,12 +3,16 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from ..control import Control
+from .answers import Answers
 from .broadcast import Broadcast
+from .budget import Budget
 from .camera import open_live
 from .limits import Limits, Places
 from .metrics import Metrics
@@ -17,7 +21,8 @@ from .uploads import Uploads
 from .videos import Videos
 
 _WORKERS = 4  # they decode, encode, and wait for the engine
-LARGE = 2**20  # pixels; larger pictures are worked on one at a time, because each takes much memory
+_LARGE_WORKERS = 2  # as much for large pictures and the first frames of videos
+LARGE = 3 * 2**20  # bytes; what takes more memory shares the budget of large work, and never delays what takes less
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -38,20 +43,33 @@ class Service:
         self.sockets = Places(self.limits.sockets, "viewers")
         self.videos = Videos(self.models, self.limits, self.metrics)
         self.uploads = Uploads(self.limits)
+        self.answers = Answers(self.limits)
+        self.large_work = Budget(3 * self.limits.picture_pixels)  # bytes: one of the largest, or several smaller ones
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="pictures")
-        self._large = ThreadPoolExecutor(1, thread_name_prefix="large pictures")
+        self._large = ThreadPoolExecutor(_LARGE_WORKERS, thread_name_prefix="large pictures")
 
     async def in_thread(
         self,
-        pixels: int,
+        memory: int,
         function: Callable[_Arguments, _Result],
         *arguments: _Arguments.args,
         **options: _Arguments.kwargs,
     ) -> _Result:
-        """Run in a worker what would block the event loop; pictures of many `pixels` one after another."""
-        workers = self._large if pixels > LARGE else self._workers
+        """Run in a worker what would block the event loop; what takes much `memory` (bytes) waits until it is free."""
+        work = partial(function, *arguments, **options)
+        if memory <= LARGE:
+            return await asyncio.wrap_future(self._workers.submit(work))
+        held = await self.large_work.acquire(memory)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(workers, lambda: function(*arguments, **options))
+
+        def release(_: object) -> None:
+            with suppress(RuntimeError):  # the loop is closed, and all memory is free
+                loop.call_soon_threadsafe(self.large_work.release, held)
+
+        # Released by the thread's end: a visitor who leaves does not end the work.
+        running = self._large.submit(work)
+        running.add_done_callback(release)
+        return await asyncio.wrap_future(running)
 
     def gauges(self) -> dict[str, float]:
         """Return the gauges of this moment, by the metrics' names."""

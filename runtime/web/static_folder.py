@@ -2,13 +2,17 @@
 
 import signal
 import socket
-import ssl
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from ..errors import InputError
+from .tls import make_context
+
+MAX_CONNECTIONS = 128  # each has a thread
 
 # What a page may do, and what threads need (cross-origin isolation). `index.html` holds the policy too, for hosts that
 # send no headers.
@@ -50,7 +54,7 @@ class StaticHandler(SimpleHTTPRequestHandler):
         """Refuse: a folder without an index.html is no page."""
         self.send_error(404)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 – the base class's name
         """Keep quiet."""
 
 
@@ -63,6 +67,28 @@ class StaticServer(ThreadingHTTPServer):
         super().__init__(listening.getsockname()[:2], partial(StaticHandler, directory=folder), bind_and_activate=False)
         self.socket.close()
         self.socket = listening
+        self._open: dict[Any, None] = {}  # connections, the oldest first
+        self._lock = Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give a connection its thread; where there are too many, the oldest is cut off."""
+        with self._lock:
+            self._open[request] = None
+            if len(self._open) > MAX_CONNECTIONS:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                with suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection."""
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: strangers could fill the log with connections that speak no HTTP, or break off."""
 
 
 def check_folder(folder: Path) -> None:
@@ -80,8 +106,7 @@ def serve_folder(
 ) -> None:
     """Serve `folder` until SIGINT or SIGTERM."""
     if certificate is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
+        context = make_context(certificate, key)
         listening = context.wrap_socket(listening, server_side=True, do_handshake_on_connect=False)
     server = StaticServer(listening, folder)
 

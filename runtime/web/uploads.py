@@ -8,22 +8,9 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from .limits import Limits, RefusedError
+from .pace import Pace
 
 PATIENCE = 10.0  # seconds before the rate of an upload counts
-
-
-class _Pace:
-    """When the next piece of an upload must be there: a steady upload at the least rate is always in time."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._end = _now() + limits.upload_seconds
-        self.deadline = min(self._end, _now() + PATIENCE)
-
-    def advance(self, received: int) -> None:
-        """Grant the time for so many further bytes, which cannot be saved up."""
-        self.deadline += received / self._limits.upload_rate
-        self.deadline = min(self._end, _now() + PATIENCE, self.deadline)
 
 
 @dataclass(eq=False)
@@ -58,7 +45,7 @@ class Uploads:
             ClientDisconnect: the client went away.
         """
         _check_declared(request, most_bytes)
-        pace, received = _Pace(self._limits), 0
+        pace, received = self._pace(), 0
         pieces = request.stream()
         while True:
             try:
@@ -83,8 +70,8 @@ class Uploads:
             ClientDisconnect: the client went away.
         """
         _check_declared(request, most_bytes)
-        pieces: list[bytes] = []
-        pace = _Pace(self._limits)
+        body = bytearray()
+        pace = self._pace()
         timer = asyncio.timeout_at(pace.deadline)
         upload = _Upload(timer)
         self._in_memory.add(upload)
@@ -92,7 +79,7 @@ class Uploads:
             try:
                 async with timer:
                     async for piece in request.stream():
-                        pieces.append(piece)
+                        body += piece
                         upload.received += len(piece)
                         if upload.received > most_bytes:
                             raise _too_large(most_bytes)
@@ -102,8 +89,8 @@ class Uploads:
             except TimeoutError:
                 raise (self._full() if upload.evicted else self._too_slow()) from None
             upload.complete = True
-            data = b"".join(pieces)
-            pieces.clear()
+            data = bytes(body)
+            body.clear()
             yield data
         finally:
             self._in_memory.discard(upload)
@@ -116,9 +103,13 @@ class Uploads:
             slowest.evicted = True
             if slowest is newest:
                 break
-            slowest.timer.reschedule(_now())
+            if not slowest.timer.expired():
+                slowest.timer.reschedule(_now())
         if newest.evicted:
             raise self._full()
+
+    def _pace(self) -> Pace:
+        return Pace(self._limits.upload_rate, PATIENCE, self._limits.upload_seconds)
 
     def _full(self) -> RefusedError:
         return RefusedError(

@@ -7,11 +7,9 @@ to open, or is read by a decoder that hardly anybody tests.
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
-
 from ..errors import InputError
 from ..frame import Frame
-from ..video import has_pyav, open_video
+from ..video import open_video
 from ..video.decode_limits import DecodeLimits
 from .limits import RefusedError
 
@@ -20,27 +18,22 @@ _SUFFIXES = {_MP4: ".mp4", _MATROSKA: ".mkv"}
 # FFmpeg's decoders of what cameras and browsers write; those of sound read no more than its header.
 VIDEO_DECODERS = "h264,hevc,vp8,libvpx,vp9,libvpx-vp9,av1,libdav1d,libaom-av1,mpeg4,mjpeg,prores,h263"
 _SOUND_DECODERS = "aac,mp3,mp3float,opus,libopus,vorbis,flac,alac,ac3,eac3,amrnb,amrwb,pcm_s16le,pcm_s16be,pcm_s24le"
-# OpenCV tells codecs by these.
-_FOURCCS = frozenset(
-    {"avc1", "h264", "hev1", "hvc1", "hevc", "VP80", "vp08", "VP90", "vp09", "av01", "AV01", "mp4v", "FMP4", "MJPG"}
-    | {"mjpg", "jpeg", "apcn", "apch", "apcs", "apco", "ap4h", "h263", "s263"}
-)
 _MARGIN = 128  # pixels by which a decoder may round a side up
 _FEWEST_PIXELS = 2**20  # that decoders are allowed: some ask for more memory than a small picture needs
 
 
 @dataclass(frozen=True)
 class ProbedVideo:
-    """What an upload is, once it has been found to be one that is translated."""
+    """An upload that is a video of a kind that is translated."""
 
     path: Path  # renamed, so that its suffix tells its container
     size: tuple[int, int]  # (height, width), upright
-    total: int | None  # frames, as far as the header tells
+    total: int | None  # frames that the header promises
     limits: DecodeLimits  # within which it is read further: no frame is much larger than the first
 
 
 def probe(upload: Path, max_pixels: int) -> ProbedVideo:
-    """Find out what an upload is.
+    """Find out what an upload is, with PyAV; OpenCV's own FFmpeg keeps to no limits.
 
     Raises:
         RefusedError: 413 it has more pixels; 415 it is no MP4, QuickTime, Matroska or WebM video; 422 it is damaged,
@@ -49,11 +42,15 @@ def probe(upload: Path, max_pixels: int) -> ProbedVideo:
     demuxer = _container(upload)
     path = upload.rename(upload.with_suffix(_SUFFIXES[demuxer]))
     limits = DecodeLimits(max(max_pixels, _FEWEST_PIXELS), demuxer, f"{VIDEO_DECODERS},{_SOUND_DECODERS}")
-    (height, width), total = _look(path, limits) if has_pyav() else _look_with_opencv(path)
+    (height, width), total = _look(path, limits)
     if height < 1 or width < 1:
         raise _damaged()
     if height * width > max_pixels:
-        raise RefusedError(413, "too_many_pixels", f"the video has {width}x{height} pixels; make it smaller")
+        raise RefusedError(
+            413,
+            "too_many_pixels",
+            f"the video has {width}x{height} pixels, this server takes {max_pixels}; make it smaller",
+        )
     closest = max(_FEWEST_PIXELS, (height + _MARGIN) * (width + _MARGIN))
     return ProbedVideo(path, (height, width), total, replace(limits, max_pixels=closest))
 
@@ -82,18 +79,6 @@ def _look(path: Path, limits: DecodeLimits) -> tuple[tuple[int, int], int | None
     except InputError as error:
         raise _damaged() from error
     raise _damaged()
-
-
-def _look_with_opencv(path: Path) -> tuple[tuple[int, int], int | None]:
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    try:
-        keys = cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FOURCC
-        height, width, total, code = (int(capture.get(key)) for key in keys)
-        if not capture.isOpened() or (code & 0xFFFFFFFF).to_bytes(4, "little").decode("latin-1") not in _FOURCCS:
-            raise _damaged()
-        return (height, width), total if total > 0 else None
-    finally:
-        capture.release()
 
 
 def _damaged() -> RefusedError:

@@ -19,7 +19,7 @@ from ..control import Control
 from ..errors import CycleganError
 from ..pipeline.run import run
 from ..stats import Stats
-from ..video import open_video, video_sink
+from ..video import has_pyav, open_video, video_sink
 from .limits import Limits, RefusedError
 from .metrics import Metrics
 from .models import Model, Models
@@ -87,6 +87,11 @@ class Videos:
         self._turns: dict[str, int] = {}  # when each visitor was last served
 
     @property
+    def possible(self) -> bool:
+        """Whether videos can be translated here: OpenCV's FFmpeg, which is read without PyAV, keeps to no limits."""
+        return has_pyav()
+
+    @property
     def queued(self) -> int:
         """How many videos are waiting or being translated."""
         return sum(job.state in OPEN for job in list(self._jobs.values()))
@@ -100,14 +105,20 @@ class Videos:
         """Open a job for an upload of `declared` bytes (0: unknown).
 
         Raises:
-            RefusedError: 413 it is too large; 429 the queue or the disk is full.
+            RefusedError: 413 it is too large; 429 the queue or the disk is full; 501 PyAV is not installed.
         """
         self.sweep()
+        if not self.possible:
+            raise RefusedError(
+                501,
+                "no_videos",
+                'this server translates no videos, because PyAV is not installed: pip install "cyclegan-edge[video]"',
+            )
         if declared > self._limits.video_bytes:
             raise RefusedError(
                 413, "too_many_bytes", f"this upload is larger than {self._limits.video_bytes} bytes; cut the video"
             )
-        self._refuse_full_queue()
+        self._refuse_full_queue(visitor)
         self._refuse_full_disk(declared)
         name = secrets.token_urlsafe(16)
         folder = self._root.path / name
@@ -131,7 +142,7 @@ class Videos:
             RefusedError: 413 too many pixels or frames; 415 no video that is taken; 422 it is damaged; 429 the queue is
                 full by now.
         """
-        job.video = probe(job.folder / "upload", self._limits.picture_pixels)
+        job.video = probe(job.folder / "upload", self._limits.video_pixels)
         job.total = job.video.total
         if (job.total or 0) > self._limits.video_frames:
             raise RefusedError(
@@ -139,7 +150,7 @@ class Videos:
             )
         refuse_large_work(job.model.working_size(job.video.size, job.longest), self._limits)
         with self._lock:
-            self._refuse_full_queue()
+            self._refuse_full_queue(job.visitor)
             job.state = "queued"
         self._worker.submit(self._run_next)
 
@@ -192,10 +203,16 @@ class Videos:
         self._jobs.pop(job.id, None)
         shutil.rmtree(job.folder, ignore_errors=True)
 
-    def _refuse_full_queue(self) -> None:
+    def _refuse_full_queue(self, visitor: str) -> None:
+        """Refuse a video where the queue is full, or one visitor's share of it, which is half."""
         if self.queued >= self._limits.queue:
             raise RefusedError(
                 429, "queue_full", f"{self._limits.queue} videos are queued already; try again later", _LATER
+            )
+        share = max(1, self._limits.queue // 2)
+        if sum(job.state in OPEN and job.visitor == visitor for job in list(self._jobs.values())) >= share:
+            raise RefusedError(
+                429, "queue_full", f"{share} videos of yours are queued already; try again when one is done", _LATER
             )
 
     def _refuse_full_disk(self, further: int) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...runtime.errors import CycleganError, OutputError, UsageError, training_side
+from ...runtime.errors import CycleganError, OutputError, UsageError, printable, training_side
 from .options import DATASET, PATH
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def check(dataroot: str, sheet: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(inspection)))
     else:
-        click.echo("\n".join(_lines(inspection)))
+        click.echo(printable("\n".join(_lines(inspection))))
     if inspection.num_problems:
         raise CycleganError(f"{dataroot} has problems, marked ! above" if not as_json else f"{dataroot} has problems")
 
@@ -86,7 +86,7 @@ def cache(dataroot: str | None, place: str | None, limit: str | None, clear: boo
     try:
         if limit is not None:
             for store in set_limit(folder, bound):
-                click.echo(f"removed {store.folder}", err=True)
+                click.echo(printable(f"removed {store.folder}"), err=True)
         stores = list_stores(folder)
         stores = stores if dataroot is None else stores_of(dataroot, stores)
         kept = remove_stores(stores) if clear else []
@@ -99,7 +99,7 @@ def cache(dataroot: str | None, place: str | None, limit: str | None, clear: boo
         ]
         click.echo(json.dumps({"folder": str(folder), "limit": read_limit(folder), "stores": facts}))
     else:
-        click.echo("\n".join(_cache_lines(folder, stores, read_limit(folder))))
+        click.echo(printable("\n".join(_cache_lines(folder, stores, read_limit(folder)))))
     if kept:
         raise CycleganError("a process is preparing the pictures in what is left; wait for it, then clear again")
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ...runtime.errors import printable
+
 LOGGER = logging.getLogger(__name__)
 
 FIRST_SECONDS = 3.0  # after which the rate is known well enough to say how long all will take
@@ -20,7 +22,7 @@ def counted(description: str, total: int, unit: str = "pictures") -> Iterator[Ca
     console = Console(stderr=True)
     hidden = not console.is_terminal or not LOGGER.isEnabledFor(logging.INFO)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]:.0f} " + unit + "/s"),
@@ -29,7 +31,7 @@ def counted(description: str, total: int, unit: str = "pictures") -> Iterator[Ca
     done, started = 0, time.monotonic()
     due = started + FIRST_SECONDS
     with Progress(*columns, console=console, disable=hidden, transient=True) as progress:
-        bar = progress.add_task(description, total=total, rate=0.0)
+        bar = progress.add_task(printable(description), total=total, rate=0.0)
 
         def advance() -> None:
             nonlocal done, due

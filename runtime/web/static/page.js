@@ -36,7 +36,8 @@ try {
   fillChoices(offer);
   camera = new Camera(stage("camera"), translator.Live);
   picture = new Picture(stage("picture"), translator.translatePicture);
-  new Videos(stage("video"), translator.VideoJob, offer.limits?.video_bytes);
+  if (offer.videos === false) document.getElementById("tab-video").hidden = true;
+  else new Videos(stage("video"), translator.VideoJob, offer.limits?.video_bytes);
   if (offer.stream) {
     const { Stream } = await import("./stream.js");
     stream = new Stream(stage("stream"));

@@ -3,6 +3,20 @@
 import { checked } from "./server.js";
 
 const PERIOD = 700; // milliseconds between two questions how far it is
+const AT_ONCE = 2; // videos of this page at the server: one is translated, the next is there already
+
+let underWay = 0;
+const waiting = [];
+
+function enter() {
+  if (underWay === AT_ONCE) return new Promise((resolve) => waiting.push(resolve));
+  underWay += 1;
+}
+
+function leave() {
+  const next = waiting.shift();
+  next ? next() : (underWay -= 1);
+}
 
 export class VideoJob {
   constructor({ model, size }) {
@@ -11,6 +25,16 @@ export class VideoJob {
 
   /** Translate `file`; `tell(sentence, part)` hears how far it is. Returns undefined once it was removed. */
   async run(file, tell) {
+    tell("Waiting for the one before it");
+    await enter();
+    try {
+      return this.removed ? undefined : await this.#translate(file, tell);
+    } finally {
+      leave();
+    }
+  }
+
+  async #translate(file, tell) {
     let told = await this.#upload(file, tell);
     this.url = `/v1/videos/${told.id}`;
     const began = performance.now();

@@ -29,22 +29,22 @@ def test_the_size_is_that_of_the_decoder(suffix: str, height: int, width: int) -
 
 
 def test_lossless_and_animated_webp_are_known() -> None:
-    assert read_header(encoded(".webp", 30, 70, cv2.IMWRITE_WEBP_QUALITY, 101)) == ("image/webp", 30, 70)
+    assert read_header(encoded(".webp", 30, 70, cv2.IMWRITE_WEBP_QUALITY, 101)) == PictureHeader("image/webp", 30, 70)
     canvas = struct.pack("<I", 69)[:3] + struct.pack("<I", 29)[:3]
     extended = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0" + canvas + bytes(20)
-    assert read_header(extended) == ("image/webp", 30, 70)
+    assert read_header(extended) == PictureHeader("image/webp", 30, 70)
 
 
 def test_an_embedded_thumbnail_is_passed_by() -> None:
     thumbnail = encoded(".jpg", 8, 8)
     exif = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
     plain = encoded(".jpg", 40, 60)
-    assert read_header(plain[:2] + exif + plain[2:]) == ("image/jpeg", 40, 60)
+    assert read_header(plain[:2] + exif + plain[2:]) == PictureHeader("image/jpeg", 40, 60)
 
 
 def test_fill_bytes_before_a_marker_are_passed_by() -> None:
     plain = encoded(".jpg", 40, 60)
-    assert read_header(plain[:2] + b"\xff\xff" + plain[2:]) == ("image/jpeg", 40, 60)
+    assert read_header(plain[:2] + b"\xff\xff" + plain[2:]) == PictureHeader("image/jpeg", 40, 60)
 
 
 def test_the_scans_of_a_progressive_picture_are_counted() -> None:
