@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
 from cyclegan_edge.runtime.web import connections, uploads
+from cyclegan_edge.runtime.web.crowd import make_room
 from cyclegan_edge.runtime.web.limits import RefusedError
 from cyclegan_edge.runtime.web.parameters import SIZES, Parameters
 
@@ -301,3 +302,27 @@ def test_no_parameter_is_a_fault(size: str, kind: str | None, model: str | None)
     query = {"size": size} | ({"format": kind} if kind is not None else {}) | ({"model": model} if model else {})
     with suppress(RefusedError):
         assert Parameters.parse(QueryParams(query), SimpleNamespace(find=find)).longest in SIZES
+
+
+def test_a_blank_line_after_an_answer_does_not_hold_a_connection(start, brief) -> None:
+    one = start()
+    with socket.create_connection(address(one)) as line:
+        line.sendall(HEAD.replace(b"/ ", b"/healthz ") + b"\r\n")
+        assert b"200" in line.recv(4096)
+        line.sendall(b"\r\n")
+        assert ended(line, 10)
+
+
+def test_who_opens_most_connections_makes_room() -> None:
+    class One(SimpleNamespace):
+        __hash__ = object.__hash__
+
+        def is_idle(self) -> bool:
+            return self.heard != 1.0
+
+    def one(host: str, heard: float) -> One:
+        return One(client=(host, 1), heard=heard, evicted=False, transport=SimpleNamespace(abort=lambda: None))
+
+    everybody = {one("10.0.0.2", 0.0), *(one("10.0.0.1", float(number + 1)) for number in range(600))}
+    make_room(next(iter(everybody)), everybody)
+    assert [who.heard for who in everybody if who.evicted] == [2.0]  # the first of the crowd is at work
