@@ -48,7 +48,7 @@ class _WriteWatch(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Have every unread byte count, the last ones before the end too."""
         super().connection_made(transport)
-        self.transport.set_write_buffer_limits(high=0)
+        self.transport.set_write_buffer_limits(high=1)  # with 0, TLS would take an empty buffer for a full one
 
     def pause_writing(self) -> None:
         """Note that the other side is slower than we are; watch whether it reads at all."""

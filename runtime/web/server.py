@@ -38,11 +38,13 @@ def make_server(
     service: Service, token: str | None = None, certificate: Path | None = None, key: Path | None = None
 ) -> Server:
     """Return a server that is not running yet."""
-    http, websocket = make_protocols(service.limits, make_context(certificate, key) if certificate else None)
+    context = make_context(certificate, key) if certificate else None
+    http, websocket = make_protocols(service.limits, context)
     config = uvicorn.Config(
         create_app(service, token),
         http=http,
         ws=websocket,
+        loop="asyncio" if context else "auto",  # uvloop cannot begin TLS on a connection that is not read yet
         log_config=None,
         access_log=False,
         server_header=False,

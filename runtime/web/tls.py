@@ -6,7 +6,7 @@ Given a certificate, uvicorn would leave handshakes to the event loop, which wai
 import asyncio
 import ssl
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from .crowd import make_room
 
@@ -34,8 +34,9 @@ class Handshake(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport, self.heard = transport, self.loop.time()
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass
+        self.transport.pause_reading()  # until TLS reads: what came before would be lost to it
+        self.heard = self.loop.time()
         self.client = transport.get_extra_info("peername")
         self.connections.add(self)
         self._shaking = self.loop.create_task(self._shake())

@@ -38,10 +38,10 @@ class Running:
 
 
 @contextmanager
-def running(service: Service, token: str | None = None) -> Iterator[Running]:
+def running(service: Service, token: str | None = None, **tls: Path) -> Iterator[Running]:
     with listen("127.0.0.1", 0) as listening:
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server = make_server(service, token)
+        url = f"http{'s' if tls else ''}://127.0.0.1:{listening.getsockname()[1]}"
+        server = make_server(service, token, **tls)
         thread = Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
@@ -64,6 +64,12 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
 @pytest.fixture(scope="session", name="wait_until")
 def _wait_until() -> Callable[..., None]:
     return wait_until
+
+
+@pytest.fixture(scope="session")
+def run_server() -> Callable[..., AbstractContextManager[Running]]:
+    """Serve a service for the length of a block."""
+    return running
 
 
 @pytest.fixture

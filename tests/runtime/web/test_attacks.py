@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import subprocess
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
-from cyclegan_edge.runtime.web import connections, uploads
+from cyclegan_edge.runtime.web import connections, crowd, uploads
 from cyclegan_edge.runtime.web.crowd import make_room
 from cyclegan_edge.runtime.web.limits import RefusedError
 from cyclegan_edge.runtime.web.parameters import SIZES, Parameters
+from cyclegan_edge.runtime.web.service import open_service
 
 MIB = 2**20
 POST = b"POST /v1/translate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3000000\r\n\r\n"
@@ -326,3 +328,23 @@ def test_who_opens_most_connections_makes_room() -> None:
     everybody = {one("10.0.0.2", 0.0), *(one("10.0.0.1", float(number + 1)) for number in range(600))}
     make_room(next(iter(everybody)), everybody)
     assert [who.heard for who in everybody if who.evicted] == [2.0]  # the first of the crowd is at work
+
+
+def test_handshakes_that_do_not_end_count_and_are_closed(model, run_server, brief, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(crowd, "MAX_CONNECTIONS", 20)
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"]
+    subprocess.run([*request, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    service = open_service([model("invert")], backend="onnxruntime", device="cpu")
+    with run_server(service, certificate=certificate, key=key) as one:
+        host, port = one.url.removeprefix("https://").split(":")
+        lines = [socket.create_connection((host, int(port))) for _ in range(40)]
+        for _ in range(10):  # a request may come together with the end of the handshake, or later
+            assert httpx.get(f"{one.url}/healthz", verify=False, trust_env=False, timeout=20).text == "ok\n"
+        assert all(ended(line, 10) for line in lines)
+        lines.append(socket.create_connection((host, int(port))))
+        lines[-1].sendall(HEAD + b"\r\n")  # no TLS at all
+        assert ended(lines[-1], 10)
+        lines.append(socket.create_connection((host, int(port))))  # and the server ends in the midst of one
+    for line in lines:
+        line.close()

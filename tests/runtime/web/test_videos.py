@@ -43,7 +43,7 @@ def frames(path: Path) -> list[np.ndarray]:
 @pytest.fixture
 def held(start, monkeypatch):
     """A server whose engine waits between frames until it is let go."""
-    one = start(limits={"queue": 3})
+    one = start(limits={"queue": 6})
     backend = one.service.models.find(None).backend
     infer, open_gate = backend.infer, []
 
@@ -174,7 +174,7 @@ def test_a_video_cut_off_in_the_middle_is_refused(server, clip, tmp_path) -> Non
 
 
 def test_too_many_bytes_pixels_or_frames(start, clip) -> None:
-    small = start(limits={"video_bytes": 3000, "video_frames": 2, "picture_pixels": 4000, "engine_pixels": 2000})
+    small = start(limits={"video_bytes": 3000, "video_frames": 2, "video_pixels": 4000, "engine_pixels": 2000})
     refused = small.client.post("/v1/videos", content=bytes(3001))
     assert (refused.status_code, refused.json()["reason"]) == (413, "too_many_bytes")
     refused = small.client.post("/v1/videos", content=(bytes(1000) for _ in range(10)))
