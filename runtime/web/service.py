@@ -107,7 +107,8 @@ def open_service(
         InputError: `address` cannot be opened.
         ModelError: a model cannot be loaded.
     """
-    allowed = Limits().changed(limits or {})
+    usual = Limits(engine_pixels=max(Limits.engine_pixels, longest * longest))
+    allowed = usual.changed(limits or {})
     if address is not None:
         open_live(address, Control())
     metrics = Metrics()

@@ -1,8 +1,6 @@
 """Files appear whole or not at all, and a failing disk is an `OutputError`."""
 
 import os
-import re
-from pathlib import Path
 
 import pytest
 
@@ -137,24 +135,3 @@ def test_a_file_that_grows_in_place_is_not_written_through_a_link(tmp_path, exis
         assert file.tell() == 1
         file.write(b"y")
     assert (tmp_path / "new.txt").read_text() == "xy"
-
-
-def test_every_writer_keeps_to_the_ways_of_this_module():
-    """A file is opened for writing through `replacing`, `growing` or `open_to_append`, or in a temporary folder."""
-    way = re.compile(r"""(?<!partial)(?<!written)(?<!sidecar)\.(open\(["'][wax]|write_text\(|write_bytes\()""")
-    root = Path(__file__).parents[2]
-    found = {
-        f"{path.relative_to(root)}: {line.strip()}"
-        for folder in ("runtime", "trainer", "export")
-        for path in sorted((root / folder).rglob("*.py"))
-        for line in path.read_text(encoding="utf-8").splitlines()
-        if way.search(line)
-    }
-    assert {line.partition(":")[0] for line in found} <= {
-        "runtime/web/app.py",  # an upload, in the server's own temporary folder
-        "runtime/web/temporary_folder.py",
-        "trainer/tracking/recorder.py",  # into `partial_file`
-        "export/web/target.py",
-        "export/verification/intermediate.py",
-        "trainer/data/origins/shards.py",  # into a folder that was made for it
-    }, found

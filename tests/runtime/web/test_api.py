@@ -227,3 +227,39 @@ def test_the_engine_runs_in_one_thread_only(server, picture, monkeypatch) -> Non
     for _ in range(5):
         translated(server, picture())
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("channels", "kind", "taken"), [(3, np.uint8, 200), (4, np.uint8, 413), (3, np.uint16, 413), (4, np.uint16, 413)]
+)
+def test_depth_and_alpha_count_as_pixels(start, channels: int, kind: type, taken: int) -> None:
+    narrow = start(limits={"picture_pixels": 1000})
+    sent = cv2.imencode(".png", np.full((30, 33, channels), 99, kind))[1].tobytes()
+    assert translated(narrow, sent).status_code == taken
+
+
+@pytest.mark.parametrize(("suffix", "channels"), [(".jpg", 3), (".png", 3), (".png", 4), (".webp", 4)])
+@pytest.mark.parametrize("orientation", [1, 6, 7])
+def test_a_large_picture_comes_back_as_a_small_one_does(server, suffix: str, channels: int, orientation: int) -> None:
+    """Large ones are decoded in another way: a JPEG at a part of its size, others straight into our memory."""
+    rows, columns = np.mgrid[0:1200, 0:1000]
+    smooth = np.stack([columns // 4, rows // 5, (rows + columns) // 9, columns // 5 + 40], -1)[..., :channels]
+    encoded = cv2.imencode(suffix, smooth.astype(np.uint8), [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
+    tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0" + bytes([orientation]) + bytes(7)
+    if suffix == ".jpg":
+        encoded = encoded[:2] + b"\xff\xe1" + (len(tiff) + 8).to_bytes(2) + b"Exif\0\0" + tiff + encoded[2:]
+    elif orientation != 1:
+        pytest.skip("OpenCV writes EXIF into JPEG alone")
+    answer = translated(server, encoded, size=250, format="png")
+    result = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_UNCHANGED)
+    upright = smooth if orientation == 1 else np.rot90(smooth[:, ::-1] if orientation == 7 else smooth, 3)
+    assert result.shape == upright.shape
+    difference = np.abs(result[..., :3].astype(int) - (255 - upright[..., :3]))
+    assert difference.mean() < 2
+    if channels == 4:
+        assert np.array_equal(result[..., 3], upright[..., 3])
+
+
+def test_a_large_picture_that_ends_early_is_refused(server, noise) -> None:
+    whole = cv2.imencode(".png", noise(1100, 1000, 3))[1].tobytes()
+    assert translated(server, whole[: len(whole) // 2], size=64).json()["reason"] == "damaged"

@@ -159,3 +159,12 @@ def test_a_token_is_read_from_a_file(tmp_path) -> None:
     assert read_token(tmp_path / "token") == TOKEN
     with pytest.raises(UsageError, match="cannot be read"):
         read_token(tmp_path / "missing")
+
+
+def test_wrong_tokens_in_a_header_count_like_those_of_the_page(locked, caplog) -> None:
+    def ask(token: str) -> int:
+        return locked.client.get("/v1/models", headers={"Authorization": f"Bearer {token}"}).status_code
+
+    assert [ask(f"guess {number}") for number in range(8)] == [401] * 5 + [429] * 3
+    assert ask(TOKEN) == 200  # or a stranger could lock out everybody behind the same address
+    assert sum("wrong tokens came from 127.0.0.1" in record.message for record in caplog.records) == 1

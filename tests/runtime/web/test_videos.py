@@ -12,6 +12,8 @@ import httpx
 import numpy as np
 import pytest
 
+from cyclegan_edge.runtime.web import videos
+from cyclegan_edge.runtime.web.limits import RefusedError
 from cyclegan_edge.runtime.web.temporary_folder import TemporaryFolder
 
 
@@ -337,3 +339,36 @@ def test_a_request_for_a_thousand_ranges_does_not_multiply_the_answer(server, cl
         answer = server.client.get(f"/v1/videos/{name}/result", headers={"Range": f"bytes={ranges}"})
         assert answer.status_code in (200, 206, 400, 416)
         assert len(answer.content) <= 2 * size + 1000
+
+
+def test_one_visitor_cannot_fill_the_queue(held, clip) -> None:
+    jobs, model = held.service.videos, held.service.models.find(None)
+    accepted = []
+    for visitor in ("10.0.0.1",) * 4 + ("10.0.0.2",) * 2:
+        if len(accepted) == 3 and visitor == "10.0.0.1":  # of six places
+            with pytest.raises(RefusedError, match="3 videos of yours"):
+                jobs.admit(model, None, 0, visitor)
+            continue
+        job = jobs.admit(model, None, 0, visitor)
+        shutil.copy(clip(3), job.folder / "upload")
+        jobs.start(job)
+        accepted.append(visitor)
+    assert accepted == ["10.0.0.1"] * 3 + ["10.0.0.2"] * 2
+
+
+def test_without_pyav_videos_are_refused_in_a_sentence(server, clip, monkeypatch) -> None:
+    monkeypatch.setattr(videos, "has_pyav", lambda: False)
+    refused = upload(server, clip(3))
+    assert (refused.status_code, refused.json()["reason"]) == (501, "no_videos")
+    assert "PyAV is not installed" in refused.json()["detail"]
+    assert server.client.get("/v1/models").json()["videos"] is False
+
+
+def test_a_disk_that_is_full_refuses_the_upload(server, clip, monkeypatch) -> None:
+    def fail(job, received) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(server.service.videos, "grow", fail)
+    refused = upload(server, clip(3))
+    assert (refused.status_code, refused.json()["reason"]) == (429, "disk_full")
+    assert folders(server) == []
