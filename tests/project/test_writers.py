@@ -84,7 +84,7 @@ def is_safe(call: ast.Call, safe: set[str]) -> bool:
     """Tell whether a call gives a working file, or is about one."""
     parts = [call.func, *call.args, *(word.value for word in call.keywords)]
     names = {part.id for whole in parts for part in ast.walk(whole) if isinstance(part, ast.Name)}
-    return name_of(call.func) in GIVERS | {"BytesIO", "StringIO"} or bool(names & safe)
+    return name_of(call.func) in GIVERS or bool(names & (safe | {"BytesIO", "StringIO"}))
 
 
 def functions(tree: ast.AST) -> Iterator[tuple[str, ast.AST]]:

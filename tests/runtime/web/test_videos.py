@@ -1,9 +1,7 @@
 """Uploaded videos: translated in their turn, cancelled, refused, and never left behind."""
 
-import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from time import sleep
 
@@ -14,7 +12,6 @@ import pytest
 
 from cyclegan_edge.runtime.web import videos
 from cyclegan_edge.runtime.web.limits import RefusedError
-from cyclegan_edge.runtime.web.temporary_folder import TemporaryFolder
 
 
 def upload(server, path: Path, **query) -> httpx.Response:
@@ -309,38 +306,6 @@ def test_another_container_behind_a_videos_first_bytes_is_refused(server, tmp_pa
         assert (refused.status_code, refused.json()["reason"]) == (422, "damaged")
 
 
-def test_the_folder_of_a_killed_server_is_removed_at_the_next_start(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    living, killed, young = TemporaryFolder(), tmp_path / "cyclegan-serve-killed", tmp_path / "cyclegan-serve-young"
-    for folder in (killed, young):
-        folder.mkdir()
-        (folder / "lock").touch()
-    (killed / "upload.mp4").write_bytes(b"a stranger's video")
-    os.utime(killed / "lock", (0, 0))
-    os.utime(living.path / "lock", (0, 0))
-    (tmp_path / "victim").mkdir()
-    (tmp_path / "victim" / "lock").touch()
-    os.utime(tmp_path / "victim" / "lock", (0, 0))
-    (tmp_path / "cyclegan-serve-link").symlink_to(tmp_path / "victim")
-    another = TemporaryFolder()
-    assert not killed.exists()
-    assert young.exists()
-    assert living.path.exists()
-    assert (tmp_path / "victim" / "lock").exists()
-    for folder in (living, another):
-        folder.remove()
-        assert not folder.path.exists()
-
-
-def test_a_request_for_a_thousand_ranges_does_not_multiply_the_answer(server, clip, wait_until) -> None:
-    name = upload(server, clip(12)).json()["id"]
-    size = finished(server, name, wait_until)["bytes"]
-    for ranges in (",".join(["0-"] * 1000), ",".join(f"{start}-{start}" for start in range(0, 4000, 2))):
-        answer = server.client.get(f"/v1/videos/{name}/result", headers={"Range": f"bytes={ranges}"})
-        assert answer.status_code in (200, 206, 400, 416)
-        assert len(answer.content) <= 2 * size + 1000
-
-
 def test_one_visitor_cannot_fill_the_queue(held, clip) -> None:
     jobs, model = held.service.videos, held.service.models.find(None)
     accepted = []
@@ -373,3 +338,12 @@ def test_a_disk_that_is_full_refuses_the_upload(server, clip, monkeypatch) -> No
     refused = upload(server, clip(3))
     assert (refused.status_code, refused.json()["reason"]) == (429, "disk_full")
     assert folders(server) == before
+
+
+def test_a_request_for_a_thousand_ranges_does_not_multiply_the_answer(server, clip, wait_until) -> None:
+    name = upload(server, clip(12)).json()["id"]
+    size = finished(server, name, wait_until)["bytes"]
+    for ranges in (",".join(["0-"] * 1000), ",".join(f"{start}-{start}" for start in range(0, 4000, 2))):
+        answer = server.client.get(f"/v1/videos/{name}/result", headers={"Range": f"bytes={ranges}"})
+        assert answer.status_code in (200, 206, 400, 416)
+        assert len(answer.content) <= 2 * size + 1000
