@@ -84,9 +84,9 @@ class Run:
 
     @property
     def total_steps(self) -> int:
-        """Steps of the whole run, those before it was resumed included."""
+        """Steps of the whole run, those before it was resumed included; never fewer than are done."""
         steps = self.clock.step + self.clock.remaining(self.config.schedule.total_epochs)
-        return min(steps, self.config.run.max_steps or steps)
+        return max(self.clock.step, min(steps, self.config.run.max_steps or steps))
 
     @property
     def learning_rate(self) -> float:

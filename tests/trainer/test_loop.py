@@ -206,6 +206,13 @@ def test_a_run_that_gets_no_better_stops_early_and_stays_stopped(configure, tmp_
     assert resumed(config, tmp_path / "run").train().step == 9
 
 
+def test_a_run_that_is_further_than_it_may_get_has_nothing_to_do(configure, tmp_path):
+    run = {"device": "cpu", "precision": "fp32"}
+    Run(configure(run=run | {"max_steps": 2}), tmp_path / "run").train()
+    result = resumed(configure(run=run | {"max_steps": 1}), tmp_path / "run").train()
+    assert (result.first_step, result.step, result.total_steps) == (2, 2, 2)
+
+
 def test_only_a_fixed_subset_is_validated(configure, tmp_path):
     run = Run(configure(validation={"max_pictures": 2}), tmp_path / "run")
     assert [len(domain) for domain in run.validation.pictures] == [2, 2]

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cyclegan_edge.trainer.methods.cyclegan import CycleGAN
 
@@ -195,6 +196,33 @@ def test_a_step_on_a_gpu_does_not_wait_for_it(make_config):
             model.step(*batch)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+class Casts(TorchDispatchMode):
+    """Counts how often each tensor, by its address, is cast."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = {}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten._to_copy.default:
+            self.count[args[0].data_ptr()] = self.count.get(args[0].data_ptr(), 0) + 1
+        return function(*args, **(kwargs or {}))
+
+
+def test_the_weights_of_a_generator_are_cast_once_a_step(make_config):
+    """Autocast forgets its casts where its block ends, so all uses of a generator stand in one block."""
+    model = CycleGAN(make_config(), CPU, torch.bfloat16)
+    with Casts() as casts:
+        model.step(*make_batch())
+    for name, times in {"G_A": 1, "G_B": 1, "D_A": 2, "D_B": 2}.items():  # D: frozen, and learning
+        counted = [casts.count[parameter.data_ptr()] for parameter in kernels_of(model.networks[name])]
+        assert counted == [times] * len(counted), name
+
+
+def kernels_of(network):
+    return [parameter for parameter in network.parameters() if parameter.ndim > 1]
 
 
 @pytest.mark.slow
