@@ -83,8 +83,10 @@ def safe_names(function: ast.AST) -> set[str]:
 def is_safe(call: ast.Call, safe: set[str]) -> bool:
     """Tell whether a call gives a working file, or is about one."""
     parts = [call.func, *call.args, *(word.value for word in call.keywords)]
-    names = {part.id for whole in parts for part in ast.walk(whole) if isinstance(part, ast.Name)}
-    return name_of(call.func) in GIVERS or bool(names & (safe | {"BytesIO", "StringIO"}))
+    within = [part for whole in parts for part in ast.walk(whole)]
+    names = {part.id for part in within if isinstance(part, ast.Name)}
+    in_memory = {name_of(part) for part in within if isinstance(part, ast.expr)} & {"BytesIO", "StringIO"}
+    return name_of(call.func) in GIVERS or bool(names & safe or in_memory)
 
 
 def functions(tree: ast.AST) -> Iterator[tuple[str, ast.AST]]:
