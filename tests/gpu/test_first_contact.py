@@ -2,12 +2,17 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from zipfile import ZipFile
 
 import pytest
+
+from cyclegan_edge.export.engine import engine_name
+from cyclegan_edge.runtime.backends.engine_file import this_system
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu_first_contact.py"
 SITE = Path(__file__).parent / "programs" / "site"
@@ -20,9 +25,30 @@ def contact(pretended, output, *options, seconds=280):
     return ended, json.loads((output / "first_contact.json").read_text())
 
 
+def engine_parts(output):
+    script = runpy.run_path(str(SCRIPT))
+    return script["engines"](script["Machine"](output, True))
+
+
+def test_the_engine_that_an_export_wrote_is_measured(tmp_path):
+    (tmp_path / "exports").mkdir()
+    described = {
+        "library": "tensorrt_rtx", "library_version": "1.7.1", "compute_capabilities": (), "system": this_system(),
+        "tf32": False, "artefact": SimpleNamespace(size=(64, 64)), "profile": SimpleNamespace(max=(1, 64, 64)),
+    }  # fmt: skip
+    names = [
+        engine_name("first-AtoB-fp16-64x64.onnx", SimpleNamespace(**described | {"library": library}))
+        for library in ("tensorrt_rtx", "tensorrt")
+    ]
+    for name in names:
+        (tmp_path / "exports" / name).touch()
+    benches = [part for part in engine_parts(tmp_path) if part.name.startswith("bench tensorrt")]
+    assert [Path(part.command[-1]).name for part in benches] == names
+
+
 @pytest.mark.slow
 def test_the_parts_that_train_run_and_the_same_call_goes_on(pretended, tmp_path):
-    names = ("machine", "doctor", "train", "resume", "train fp16", "step 256x1 ours bf16")
+    names = ("machine", "doctor", "train", "resume", "train fp16", "step 256x1 ours bf16", "export onnx")
     _, first = contact(pretended, tmp_path, "--only", "machine")
     assert list(first) == ["machine"]
     only = [option for name in names for option in ("--only", name)]
@@ -33,14 +59,14 @@ def test_the_parts_that_train_run_and_the_same_call_goes_on(pretended, tmp_path)
     assert "on cuda:0 in bfloat16" in "\n".join(results["train"]["tail"])
     assert "done: step 5" in "\n".join(results["resume"]["tail"])
     assert results["step 256x1 ours bf16"]["result"]["milliseconds"] > 0
+    (measured,) = [part.command[-1] for part in engine_parts(tmp_path) if part.name == "bench onnx"]
+    assert Path(measured).is_file()
     written = (tmp_path / "first_contact.md").read_text()
     assert written.startswith("# First contact: Pretended GPU\n")
     assert "| step 256x1 ours bf16 | ok |" in written
 
 
 def test_it_says_from_how_many_steps_on_compiling_pays():
-    import runpy
-
     break_even = runpy.run_path(str(SCRIPT))["break_even"]
 
     def timed(first, milliseconds):
