@@ -6,10 +6,17 @@ The parts stand in the order that tells most in least time. Each runs in a proce
 that fails is reported, and the rest goes on. A call ends after --minutes; the same call again goes on with the next
 part. DIR/first_contact.json and .md hold the results so far, under the card's name.
 
-Where no package index is reached, --wheels installs what torch does not bring from a folder, beside the results. Fill
-the folder where one is reached, for the Python of the machine with the GPU:
+Where no package index is reached, --wheels installs from a folder, beside the results, what PyTorch and torchvision do
+not bring. Fill the folder where one is reached, for the Python of the machine with the GPU:
 
-    pip download --only-binary=:all: --python-version 3.12 --no-deps --dest DIR PACKAGE…
+    pip download --only-binary=:all: --python-version 3.12 --no-deps --dest DIR \\
+        absl-py annotated-types click flatbuffers grpcio lightning-utilities markdown markdown-it-py mdurl ml-dtypes \\
+        onnx onnx-ir onnxscript opencv-python-headless packaging protobuf pydantic pydantic-core pygments rich \\
+        safetensors tensorboard tensorboard-data-server tomli-w torchmetrics typing-inspection werkzeug
+
+and for the parts on engines and tests onnxruntime-gpu; tensorrt-rtx-cu13-bindings, tensorrt-rtx-cu13-libs,
+cuda-bindings and cuda-pathfinder, with `pip wheel --no-deps --wheel-dir DIR tensorrt-rtx-cu13` for what comes as source
+alone; pytest, pluggy, iniconfig, hypothesis and sortedcontainers.
 """
 
 import argparse
