@@ -13,7 +13,7 @@ from .stats import Stats
 
 @dataclass(frozen=True)
 class Control:
-    """Stops a run, holds it for a while, and tells its counts. Any thread or signal handler may use it."""
+    """Stops a run, pauses it, and holds its counts. Any thread or signal handler may use it."""
 
     stop: Event = field(default_factory=Event)
     paused: Event = field(default_factory=Event)

@@ -35,7 +35,7 @@ class LostFramesError(InputError):
 
 
 class InterruptionError(Exception):
-    """The run was told to stop before its source ended; sinks hear of it as the reason why nothing more comes."""
+    """The run was stopped before its source ended; sinks hear of it as the reason why nothing more comes."""
 
 
 class Source(Protocol):

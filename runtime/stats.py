@@ -86,5 +86,5 @@ class Stats:
         self.stages.setdefault(stage, Durations()).add(seconds)
 
 
-# Shows how far a run of so many frames is (None: nobody knows how many); gives the function that is told the counts.
+# Shows how far a run of so many frames is (None: nobody knows how many); gives the function that takes the counts.
 Progress = Callable[[int | None], AbstractContextManager[Callable[[Stats], None]]]

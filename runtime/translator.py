@@ -104,9 +104,9 @@ class LoadOptions:
 
     def of_pixels(self) -> dict[str, object]:
         """Return the options that decide the pixels of a result: all but the engine and its device."""
-        told = {name: value for name, value in vars(self).items() if name not in ("backend", "device")}
+        options = {name: value for name, value in vars(self).items() if name not in ("backend", "device")}
         later = ("value_range", "layout", "output_name")  # not yet there when the first manifests were written
-        return {name: value for name, value in told.items() if name not in later or value is not None}
+        return {name: value for name, value in options.items() if name not in later or value is not None}
 
 
 class Translator:

@@ -23,4 +23,4 @@ def cameras(as_json: bool) -> None:
     for camera in listed:
         click.echo(printable(f"{camera.address}\t{camera.name}\t{camera.api}"))  # a device may call itself anything
     if not listed:
-        click.echo("no camera was found; connect one, and on Linux see that you may read /dev/video*", err=True)
+        click.echo("there is no camera; connect one, and on Linux see that you may read /dev/video*", err=True)

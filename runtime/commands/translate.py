@@ -82,7 +82,7 @@ _LOAD = (
         "--range",
         "value_range",
         type=click.Choice(["-1..1", "0..1", "0..255"]),
-        help="Float model of somebody else: the values that it takes and gives.  [default: what its graph tells]",
+        help="Float model of somebody else: the values that it takes and gives.  [default: what its graph says]",
     ),
     click.option(
         "--layout",

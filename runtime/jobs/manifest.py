@@ -88,7 +88,7 @@ class Manifest:
         """Close the file; adding opens it again."""
         with self._lock:
             if self._file is not None:
-                with suppress(OSError):  # of a full disk `add` has told
+                with suppress(OSError):  # `add` has reported a full disk
                     self._file.flush()
                 unlock(self._file)
                 with suppress(OSError):

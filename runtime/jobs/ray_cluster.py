@@ -169,7 +169,7 @@ def _started(job: FolderJob, name: Path) -> bool:
 
 
 def _adopt(job: FolderJob, line: str) -> None:
-    """Take over what a worker says of a file; what it only began will be told by the error that follows."""
+    """Take over what a worker says of a file; the error that follows accounts for what it only began."""
     record = from_line(line)
     if record is None or record.status == "started":
         return

@@ -50,7 +50,7 @@ def connect(
         address: a camera (0, /dev/video0), a picture, a video, "a glob*.png", frames_%05d.png, an address with ://, -
             (raw frames on standard input), screen: or test:bars.
         targets: each a file, a folder, frames_%05d.png, window, http://127.0.0.1:PORT, virtual-camera, - or null.
-        control: what stops the source, and tells its counts to those who show them.
+        control: stops the source, and holds its counts for those who show them.
         options: how frames go into the sinks.
         deinterlace: make whole frames of the interlaced ones of a video file.
 

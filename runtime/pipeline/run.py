@@ -67,7 +67,7 @@ def run(
             that latency stays flat; "auto" is "latest" for live sources.
         batch_size: how many frames that follow one another, of equal size once prepared, are translated together;
             always 1 where only the latest counts, or where some are skipped.
-        control: stops the run before its end, or pauses it, and tells its counts. A live source that is stopped ends
+        control: stops the run before its end, or pauses it, and holds its counts. A live source that is stopped ends
             well, any other is interrupted.
         watch: called with the counts in the calling thread, about 20 times a second and at the end.
         smooth: makes the translations steady, called in the frames' order.

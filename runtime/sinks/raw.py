@@ -32,7 +32,7 @@ def raw_sink() -> Iterator[Write]:
             size = height, width
             LOGGER.info("standard output gets rgb24 frames of %dx%d", width, height)
         elif size != (height, width):
-            raise InputError(f"{frame.name} changes its size, which raw frames cannot tell")
+            raise InputError(f"{frame.name} changes its size, which raw frames cannot say")
         data = memoryview(pixels.tobytes())
         try:
             while data:

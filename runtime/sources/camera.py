@@ -21,7 +21,7 @@ _LINUX_DEVICES = Path("/sys/class/video4linux")
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera as `cyclegan cameras` tells it."""
+    """A camera as `cyclegan cameras` lists it."""
 
     address: str  # what to give to -i
     name: str

@@ -58,7 +58,7 @@ class LiveSource:
         self._connect, self._stop, self._patience, self._attempts = connect, stop, patience, attempts
 
     def __iter__(self) -> Iterator[Frame]:
-        """Give frames until told to stop.
+        """Give frames until `stop` is set.
 
         Raises:
             StreamError: it cannot be opened at first, cannot be opened by trying again, or was given up.

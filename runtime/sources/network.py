@@ -50,7 +50,7 @@ _REMEDIES: dict[StreamFailure, str] = {
 
 
 def open_stream(address: str, stop: Event) -> VideoSource:
-    """Make the source for an address: a video, if it tells its length, or a live stream.
+    """Make the source for an address: a video, if it says its length, or a live stream.
 
     Raises:
         StreamError: it cannot be opened.

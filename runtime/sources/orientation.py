@@ -12,7 +12,7 @@ _ENTRY = 12  # bytes of one tag in a directory
 
 
 def read_orientation(exif: bytes) -> int:
-    """Return the orientation, 1 to 8, from an EXIF block (a TIFF header and its directory); 1 where it is not told."""
+    """Return the orientation, 1 to 8, from an EXIF block (a TIFF header and its directory); 1 where it has none."""
     exif = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "<", b"MM": ">"}.get(exif[:2])
     if order is None:

@@ -108,7 +108,7 @@ def _packed_profile(head: bytes) -> bytes | None:
 
 
 def _of_rgb(profile: bytes | None, name: str) -> bytes | None:
-    """Return a profile that fits RGB pixels; any other is told and left out."""
+    """Return a profile that fits RGB pixels; any other is left out, which is logged."""
     if not profile:
         return None
     space = profile[_SPACE].decode("latin-1").strip()

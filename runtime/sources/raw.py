@@ -36,7 +36,7 @@ class RawSource:
         """
         settings = Settings(text, ("size", "fps", "pixels"))
         if "size" not in settings:
-            raise UsageError("raw frames do not tell their size; write it as -i '-?size=640x480&fps=30'")
+            raise UsageError("raw frames do not say their size; write it as -i '-?size=640x480&fps=30'")
         self.height, self.width = settings.size("size", (0, 0))
         rate = settings.rate("fps", Fraction(25))
         self._reversed = settings.choice("pixels", ("rgb24", "bgr24")) == "bgr24"

@@ -16,7 +16,7 @@ from .optical_flow import Gray, estimate_flow, gray, resize_flow, visible, warp
 
 Smoothing = Literal["ema", "gated", "flow"]
 
-STRENGTH = 0.7  # of the past, unless told otherwise
+STRENGTH = 0.7  # of the past, by default
 NOISE = 12.0  # change of the input's luma, out of 255, at which the past loses most of its weight
 CUT = 28.0  # mean change of the input's luma at which a new scene begins
 FLOW_SIDE = 320  # longer side, in pixels, at which flow is estimated

@@ -35,7 +35,7 @@ class Clock:
     """
 
     def __init__(self, container: Any, name: str | None = None) -> None:
-        """Read where a file begins; jumps are told under `name`, or not at all where it is None."""
+        """Read where a file begins; jumps are logged under `name`, and not at all where it is None."""
         self._name = name
         # MPEG streams and the like: a break in their time stamps is expected.
         self.breaks = bool(container.format.flags & av.format.Flags.ts_discont.value)

@@ -244,7 +244,7 @@ class _Writer:
 def _measure(place: str) -> tuple[int, Fraction]:
     """Return how many frames a video holds, and the seconds from the first one's beginning to the last one's.
 
-    When the last one ends an MP4 with reordered frames cannot tell.
+    An MP4 with reordered frames does not say when its last one ends.
     """
     count = first = last = 0
     with av.open(place, **TAGS) as container:

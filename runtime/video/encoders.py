@@ -13,7 +13,7 @@ from .format import Encoding, VideoFormat
 
 LOGGER = logging.getLogger(__name__)
 
-CRF = 18  # hardly to be told from the original
+CRF = 18  # hardly distinguishable from the original
 PRESET = "veryfast"  # at the same quality larger files, in a third of the time of x264's own default
 # Names for users → FFmpeg's encoders, the best first.
 ENCODERS = {

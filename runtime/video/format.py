@@ -10,7 +10,7 @@ from .decode_limits import OF_FILES, DecodeLimits
 # The numbers of ITU-T H.273, as FFmpeg has them.
 BT709, UNSPECIFIED, BT601, BT2020 = 1, 2, 6, 9
 PQ, HLG = 16, 18  # transfer functions of high dynamic range
-HD_HEIGHT = 576  # a video that does not tell its matrix is BT.709 above this height, BT.601 up to it
+HD_HEIGHT = 576  # a video that does not say its matrix is BT.709 above this height, BT.601 up to it
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Colour:
     full_range: bool = False
 
     def matrix_of(self, height: int) -> int:
-        """Return the matrix, guessed from the height where the video does not tell."""
+        """Return the matrix, guessed from the height where the video does not say it."""
         if self.matrix != UNSPECIFIED:
             return self.matrix
         return BT709 if height > HD_HEIGHT else BT601
