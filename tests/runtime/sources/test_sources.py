@@ -68,7 +68,7 @@ class TestRawFrames:
             list(RawSource("-?size=640x480", BytesIO(b"")))
 
     def test_without_a_size(self):
-        with pytest.raises(UsageError, match="do not tell their size"):
+        with pytest.raises(UsageError, match="do not say their size"):
             RawSource("-", BytesIO())
 
 
