@@ -40,7 +40,7 @@ class PictureFile:
 def decode_picture(data: bytes | NDArray[np.uint8], name: str) -> PictureFile:
     """Decode a picture file with all that it holds.
 
-    What is lost is logged: a profile of colours that are no RGB, damage inside a JPEG.
+    What is lost is logged: a profile of colours that are no RGB, damage inside a JPEG or TIFF.
 
     Args:
         data: the file's bytes.
@@ -65,7 +65,7 @@ def decode_picture(data: bytes | NDArray[np.uint8], name: str) -> PictureFile:
         raise InputError(f"{name} is damaged or no picture; replace it or take it away")
     if pixels.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{name} holds {pixels.dtype} values; convert it to 8 or 16 bits")
-    if content[:2] == b"\xff\xd8" and is_damaged_inside(content):
+    if tiff.is_damaged_inside() if tiff else content[:2] == b"\xff\xd8" and is_damaged_inside(content):
         LOGGER.warning("%s is damaged inside; what can be seen of it is used", name)
     metadata: dict[Any, bytes] = {
         kind: np.asarray(value, np.uint8).tobytes() for kind, value in zip(kinds, values, strict=True)

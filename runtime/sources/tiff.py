@@ -4,16 +4,20 @@ A TIFF file (revision 6.0) is a chain of directories, one a page, each a list of
 """
 
 import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
 _ORIENTATION, _SAMPLES, _EXTRA_SAMPLES, _PROFILE = 274, 277, 338, 34675
-_SHORT, _UNDEFINED = 3, 7
+_COMPRESSION, _DEFLATE = 259, (8, 32946)
+_PARTS = ((273, 279), (324, 325))  # where strips are, and how large; and tiles
+_SHORT, _LONG, _UNDEFINED = 3, 4, 7
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}  # bytes of a value, by its type
 _ENTRY = 12
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # alpha with which the colours are multiplied already, or not
 _MOST_PAGES = 10_000
+_AT_ONCE = 2**20  # bytes that are unpacked at a time
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,17 @@ class Tiff:
         """Whether a gray picture has a second channel, which OpenCV passes by."""
         tag = self._tag(_SAMPLES)
         return tag is not None and self._short(tag) == 2
+
+    def is_damaged_inside(self) -> bool:
+        """Whether a strip or tile of the first page does not unpack; only those packed by zlib have a checksum."""
+        compression, *_ = self._numbers(_COMPRESSION) or (0,)
+        if compression not in _DEFLATE:
+            return False
+        for places, sizes in _PARTS:
+            for place, size in zip(self._numbers(places), self._numbers(sizes), strict=False):
+                if not _unpacks(self.data[place : place + size]):
+                    return True
+        return False
 
     def as_stored(self) -> bytes:
         """Return the file with its alpha said to be multiplied already, so that libtiff does not multiply again."""
@@ -110,7 +125,30 @@ class Tiff:
     def _short(self, tag: _Tag) -> int:
         return int(struct.unpack_from(self._order + "H", self.data, tag.place)[0])
 
+    def _numbers(self, number: int) -> tuple[int, ...]:
+        """Return the whole numbers of a tag; none where it is not there, or holds something else."""
+        tag = self._tag(number)
+        layout = {_SHORT: "H", _LONG: "I"}.get(tag.kind) if tag else None
+        if tag is None or layout is None:
+            return ()
+        value = self._value(tag)
+        return struct.unpack_from(f"{self._order}{len(value) // _SIZES[tag.kind]}{layout}", value)
+
     def _value(self, tag: _Tag) -> bytes:
         size = _SIZES.get(tag.kind, 1) * tag.count
         place = tag.place if size <= 4 else struct.unpack_from(self._order + "I", self.data, tag.place)[0]
         return self.data[place : place + size]
+
+
+def _unpacks(packed: bytes) -> bool:
+    """Whether zlib unpacks data to their end and finds their checksum right; what it unpacks is not kept."""
+    unpacking = zlib.decompressobj()
+    try:
+        while not unpacking.eof:
+            unpacked = unpacking.decompress(packed, _AT_ONCE)
+            packed = unpacking.unconsumed_tail
+            if not unpacked and not packed:  # they are cut short
+                return False
+    except zlib.error:
+        return False
+    return True

@@ -212,6 +212,21 @@ class TestDepthAndAlpha:
         read_whole(tmp_path / "a.jpg")
         assert not caplog.text
 
+    @pytest.mark.parametrize("tiles", [{}, {"tile": (16, 16)}])
+    def test_damage_inside_a_tiff_is_told(self, tiles, noise, tmp_path, caplog):
+        smooth = cv2.resize(noise(8, 8, 3), (64, 64), interpolation=cv2.INTER_CUBIC)
+        Image.fromarray(smooth).save(tmp_path / "a.tif", compression="tiff_adobe_deflate", **tiles)
+        whole = (tmp_path / "a.tif").read_bytes()
+        assert np.array_equal(read_whole(tmp_path / "a.tif")[0], smooth)
+        assert not caplog.text
+        middle = len(whole) // 2
+        (tmp_path / "a.tif").write_bytes(whole[:middle] + bytes(50) + whole[middle + 50 :])
+        try:
+            read_whole(tmp_path / "a.tif")
+        except InputError:
+            return
+        assert "is damaged inside" in caplog.text
+
     def test_a_jpeg_that_is_cut_short_is_told(self, noise, tmp_path, caplog):
         write_picture(tmp_path / "a.jpg", noise(64, 64, 3))
         data = (tmp_path / "a.jpg").read_bytes()
