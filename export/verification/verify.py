@@ -69,24 +69,35 @@ def verify_artefact(
         for source in inputs
         for frames in compare_batches(opened, metadata.io, source, _gate(source, metadata, opened.backend, generator))
     ]
-    comparisons = tuple(frames.comparison for frames in compared)
-    if not judged(comparisons):
+    if not judged([frames.comparison for frames in compared]):
         notes.append("INT8 is judged on real pictures, and there was none")
     for note in notes:
         LOGGER.warning("%s", note)
+    return _report(artefact, generator, compared, tuple(readable), tuple(notes))
+
+
+def _report(
+    artefact: Artefact,
+    generator: LoadedGenerator,
+    compared: list[ComparedFrames],
+    pictures: tuple[str, ...],
+    notes: tuple[str, ...],
+) -> VerificationReport:
+    """Sum comparisons up: whether all passed, where an engine diverged, the worst picture, and what took part."""
+    comparisons = tuple(frames.comparison for frames in compared)
     worst = max(compared, key=lambda frames: frames.badness)
     return VerificationReport(
         passed=bool(judged(comparisons)) and all(comparison.passed for comparison in comparisons),
         divergences=_divergences(artefact, generator, compared),
         worst=worst.worst_picture(),
         machine={"gpu": _gpu(), "TF32": _tf32(artefact)} | {key: str(value) for key, value in machine().items()},
-        artefact=path.name,
+        artefact=artefact.path.name,
         artefact_sha256=artefact.sha256(),
         reference=source_of(generator),
         producer=_producer({comparison.engine for comparison in comparisons}),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        pictures=tuple(readable),
-        notes=tuple(notes),
+        pictures=pictures,
+        notes=notes,
         comparisons=comparisons,
         flat_deviation=_flat_deviation(inputs) if generator.config.networks.norm == "instance" else None,
     )
