@@ -86,6 +86,8 @@ def _report(
     """Sum comparisons up: whether all passed, where an engine diverged, the worst picture, and what took part."""
     comparisons = tuple(frames.comparison for frames in compared)
     worst = max(compared, key=lambda frames: frames.badness)
+    by_instance = generator.config.networks.norm == "instance"
+    flat = _flat_deviation([frames.source for frames in compared]) if by_instance else None
     return VerificationReport(
         passed=bool(judged(comparisons)) and all(comparison.passed for comparison in comparisons),
         divergences=_divergences(artefact, generator, compared),
@@ -99,7 +101,7 @@ def _report(
         pictures=pictures,
         notes=notes,
         comparisons=comparisons,
-        flat_deviation=_flat_deviation(inputs) if generator.config.networks.norm == "instance" else None,
+        flat_deviation=flat,
     )
 
 
