@@ -65,6 +65,7 @@ class RemoteFolder:
             DatasetError: the address does not answer.
         """
         try:
+            self._files.invalidate_cache()  # lists of before, which this process may have read
             found = self._files.find(f"{self._root}/{folder}", detail=True)
         except FileNotFoundError:
             return []

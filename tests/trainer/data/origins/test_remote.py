@@ -83,6 +83,18 @@ def test_a_file_of_the_same_size_is_told_by_the_mark_of_its_store(memory, place,
     assert versions[0] == versions[1] != versions[2]
 
 
+def test_a_list_that_this_process_read_before_is_read_again(memory, monkeypatch):
+    listed, real = {}, type(memory).find
+    monkeypatch.setattr(
+        type(memory), "find", lambda self, path, detail: listed.setdefault(path, real(self, path, detail=detail))
+    )
+    monkeypatch.setattr(type(memory), "invalidate_cache", lambda self, path=None: listed.clear())
+    folder = remote.RemoteFolder("memory://horses")
+    assert len(folder.list("trainA")) == 6
+    memory.pipe_file("/horses/trainA/new.png", b"new")
+    assert len(folder.list("trainA")) == 7
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="names are UTF-8")
 def test_a_name_that_is_no_utf_8_is_copied(dataroot, place):
     (dataroot / "trainA/03.png").rename(os.fsdecode(os.fsencode(dataroot / "trainA") + b"/03\xe9.png"))
