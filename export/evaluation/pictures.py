@@ -141,8 +141,8 @@ def _artefact(path: Path, size: int | None, backend: str, device: str) -> Iterat
         metadata, pinned = translator.metadata, translator.size
         if pinned is not None and (pinned[0] != pinned[1] or size not in (None, pinned[0])):
             raise UsageError(
-                f"{path} translates {pinned[0]}x{pinned[1]} only; evaluate it at that size if it is square, or one that takes "
-                "any size",
+                f"{path} translates {pinned[0]}x{pinned[1]} only; evaluate it at that size if that is square, or "
+                "take one of any size",
                 about=("size",),
             )
         side = size or (pinned[0] if pinned else DEFAULT_SIZE)
