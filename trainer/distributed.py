@@ -150,7 +150,10 @@ def _join(world: World, *, on_gpus: bool) -> Peers:
     host, rank, size = os.environ["MASTER_ADDR"], world.rank, world.size
     with ExitStack() as unless_all_join:
         try:
-            store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=MEETING)))
+            shared, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=MEETING)))
+            # Where torchrun starts processes anew, what those before them wrote is still there.
+            attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+            store = dist.PrefixStore(f"attempt-{attempt}", shared)  # type: ignore[attr-defined]
             peers = connect_peers(rank, size, store, host=host, within=MEETING, grace=NOTICING)
             unless_all_join.callback(peers.leave, done=False)
             dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=LONGEST_WAIT)

@@ -170,6 +170,28 @@ def test_no_thread_of_the_group_outlives_it_to_meet_an_interpreter_that_has_ende
     subprocess.run(launcher, check=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
+KILLED_ONCE = """
+import os, signal, time
+from cyclegan_edge.trainer.distributed import joined_world
+
+with joined_world("cpu") as world:
+    if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        if world.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(600)
+    assert world.gather(world.rank) == ([0, 1] if world.writes else [1])
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_torchrun_starts_anew_meet_again(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(KILLED_ONCE)
+    options = ["--standalone", "--nproc_per_node=2", "--max-restarts=1"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", *options, str(script)]
+    subprocess.run(launcher, check=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
 def test_alone_nothing_is_communicated():
     world = World()
     network = torch.nn.Linear(1, 1)
