@@ -22,7 +22,7 @@ SOURCES += sorted(path for folder in ("trainer", "export", "runtime") for path i
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 ENGINES = ("window", "ort", "openvino")  # an OpenCV and what runs on a CPU: what every test has
-EXTRAS = ("video", "camera", "screen", "virtual-camera", "ray", "tensorrt-rtx", "web")  # of the runtime
+EXTRAS = ("video", "camera", "heif", "screen", "virtual-camera", "ray", "tensorrt-rtx", "web")  # of the runtime
 TRAINING_EXTRAS = ("heif", "remote")
 
 # Declared for a library that we import, which imports them itself: the exporter and the writer of torch.
