@@ -19,7 +19,7 @@ class Limits:
     picture_pixels: int = 40_000_000  # 413; read from the file's header, before anything is decoded
     engine_pixels: int = 1024 * 1024  # 413; of what is translated at once
     pictures: int = 16  # 429; waiting or being translated at the same time
-    frame_bytes: int = 2 * MIB  # close 1009; one frame of a live camera
+    frame_bytes: int = MIB  # close 1009; one frame of a live camera
     sockets: int = 64  # 429; live cameras and viewers
     video_bytes: int = 512 * MIB  # 413
     video_pixels: int = 4096 * 2304  # 413; of a frame, of which a few dozen are in memory while a video is translated
