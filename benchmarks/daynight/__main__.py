@@ -19,11 +19,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .camera import animate, draw_view, put_camera
+from .camera import LENS, SENSOR, animate, draw_view, put_camera
 from .develop import Picture, develop, meter
-from .flow import back, forth, seen_again, write_flow
+from .flow import Flow, Mask, back, forth, seen_again, sky_flow, with_sky, write_flow
 from .light import Light, Time, draw_weather
-from .render import new_scene, render
+from .render import Floats, new_scene, render
 from .scene import Street, build_street
 
 RATE = 12  # frames a second
@@ -83,7 +83,8 @@ def clip(job: Job, output: Path, options: argparse.Namespace) -> None:
     rng, light = _set_up(job, options)
     street: Street = build_street(rng)
     view = draw_view(rng, street)
-    animate(rng, put_camera(view), view, street, options.seconds, RATE)
+    camera = put_camera(view)
+    animate(rng, camera, view, street, options.seconds, RATE)
     moments: tuple[Time, ...] = ("day", "night")
     for moment in moments:
         sky = light.set_time(moment)
@@ -92,11 +93,20 @@ def clip(job: Job, output: Path, options: argparse.Namespace) -> None:
             rendering = render(frame)
             exposure = exposure or meter(rendering, sky, light.weather.density, moment)
             save(folder / moment / f"{frame:04}.webp", develop(rendering, sky, light.weather.density, exposure, None))
+            now = rendering.motion, np.array(camera.matrix_world.to_3x3())
             if before is not None and moment == "day":
-                there = forth(before)
                 (folder / "flow").mkdir(exist_ok=True)
-                write_flow(folder / "flow" / f"{frame - 1:04}.png", there, seen_again(there, back(rendering.motion)))
-            before = rendering.motion
+                write_flow(folder / "flow" / f"{frame - 1:04}.png", *_flow(before, now))
+            before = now
+
+
+def _flow(before: tuple[Floats, Floats], now: tuple[Floats, Floats]) -> tuple[Flow, Mask]:
+    """Return the flow between two frames, each the vector pass and the camera's axes, and where it can be followed."""
+    side = len(before[0])
+    focal = side * LENS / SENSOR
+    there = with_sky(forth(before[0]), sky_flow(before[1], now[1], side, focal))
+    returning = with_sky(back(now[0]), sky_flow(now[1], before[1], side, focal))
+    return there, seen_again(there, returning)
 
 
 def _set_up(job: Job, options: argparse.Namespace) -> tuple[Random, Light]:

@@ -8,7 +8,7 @@ import bpy
 
 from .scene import Street
 
-LENS = 26.0  # millimetres on a sensor of 36: 69 degrees across
+LENS, SENSOR = 26.0, 36.0  # millimetres: 69 degrees across
 METRES_TO_HAZE = 150.0  # the distance at which the mist pass is 1
 
 
@@ -50,7 +50,7 @@ def draw_view(rng: Random, street: Street) -> View:
 def put_camera(view: View) -> bpy.types.Object:
     """Put a camera into the scene."""
     data = bpy.data.cameras.new("camera")
-    data.lens, data.clip_start, data.clip_end = LENS, 0.05, 1000.0
+    data.lens, data.sensor_width, data.clip_start, data.clip_end = LENS, SENSOR, 0.05, 1000.0
     camera = bpy.data.objects.new("camera", data)
     bpy.context.scene.collection.objects.link(camera)
     bpy.context.scene.camera = camera

@@ -1,8 +1,8 @@
 """True optical flow from Cycles' vector pass, and the file that holds it.
 
-The pass holds for each pixel how far its surface moves to the neighbouring frames. What is in front of nothing, the
-sky, moves as the camera turns. Files are 16-bit PNG of the form of KITTI (Geiger et al., 2013): red is 64 dx + 32768,
-green 64 dy + 32768 and blue 1 where the pixel is seen in the next frame too, else 0.
+The pass holds for each pixel how far its surface moves to the neighbouring frames. It holds zeros for the sky, which
+moves as the camera turns: this is added. Files are 16-bit PNG of the form of KITTI (Geiger et al., 2013): red is
+64 dx + 32768, green 64 dy + 32768 and blue 1 where the pixel is seen in the next frame too, else 0.
 """
 
 from pathlib import Path
@@ -23,6 +23,25 @@ def forth(motion: NDArray[np.float32]) -> Flow:
 def back(motion: NDArray[np.float32]) -> Flow:
     """Return where each pixel came from in the frame before."""
     return np.stack((motion[..., 0], -motion[..., 1]), axis=-1)
+
+
+def sky_flow(here: NDArray[np.float64], there: NDArray[np.float64], side: int, focal: float) -> Flow:
+    """Return where what is infinitely far away goes when the camera turns.
+
+    `here` and `there` [3, 3] hold the camera's axes in the world as columns: right, up and back. `focal` is its focal
+    length in pixels.
+    """
+    middle = (side - 1) / 2
+    columns, rows = np.meshgrid(np.arange(side, dtype=np.float64), np.arange(side, dtype=np.float64))
+    direction = np.stack((columns - middle, middle - rows, np.full_like(rows, -focal)), axis=-1)
+    right, up, behind = np.moveaxis(direction @ (there.T @ here).T, -1, 0)
+    moved = np.stack((middle - focal * right / behind - columns, middle + focal * up / behind - rows), axis=-1)
+    return moved.astype(np.float32)
+
+
+def with_sky(flow: Flow, sky: Flow) -> Flow:
+    """Lay the motion of the sky where the pass holds none."""
+    return np.where((flow == 0).all(axis=-1, keepdims=True), sky, flow)
 
 
 def warp(values: NDArray[np.float32], flow: Flow) -> NDArray[np.float32]:
