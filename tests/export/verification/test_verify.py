@@ -121,7 +121,7 @@ SIDE_128 = {"load_size": 128, "crop_size": 128}
     [
         ({"networks": UNET, "data": SIDE_128}, "fp16"),
         ({"networks": UNET | {"norm": "batch", "dropout": True, "init_gain": 0.1}, "data": SIDE_128}, "fp32"),
-        ({"networks": {"norm": "batch", "init_gain": 0.2}}, "fp16"),
+        ({"networks": {"norm": "batch", "init_gain": 0.1}}, "fp16"),
         ({"networks": {"generator": "resnet_2blocks", "norm": "none", "init_gain": 0.1}}, "fp32"),
         ({"networks": {"upsample": "resize"}, "data": {"output_nc": 1}, "losses": {"lambda_identity": 0.0}}, "fp16"),
     ],
