@@ -103,7 +103,7 @@ def pretended(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
     temporary = tmp_path_factory.mktemp("tests")
 
     def run(
-        program: str, *arguments: object, seconds: float = 120, stdin: Any = None, cudnn: bool = False, **settings: str
+        program: str, *arguments: object, seconds: float = 240, stdin: Any = None, cudnn: bool = False, **settings: str
     ) -> Ended:
         environment = os.environ | {
             "LD_PRELOAD": f"{library}:{library.parent / CUDNN}" if cudnn else str(library),
