@@ -48,7 +48,7 @@ class InstanceNorm(nn.Module):
 
     @property
     def fused(self) -> NormKernel | None:
-        """The kernel, where it is used now: Inductor, which compiles a step, fuses the plain form better."""
+        """The kernel, where it is used now; Inductor, which compiles a step, fuses the plain form itself."""
         return self.kernel if self.training and not torch.compiler.is_compiling() else None
 
     def forward(self, x: Tensor) -> Tensor:
