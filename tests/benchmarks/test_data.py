@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import subprocess
 import sys
@@ -30,3 +31,15 @@ def test_every_loader_is_measured_and_times_can_be_left_out(tmp_path):
     assert rows[2]["peak_bytes"] > 1.5 * rows[1]["peak_bytes"]
     assert not any(key.endswith("_s") for row in rows for key in row)
     assert "not measured" in (tmp_path / "data.md").read_text()
+
+
+def test_one_pass_is_the_build_of_a_cold_cache_and_the_scaled_reads_of_the_others():
+    spec = importlib.util.spec_from_file_location("data_benchmark", BENCHMARK)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    seconds = {"cold": (50.0, 1.0), "warm": (4.0, 2.0), "two ranks, warm": (6.0, 2.0), "peer": (5.0, 8.0)}
+    rows = [
+        {"kind": kind, "pictures": 1000, "reads": 200, "first_step_s": first, "reads_s": reads}
+        for kind, (first, reads) in seconds.items()
+    ]
+    assert [module.one_pass(row, rows) for row in rows] == [46, 10, 5, 40]
