@@ -5,6 +5,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -56,7 +57,7 @@ def animation_sink(path: Path, rate: Fraction, loops: int = 0) -> Iterator[Write
         size += frame.pixels.nbytes
         if size > MOST_BYTES:
             raise OutputError(f"{path} would hold more frames than fit into memory; name a video, such as .mp4")
-        frames.append(frame)
+        frames.append(replace(frame, original=None))  # which would take as much again
 
     yield write
     if not frames:
@@ -68,6 +69,8 @@ def animation_sink(path: Path, rate: Fraction, loops: int = 0) -> Iterator[Write
     if path.suffix.lower() in PAGED:
         data = _encode_pages(path, pictures)
     else:
+        if pictures[0].dtype != np.uint8:
+            LOGGER.warning("%s holds 8 bits a channel: what is finer is lost", path)
         data = _encode(path, [to_8_bits(picture) for picture in pictures], _durations(frames, rate), loops)
     with replacing(path) as partial:
         partial.write_bytes(_with_profile(path, data, profile) if profile else data)

@@ -36,7 +36,7 @@ _TO_BGR = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
 @contextmanager
 def picture_sink(root: Path, name: str | None = None) -> Iterator[Write]:
     """Write every frame to the file of its own name under `root`, or of the one that is given, at once."""
-    report = _FirstWithoutAlpha()
+    report = _FirstLoss()
 
     def write(frame: Frame) -> None:
         path = root / (name or written_name(frame.name))
@@ -50,7 +50,7 @@ def picture_sink(root: Path, name: str | None = None) -> Iterator[Write]:
 def sequence_sink(pattern: Path) -> Iterator[Write]:
     """Write frames to numbered files, such as frames_%05d.png; numbers are kept, or counted from 1."""
     numbers = count(1)
-    report = _FirstWithoutAlpha()
+    report = _FirstLoss()
 
     def write(frame: Frame) -> None:
         path = numbered(pattern, next(numbers) if frame.number is None else frame.number)
@@ -60,16 +60,20 @@ def sequence_sink(pattern: Path) -> Iterator[Write]:
     yield write
 
 
-class _FirstWithoutAlpha:
-    """Logs the first picture of a sink whose alpha its format does not hold, and no further one."""
+class _FirstLoss:
+    """Logs the first picture of a sink whose alpha its format does not hold, and the first whose depth; no others."""
 
     def __init__(self) -> None:
-        self._is_reported = False
+        self._is_alpha_reported = self._is_depth_reported = False
 
     def __call__(self, path: Path, picture: Picture) -> None:
-        if picture.shape[2] == 4 and path.suffix.lower() not in _TRANSPARENT and not self._is_reported:
-            self._is_reported = True
+        suffix = path.suffix.lower()
+        if picture.shape[2] == 4 and suffix not in _TRANSPARENT and not self._is_alpha_reported:
+            self._is_alpha_reported = True
             LOGGER.warning("%s holds no alpha: such pictures are laid on white; .png would keep it", path)
+        if picture.dtype == np.uint16 and suffix not in _DEEP and not self._is_depth_reported:
+            self._is_depth_reported = True
+            LOGGER.warning("%s holds 8 bits a channel: what is finer is lost; .png would keep it", path)
 
 
 def written_name(name: Path) -> Path:

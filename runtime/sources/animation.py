@@ -51,13 +51,18 @@ class AnimationSource:
         if all(picture.shape[2] == 4 and (picture[..., 3] == 255).all() for picture in pictures):
             pictures = [np.ascontiguousarray(picture[..., :3]) for picture in pictures]  # as GIF has it always
         time = Fraction(0)
-        name, profile = Path(self.path.name), decode_picture(self._data, str(self.path)).profile
+        name, profile = Path(self.path.name), self._read_profile()
         for picture, milliseconds in zip(pictures, animation.durations, strict=True):
             duration = _TICK * int(milliseconds if milliseconds >= SHORTEST else USUAL)
             yield Frame(picture, name, time=time, duration=duration, profile=profile)
             time += duration
         if len(pictures) < self.total:
             yield InputError(f"{self.path} is cut short: {len(pictures)} of {self.total} frames can be decoded")
+
+    def _read_profile(self) -> bytes | None:
+        with suppress(InputError):  # it is damaged, and some frames can be seen all the same
+            return decode_picture(self._data, str(self.path)).profile
+        return None
 
     def _pages(self) -> Iterator[Frame | InputError]:
         tiff = Tiff(self._data)

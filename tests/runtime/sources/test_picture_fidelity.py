@@ -105,8 +105,12 @@ class TestDepthAndAlpha:
         assert np.array_equal(read_picture(tmp_path / f"a{suffix}"), np.rint(deep[..., :3] / 257).astype(np.uint8))
 
     @pytest.mark.parametrize("suffix", [".jpg", ".bmp", ".webp"])
-    def test_formats_of_eight_bits_get_eight(self, suffix, tmp_path):
-        write_picture(tmp_path / f"a{suffix}", np.full((8, 8, 3), 200 * 257, np.uint16))
+    def test_formats_of_eight_bits_get_eight(self, suffix, tmp_path, caplog):
+        deep = np.full((8, 8, 3), 200 * 257, np.uint16)
+        with picture_sink(tmp_path) as write:
+            for name in (f"a{suffix}", f"b{suffix}", "c.png"):
+                write(Frame(deep, Path(name)))
+        assert caplog.text.count("holds 8 bits a channel: what is finer is lost") == 1
         pixels, _ = read_whole(tmp_path / f"a{suffix}")
         assert pixels.dtype == np.uint8
         assert np.abs(pixels.astype(int) - 200).max() <= 1
