@@ -101,9 +101,10 @@ def test_the_cycle_weight_scales_the_cycle_terms_alone(make_config):
         assert (found - expected).abs().max() <= 1e-3 * expected.abs().max()
 
 
-@pytest.mark.parametrize("noise", [0.0, 1.0])
-def test_the_way_back_starts_from_8_bits_and_noise_where_that_is_asked_for(make_config, noise):
-    model = CycleGAN(make_config(losses={"cycle_noise": noise, "lambda_identity": 0}), CPU)
+@pytest.mark.parametrize(("noise", "lambda_temporal"), [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)])
+def test_the_way_back_starts_from_8_bits_and_noise_where_that_is_asked_for(make_config, noise, lambda_temporal):
+    losses = {"cycle_noise": noise, "lambda_identity": 0, "lambda_temporal": lambda_temporal}
+    model = CycleGAN(make_config(losses=losses), CPU)
     made, seen = [], []
     model.G_A.register_forward_hook(lambda module, args, result: made.append(result.detach()))
     model.G_B.register_forward_pre_hook(lambda module, args: seen.append(args[0].detach()))
