@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...runtime.commands.options import PathType, parse_size, together
+from ...runtime.commands.options import NumberRange, PathType, parse_size, together
 from ..request import CHOICES, LARGEST_FLOOR, TARGETS, Request, Target
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ request_options = together(
     ),
     click.option(
         "--norm-floor",
-        type=click.FloatRange(0, LARGEST_FLOOR),
+        type=NumberRange(0, LARGEST_FLOOR),
         default=Request.norm_floor,
         show_default=True,
         metavar="R",
