@@ -81,13 +81,13 @@ class NetworksConfig(_Part):
         if self.antialias and (not re.search("^(mobile_)?resnet", self.generator) or self.upsample == "resize"):
             raise ValueError("antialias goes with a resnet generator of upsample=deconv; leave it out")
         if self.tail != "tiles" and not self.generator.startswith("edge_"):
-            raise ValueError(f"{self.generator} has no tail to choose, an edge_resnet has; leave tail={self.tail} out")
+            raise ValueError(f"{self.generator} has no tail to choose, an edge_resnet has; set networks.tail=tiles")
         return self
 
     @model_validator(mode="after")
     def _floor_has_norms(self) -> Self:
         if self.norm_floor and self.norm != "instance":
-            raise ValueError(f"norm_floor goes with norm=instance, not {self.norm}; leave it out")
+            raise ValueError(f"norm_floor goes with norm=instance, not {self.norm}; set networks.norm_floor=0")
         return self
 
     @property

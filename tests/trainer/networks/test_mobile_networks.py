@@ -149,6 +149,6 @@ def test_a_smooth_tail_leaves_no_grid_whatever_its_weights():
 
 def test_a_tail_of_another_generator_is_refused():
     with pytest.raises(
-        ConfigError, match="resnet_9blocks has no tail to choose, an edge_resnet has; leave tail=smooth"
+        ConfigError, match=r"resnet_9blocks has no tail to choose, an edge_resnet has; set networks\.tail=tiles"
     ):
         resolve_config({"networks": {"tail": "smooth"}})

@@ -118,7 +118,10 @@ def test_weights_of_a_network_without_a_floor_go_in():
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        ({"networks": {"norm_floor": 1, "norm": "batch"}}, "norm_floor goes with norm=instance, not batch"),
+        (
+            {"networks": {"norm_floor": 1, "norm": "batch"}},
+            "norm_floor goes with norm=instance, not batch; set networks.norm_floor=0",
+        ),
         ({"networks": {"norm_floor": -1}}, "greater than or equal to 0"),
         (
             {"networks": {"norm_floor": 1}, "optim": {"checkpoint_activations": True}},
