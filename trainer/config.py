@@ -1,4 +1,4 @@
-"""The configuration of a run: one model a part; defaults < TOML file < `--set` < flags. Imports no torch.
+"""The configuration of a run: one model a part; defaults < recipe < TOML file < `--set` < flags. Imports no torch.
 
 Names follow the options of the official PyTorch implementation. Every unknown key is refused with the nearest name.
 """

@@ -1,4 +1,4 @@
-"""The configuration as a user writes it: a TOML file, and assignments on the command line."""
+"""The configuration as a user writes it: a recipe, a TOML file, and assignments on the command line."""
 
 import re
 import reprlib
@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime.errors import ConfigError
+
+# The recipes by name: a TOML file each, which is all that a new one takes.
+RECIPES = {path.stem: path for path in sorted(Path(__file__).with_name("recipes").glob("*.toml"))}
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -21,6 +24,17 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # also of numbers and nestings without end
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """Read what a recipe sets.
+
+    Raises:
+        ConfigError: there is no recipe of this name.
+    """
+    if name not in RECIPES:
+        raise ConfigError(f"there is no recipe {reprlib.repr(name)}; the recipes are {', '.join(RECIPES)}")
+    return read_toml(RECIPES[name])
 
 
 def parse_assignment(text: str) -> dict[str, Any]:

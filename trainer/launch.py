@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..runtime.errors import CheckpointError, ConfigError, CycleganError, OutputError, UsageError, training_side
 from ..runtime.files import remove_hidden
 from .config import TrainConfig, resolve_config
+from .config_text import read_recipe
 
 if TYPE_CHECKING:
     from .loop import Run
@@ -38,6 +39,7 @@ def train(
     config: TrainConfig | Layer,
     folder: str | Path,
     *,
+    recipe: str | None = None,
     resume: str | None = None,
     init_from: str | Path | None = None,
 ) -> "TrainingResult":
@@ -46,6 +48,7 @@ def train(
     Args:
         config: the configuration, or what differs from the defaults, such as `{"data": {"dataroot": "mine"}}`.
         folder: the run's folder, such as "runs/mine".
+        recipe: "official" (the defaults) or "edge": settings that `config` is laid over; see docs/quality.md.
         resume: a checkpoint of the folder to go on from: "latest", "best" or "epoch-0010". What `config` says must
             then be what the run began with, but for what may change; see docs/resuming.md.
         init_from: weights to start from: a run, a checkpoint, or a folder or file of the official implementation.
@@ -65,11 +68,14 @@ def train(
     folder = Path(folder)
     if resume and init_from:
         raise UsageError("a run that is resumed goes on with its own weights, so it cannot start from others")
+    if resume and recipe is not None:
+        raise UsageError("a run that is resumed goes on with its own settings; leave the recipe out", about=("recipe",))
+    layers = [layer] if recipe is None else [read_recipe(recipe), layer]
     with training_side():
         if resume:
-            resolved, prepare = resumed_run(folder, [layer], resume)
+            resolved, prepare = resumed_run(folder, layers, resume)
         else:
-            resolved, prepare = new_run(folder, [layer], Path(init_from) if init_from else None)
+            resolved, prepare = new_run(folder, layers, Path(init_from) if init_from else None)
         return complete(resolved, folder, prepare)
 
 

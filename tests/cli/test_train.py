@@ -1,4 +1,5 @@
 import os
+import tomllib
 
 import pytest
 
@@ -33,9 +34,26 @@ def test_train_then_resume(train, tmp_path, capsys):
     assert "started with networks.ngf=4, so it cannot go on with 8" in capsys.readouterr().err
 
 
+def test_options_lie_over_the_file_and_the_file_over_the_recipe(train, tmp_path, capsys):
+    file = tmp_path / "mine.toml"
+    file.write_text("[networks]\nngf = 8\nnorm_floor = 2\nndf = 8\n")
+    tiny = ["--config", file, "--set", "networks.ngf=4", "--set", "networks.ndf=4", "--size", 32]
+    assert train("--recipe", "edge", "--max-steps", 1, *tiny) == 0
+    networks = tomllib.loads((tmp_path / "t" / "config.toml").read_text())["networks"]
+    edge = {"generator": "edge_resnet_6blocks", "tail": "smooth", "norm_floor": 2.0, "ngf": 4, "ndf": 4}
+    assert networks.items() >= edge.items()
+    assert train("--recipe", "edge", "--resume") == 2
+    assert "its own settings; leave the recipe out; see --recipe\n" in capsys.readouterr().err
+    assert train("--max-steps", 2, "--resume") == 0
+    content = load_checkpoint(tmp_path / "t" / "checkpoints" / "latest.pt")
+    assert (content["progress"]["step"], content["config"]["networks"]) == (2, networks)
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
+        (["--recipe", "egde"], 2, "'egde' is not one of 'edge', 'official'"),
+        (["--recipe", "edge", "--set", "networks.generator=resnet_9blocks"], 2, "set networks.tail=tiles\n"),
         (["--set", "networks.nfg=3"], 2, "did you mean networks.ngf?"),
         (["--set", "ngf"], 2, "a setting is written PART.KEY=VALUE"),
         (["--config", "absent.toml"], 2, "cannot read the configuration absent.toml"),

@@ -15,7 +15,7 @@ HEAVY = ("cv2", "jinja2", "matplotlib", "numpy", "onnx", "onnxruntime", "openvin
 PROMISED = {
     "train": (
         "--name --runs --config --set --resume --device --precision --epochs --epochs-decay --max-steps --batch-size "
-        "--cache --size --seed --init-from"
+        "--cache --recipe --size --seed --init-from"
     ),
     "distill": (
         "--direction --generator --ngf --budget-ms --engine --engine-precision --size --name --runs --config --set "

@@ -8,12 +8,19 @@ import click
 from ...runtime.errors import UsageError
 from .. import launch
 from ..config import merge_layers
+from ..config_text import RECIPES
 from .options import DATASET, PATH, RunCommand, configuration_layers, report, run_options
 
 
 @click.command(cls=RunCommand)
 @click.argument("dataroot", type=DATASET)
 @run_options
+@click.option(
+    "--recipe",
+    type=click.Choice(list(RECIPES)),
+    help="Settings to begin with, which --config and all other options replace; edge is a small generator for devices."
+    "  [default: official]",
+)
 @click.option(
     "--size",
     type=click.IntRange(8, 16384),
@@ -28,6 +35,7 @@ def train(
     dataroot: str,
     name: str,
     runs: Path,
+    recipe: str | None,
     resume: str | None,
     init_from: Path | None,
     size: int | None,
@@ -43,4 +51,4 @@ def train(
         layers.append({"data": {"crop_size": size, "load_size": round(size * 286 / 256)}})
     if resume and init_from:
         raise UsageError("--resume goes on with the run's own weights; leave out --init-from")
-    report(launch.train(merge_layers(*layers), runs / name, resume=resume, init_from=init_from))
+    report(launch.train(merge_layers(*layers), runs / name, recipe=recipe, resume=resume, init_from=init_from))
