@@ -1,5 +1,6 @@
 """The choice of the best validation, and early stopping. Imports no torch."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +60,8 @@ class Selection:
         value = value_of(self.metric, values)
         assert value is not None, f"{self.metric} was not measured"
         sign = 1 if HIGHER_IS_BETTER[base_name(self.metric)] else -1
-        better = self.best is None or sign * value > sign * self.best
+        # What is no number is never the best: nothing would be better than it.
+        better = not math.isnan(value) and (self.best is None or sign * value > sign * self.best)
         self.best, self.stale = (value, 0) if better else (self.best, self.stale + 1)
         return better
 

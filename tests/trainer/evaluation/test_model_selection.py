@@ -32,6 +32,15 @@ def test_the_best_so_far_is_the_best_of_all_and_ties_do_not_count(seen, metric):
     assert not selection.exhausted
 
 
+def test_what_is_no_number_is_never_the_best():
+    selection = Selection("ssim", patience=2)
+    assert not selection.update({"ssim": float("nan")})
+    assert selection.best is None
+    assert selection.update({"ssim": 0.2})
+    assert not selection.update({"ssim": float("nan")})
+    assert (selection.best, selection.stale) == (0.2, 1)
+
+
 def test_patience_runs_out_and_a_better_value_restores_it():
     selection = Selection("swd", patience=2)
     outcomes = []
