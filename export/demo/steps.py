@@ -23,9 +23,7 @@ LOGGER = logging.getLogger(__name__)
 # centred and lit from one side, so they are neither cropped nor mirrored.
 CONFIG: dict[str, dict[str, Any]] = {
     "data": {"dataroot": str(EMOJI), "crop_size": SIZE, "load_size": SIZE, "flip": False, "batch_size": 4},
-    "networks": {
-        "generator": "edge_resnet_6blocks", "ngf": 16, "ndf": 32, "tail": "smooth", "norm_floor": 1.0,
-    },
+    "networks": {"generator": "edge_resnet_6blocks", "ngf": 16, "tail": "smooth", "norm_floor": 1.0, "ndf": 32},
     "optim": {"lr": 1e-3},
     "schedule": {"n_epochs": 50, "n_epochs_decay": 50},
     "run": {"log_every": 10, "preview_every": 200, "validate_every_epochs": 1},
