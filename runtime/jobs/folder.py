@@ -18,10 +18,10 @@ from ..stats import Progress, Stats
 from ..translator import LoadOptions
 from ..video import VIDEO_SUFFIXES
 from .films import FilmOptions, translate_film
+from .fingerprint import Fingerprint
 from .job import FolderJob, OnError, Translate, TranslateFilm, plan, watch
 from .manifest import NAME, Manifest
 from .ray_cluster import run_on_ray
-from .recipe import Recipe
 
 LOGGER = logging.getLogger(__name__)
 
@@ -97,11 +97,13 @@ def translate_folder(
     """
     control = control or Control()
     _check(root, output, options)
-    recipe = Recipe.of(model, load_options.of_pixels() | {"format": options.picture_format} | film_options.of_pixels())
+    fingerprint = Fingerprint.of(
+        model, load_options.of_pixels() | {"format": options.picture_format} | film_options.of_pixels()
+    )
     with Manifest(output / NAME) as manifest:
         manifest.claim()
         remove_hidden(output)
-        plan_again = _planner(root, output, recipe, manifest, options)
+        plan_again = _planner(root, output, fingerprint, manifest, options)
         job = plan_again(overwrite=options.overwrite)
         _report(job)
         total = None if options.watch else len(job.todo)
@@ -118,14 +120,14 @@ def translate_folder(
 
 
 def _planner(
-    root: Path, output: Path, recipe: Recipe, manifest: Manifest, options: FolderOptions
+    root: Path, output: Path, fingerprint: Fingerprint, manifest: Manifest, options: FolderOptions
 ) -> Callable[..., FolderJob]:
     """Return the function that plans the job, anew for each round of a folder that is watched."""
     return partial(
         plan,
         root,
         output,
-        recipe,
+        fingerprint,
         manifest,
         overwrite=False,
         retry_failed=options.retry_failed,

@@ -23,9 +23,9 @@ from ..sources.animation import count_frames
 from ..sources.pictures import left_out, readable_suffixes
 from ..stats import Stats
 from ..video import VIDEO_SUFFIXES
+from .fingerprint import Fingerprint
 from .manifest import Manifest, Record, Status, Work
 from .names import refuse_collisions, target_name
-from .recipe import Recipe
 
 LOGGER = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class FolderJob:
 
     root: Path
     output: Path
-    recipe: Recipe
+    fingerprint: Fingerprint
     manifest: Manifest
     todo: Sequence[Path]  # relative to the root
     picture_format: str | None = None  # "png": the suffix of every result; None: each keeps its own
@@ -107,7 +107,7 @@ class FolderJob:
 
     def start(self, name: Path) -> None:
         """Write down that a file is begun: whatever is found at its target later is ours."""
-        self.manifest.add(Record(self.recipe.work(self.root, name), "started"))
+        self.manifest.add(Record(self.fingerprint.work(self.root, name), "started"))
 
     def succeed(self, name: Path, seconds: float) -> None:
         """Write down that a file that was started is done."""
@@ -200,7 +200,7 @@ class JobSource:
 def plan(
     root: Path,
     output: Path,
-    recipe: Recipe,
+    fingerprint: Fingerprint,
     manifest: Manifest,
     *,
     overwrite: bool = False,
@@ -225,12 +225,12 @@ def plan(
     if not names and not may_be_empty:
         find_pictures(root, outside=output)  # says what it should hold
     refuse_collisions(root, output, names, picture_format)
-    job = FolderJob(root, output, recipe, manifest, [], picture_format, on_error, left_out=left_out(listing))
+    job = FolderJob(root, output, fingerprint, manifest, [], picture_format, on_error, left_out=left_out(listing))
     todo = []
     for name in names:
         record = manifest.get(name.as_posix())
         try:
-            known = record is not None and record.work == recipe.work(root, name)
+            known = record is not None and record.work == fingerprint.work(root, name)
         except InputError:  # gone since it was listed; who reads it says so
             known = False
         exists = (output / job.target(name)).exists()
@@ -266,7 +266,7 @@ def watch(
         now = {}
         for name in job.todo:
             try:
-                now[name] = job.recipe.work(job.root, name)
+                now[name] = job.fingerprint.work(job.root, name)
             except InputError:  # gone again
                 continue
         job.todo = [name for name, work in now.items() if seen.get(name) == work]

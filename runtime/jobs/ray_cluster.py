@@ -107,7 +107,7 @@ def _translated(job: FolderJob, todo: list[Path], model: Path, load_options: Loa
         FolderJob,
         job.root.absolute(),
         job.output.absolute(),
-        job.recipe,
+        job.fingerprint,
         picture_format=job.picture_format,
         on_error=job.on_error,
     )

@@ -13,16 +13,16 @@ import pytest
 from cyclegan_edge.runtime import files
 from cyclegan_edge.runtime.errors import BackendError, FileOutputError, InputError, OutputError, UsageError
 from cyclegan_edge.runtime.frame import Frame
+from cyclegan_edge.runtime.jobs.fingerprint import Fingerprint
 from cyclegan_edge.runtime.jobs.job import FolderJob, plan, watch
 from cyclegan_edge.runtime.jobs.manifest import NAME, Manifest
 from cyclegan_edge.runtime.jobs.names import folds_names
-from cyclegan_edge.runtime.jobs.recipe import Recipe
 from cyclegan_edge.runtime.sinks import write_picture
 from cyclegan_edge.runtime.sources import read_picture
 from cyclegan_edge.runtime.stats import Stats
 
 NAMES = ["a.png", "below/a.png", "below/b.ppm", "c.png"]
-RECIPE = Recipe("model", "options")
+FINGERPRINT = Fingerprint("model", "options")
 
 
 def inverting(source, sink, one_by_one=False) -> Stats:
@@ -71,9 +71,9 @@ def planned(root, output):
     """Plan as a new process would: with the manifest that lies on the disk."""
     with ExitStack() as manifests:
 
-        def make(recipe=RECIPE, **options) -> FolderJob:
+        def make(fingerprint=FINGERPRINT, **options) -> FolderJob:
             manifests.close()  # that process is gone
-            return plan(root, output, recipe, manifests.enter_context(Manifest(output / NAME)), **options)
+            return plan(root, output, fingerprint, manifests.enter_context(Manifest(output / NAME)), **options)
 
         yield make
 
@@ -93,10 +93,10 @@ class TestWhatIsLeftToDo:
         again = planned()
         assert (todo(again), again.skipped) == ([], 4)
 
-    @pytest.mark.parametrize("recipe", [Recipe("other", "options"), Recipe("model", "other")])
-    def test_everything_with_another_model_or_option(self, recipe, planned):
+    @pytest.mark.parametrize("fingerprint", [Fingerprint("other", "options"), Fingerprint("model", "other")])
+    def test_everything_with_another_model_or_option(self, fingerprint, planned):
         planned().run(inverting)
-        assert todo(planned(recipe)) == NAMES
+        assert todo(planned(fingerprint)) == NAMES
 
     def test_a_file_that_changed(self, planned, root):
         planned().run(inverting)
@@ -135,14 +135,14 @@ class TestWhatIsLeftToDo:
     def test_a_file_that_disappears_while_the_job_is_planned_costs_itself_only(self, planned, root, monkeypatch):
         planned().run(inverting)
         os.utime(root / "a.png", ns=(1, 1))
-        work = Recipe.work
+        work = Fingerprint.work
 
-        def vanishing(recipe, folder, name):
+        def vanishing(fingerprint, folder, name):
             if name.name == "c.png":
                 (folder / name).unlink(missing_ok=True)
-            return work(recipe, folder, name)
+            return work(fingerprint, folder, name)
 
-        monkeypatch.setattr(Recipe, "work", vanishing)
+        monkeypatch.setattr(Fingerprint, "work", vanishing)
         job = planned()
         assert todo(job) == ["a.png", "c.png"]
         stats = job.run(inverting)
@@ -188,7 +188,7 @@ class TestNames:
 
     def test_a_result_in_the_place_of_an_input_is_refused(self, root):
         with pytest.raises(UsageError, match="one of the inputs"):
-            plan(root / "below", root / "below", RECIPE, Manifest(root / NAME))
+            plan(root / "below", root / "below", FINGERPRINT, Manifest(root / NAME))
 
 
 class TestFailures:

@@ -12,14 +12,14 @@ from .manifest import Work
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Fingerprint:
     """What decides the pixels of every file of a job: sha256 of the artefact, and of the options."""
 
     model: str
     options: str
 
     @classmethod
-    def of(cls, artefact: Path, options: Mapping[str, object]) -> "Recipe":
+    def of(cls, artefact: Path, options: Mapping[str, object]) -> "Fingerprint":
         """Take the fingerprints of an artefact and of the options that change pixels.
 
         Raises:
