@@ -218,7 +218,7 @@ def missed(row: Row) -> list[str]:
 
 def table(report: Row) -> str:
     """Lay the rows out as Markdown, under what they were measured on and what the aims are."""
-    heads = ["attack", "before the mends", "largest RSS, MiB", "growth, MiB", "longest wait, s", "median wait, s"]
+    heads = ["attack", "before the limits", "largest RSS, MiB", "growth, MiB", "longest wait, s", "median wait, s"]
     heads += ["pictures (refusals)", "descriptors: before, most, after", "SIGTERM to end, s", "exit code"]
     heads += ["what the attacker saw", "aims missed"]
     lines = [f"{in_words(report['machine'])}  ", f"{report['artefact']}, {report['rows'][0]['engine']}", ""]
