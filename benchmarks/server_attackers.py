@@ -188,8 +188,8 @@ def slow_bodies(target: Target, payload: bytes) -> str:
 
 
 def unread_answers(target: Target, body: bytes) -> str:
-    """Have 40 pictures translated to PNG, and read of each answer only that it comes."""
-    head = POST % (b"/v1/translate?format=png", len(body))
+    """Have 40 pictures of noise translated to PNG, and read of each answer only that it comes."""
+    head = POST % (b"/v1/translate?size=256&format=png", len(body))
 
     def ask(_: int) -> socket.socket | None:
         while target.left():
@@ -260,7 +260,7 @@ ATTACKS = {
         "20 uploads of a byte a second", slow_bodies, before="all places taken for 300 s", seconds=15
     ),
     "unread": Attack(
-        "40 answers that nobody reads", unread_answers, partial(picture, 1000, 1000, ".jpg", noise=True),
+        "40 answers of 6 MB that nobody reads", unread_answers, partial(picture, 2500, 2500, ".jpg", noise=True),
         "20 MB each stay in memory", seconds=35,
     ),
     "pings": Attack(

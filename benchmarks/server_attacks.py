@@ -165,7 +165,7 @@ def measure(name: str, engine: str, seconds: float) -> Row:
             raise click.ClickException(f"the server translates nothing: {server.log.read_text(encoding='utf-8')}")
         running = json.loads(request(server.port, "GET", "/v1/models")[1])["models"][0]
         attacker.submit(allow_descriptors, None).result()  # its process has started now
-        row = {"attack": name, "engine": f"{running['engine']} on {running['device']}", "before": attack.before}
+        row: Row = {"attack": name, "engine": f"{running['engine']} on {running['device']}", "before": attack.before}
         with watched(server, visitor) as figures:
             target = Target(server.port, time.monotonic() + min(seconds, attack.seconds))
             try:
