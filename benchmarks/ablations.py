@@ -22,16 +22,16 @@ from typing import Any
 
 import click
 import torch
+from runs import fit_schedule, train
 from torch import Tensor, nn
 
 from cyclegan_edge.runtime.machine.doctor import machine
 from cyclegan_edge.runtime.metadata import Direction
-from cyclegan_edge.trainer.checkpoints.checkpoint import find_checkpoint, load_checkpoint, load_generator
+from cyclegan_edge.trainer.checkpoints.checkpoint import load_generator
 from cyclegan_edge.trainer.config import TrainConfig, resolve_config
-from cyclegan_edge.trainer.data.dataset import Domain, domain_folder, evenly, list_pictures, load_held_out
+from cyclegan_edge.trainer.data.dataset import Domain, evenly, load_held_out
 from cyclegan_edge.trainer.evaluation.evaluate import OPPOSITE, as_8_bit, evaluate, translate_all, untranslated
 from cyclegan_edge.trainer.evaluation.paired import mean_of, psnr
-from cyclegan_edge.trainer.loop import Run
 
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
@@ -83,25 +83,8 @@ def configure(variant: str, seed: int, dataroot: Path, steps: int, quick: bool) 
     for layer in [*layers, QUICK if quick else {}]:
         merged |= {part: merged.get(part, {}) | values for part, values in layer.items()}
     config = resolve_config(merged)
-    pictures = max(len(list_pictures(domain_folder(config.data, "train", domain))) for domain in ("A", "B"))
-    pictures = min(pictures, config.data.max_dataset_size or pictures)
-    epochs = max(2, -(-steps * config.data.batch_size // pictures))
-    schedule = {"n_epochs": epochs // 2, "n_epochs_decay": epochs - epochs // 2}
     every = {"validate_every_epochs": 10**6, "keep_every_epochs": 10**6}
-    return resolve_config(config.model_dump(), {"schedule": schedule}, {"run": config.run.model_dump() | every})
-
-
-def train(config: TrainConfig, folder: Path) -> None:
-    """Train a run to its end, from where it stands."""
-    checkpoint = find_checkpoint(folder) if folder.is_dir() else None
-    content = load_checkpoint(checkpoint) if checkpoint and checkpoint.exists() else None
-    if content and content["progress"]["step"] >= config.run.max_steps:
-        return
-    run = Run(config, folder)
-    if content:
-        run.load_state_dict(content["state"], content["progress"])
-    if run.train().interrupted:
-        raise click.Abort
+    return fit_schedule(resolve_config(config.model_dump(), {"run": config.run.model_dump() | every}), steps)
 
 
 def measure(folder: Path, held_out: tuple[Domain, Domain]) -> dict[str, float]:

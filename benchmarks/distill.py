@@ -28,6 +28,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 from PIL import Image, ImageDraw
+from runs import fit_schedule, train
 
 from cyclegan_edge.export.graph.onnx_export import export_onnx
 from cyclegan_edge.export.profiling.costs import count_costs
@@ -37,8 +38,6 @@ from cyclegan_edge.runtime.contract import Picture
 from cyclegan_edge.runtime.machine.doctor import machine
 from cyclegan_edge.trainer.checkpoints.checkpoint import (
     LoadedGenerator,
-    find_checkpoint,
-    load_checkpoint,
     load_generator,
 )
 from cyclegan_edge.trainer.config import TrainConfig, resolve_config
@@ -46,7 +45,6 @@ from cyclegan_edge.trainer.data.dataset import domain_folder, evenly, list_pictu
 from cyclegan_edge.trainer.data.pictures import decode_picture
 from cyclegan_edge.trainer.evaluation.evaluate import as_8_bit, evaluate, translate_all, untranslated
 from cyclegan_edge.trainer.evaluation.paired import mean_of, psnr
-from cyclegan_edge.trainer.loop import Run
 from cyclegan_edge.trainer.methods.teacher import as_taught
 
 ROOT = Path(__file__).parents[1]
@@ -121,25 +119,7 @@ def configure(plan: Plan, teacher: Path, dataroot: Path, steps: int, quick: bool
         layer["distill"] = {"teacher": str(teacher.resolve()), "lambda_features": lambda_features}
     else:
         taught["losses"].pop("lambda_identity")
-    config = resolve_config(taught, layer, QUICK if quick else {})
-    pictures = max(len(list_pictures(domain_folder(config.data, "train", domain))) for domain in ("A", "B"))
-    pictures = min(pictures, config.data.max_dataset_size or pictures)
-    epochs = max(2, -(-steps * config.data.batch_size // pictures))
-    schedule = {"n_epochs": epochs // 2, "n_epochs_decay": epochs - epochs // 2}
-    return resolve_config(config.model_dump(), {"schedule": schedule})
-
-
-def train(config: TrainConfig, folder: Path) -> None:
-    """Train a run to its end, from where it stands."""
-    checkpoint = find_checkpoint(folder) if folder.is_dir() else None
-    content = load_checkpoint(checkpoint) if checkpoint and checkpoint.exists() else None
-    if content and content["progress"]["step"] >= config.run.max_steps:
-        return
-    run = Run(config, folder)
-    if content:
-        run.load_state_dict(content["state"], content["progress"])
-    if run.train().interrupted:
-        raise click.Abort
+    return fit_schedule(resolve_config(taught, layer, QUICK if quick else {}), steps)
 
 
 def cost_of(generator: LoadedGenerator, calibration: Picture, size: tuple[int, int], seconds: float) -> Cost:

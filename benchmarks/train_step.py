@@ -49,8 +49,8 @@ Step = Callable[[Tensor, Tensor], object]
 
 def classical(config: TrainConfig, device: torch.device) -> Step:
     """Return the step of the official implementation, written out from its description."""
-    nets = {name: build_generator(config.networks, 3, 3) for name in ("G_A", "G_B")}
-    nets |= {name: build_discriminator(config.networks, 3) for name in ("D_A", "D_B")}  # type: ignore[dict-item]
+    nets: dict[str, nn.Module] = {name: build_generator(config.networks, 3, 3) for name in ("G_A", "G_B")}
+    nets |= {name: build_discriminator(config.networks, 3) for name in ("D_A", "D_B")}
     for net in nets.values():
         init_weights(net.to(device), "normal", 0.02)
     G_A, G_B, D_A, D_B = nets.values()

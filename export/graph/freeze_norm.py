@@ -4,14 +4,14 @@ import copy
 from dataclasses import replace
 from typing import cast
 
-import torch
 from torch import nn
 
-from ...runtime.contract import Picture, encode
+from ...runtime.contract import Picture
 from ...runtime.errors import UsageError
 from ...trainer.checkpoints.checkpoint import LoadedGenerator
 from ...trainer.networks.layers import InstanceNorm
 from .inference import fold_batch_norms
+from .norm_statistics import measure_statistics
 
 
 def freeze_norms(generator: LoadedGenerator, pictures: Picture) -> LoadedGenerator:
@@ -30,12 +30,7 @@ def freeze_norms(generator: LoadedGenerator, pictures: Picture) -> LoadedGenerat
             f"{generator.name} normalises nothing by instance; it has no norms to freeze",
             about=("freeze_norm", "calibration"),
         )
-    for norm in frozen:
-        norm.train()
-    with torch.inference_mode():
-        network(torch.from_numpy(encode(pictures)))
-    for norm in frozen:
-        norm.eval()
+    measure_statistics(network, frozen, pictures)
     fold_batch_norms(network)
     networks = generator.config.networks.model_copy(update={"norm": "none", "norm_floor": 0.0})
     config = generator.config.model_copy(update={"networks": networks})

@@ -6,11 +6,12 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from ...runtime.contract import Picture, encode
+from ...runtime.contract import Picture
 from ...runtime.errors import UsageError
 from ...trainer.checkpoints.checkpoint import LoadedGenerator
 from ...trainer.networks.norm_floor import FlooredInstanceNorm, floor_norms
 from .affine_norm import AffineInstanceNorm
+from .norm_statistics import measure_statistics
 
 
 def floor_generator(generator: LoadedGenerator, pictures: Picture, floor: float) -> LoadedGenerator:
@@ -34,12 +35,7 @@ def floor_generator(generator: LoadedGenerator, pictures: Picture, floor: float)
             f"{generator.name} normalises nothing by instance; it has no norms to put a floor under",
             about=("norm_floor", "calibration"),
         )
-    for norm in norms:
-        norm.train()
-    with torch.inference_mode():
-        network(torch.from_numpy(encode(pictures)))
-    for norm in norms:
-        norm.eval()
+    measure_statistics(network, norms, pictures)
     networks = generator.config.networks.model_copy(update={"norm_floor": floor})
     config = generator.config.model_copy(update={"networks": networks})
     return replace(generator, network=network.requires_grad_(False), config=config)

@@ -1,21 +1,12 @@
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 
 @pytest.fixture
-def benchmark():
-    path = Path(__file__).parents[2] / "benchmarks" / "ablations.py"
-    spec = importlib.util.spec_from_file_location("ablations_benchmark", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["ablations_benchmark"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["ablations_benchmark"]
+def benchmark(load_benchmark):
+    return load_benchmark("ablations")
 
 
 @pytest.mark.slow

@@ -1,7 +1,4 @@
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,14 +11,8 @@ from cyclegan_edge.trainer.methods.cyclegan import CycleGAN
 
 
 @pytest.fixture
-def benchmark():
-    path = Path(__file__).parents[2] / "benchmarks" / "distill.py"
-    spec = importlib.util.spec_from_file_location("distill_benchmark", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["distill_benchmark"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["distill_benchmark"]
+def benchmark(load_benchmark):
+    return load_benchmark("distill")
 
 
 @pytest.fixture

@@ -1,9 +1,6 @@
 """The benchmark of floors, and what a floor does to a film that fades to black, with trained weights."""
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,14 +14,8 @@ from cyclegan_edge.runtime.translator import load
 
 
 @pytest.fixture(scope="module")
-def benchmark():
-    path = Path(__file__).parents[2] / "benchmarks" / "flat_pictures.py"
-    spec = importlib.util.spec_from_file_location("flat_benchmark", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["flat_benchmark"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["flat_benchmark"]
+def benchmark(load_benchmark):
+    return load_benchmark("flat_pictures")
 
 
 @pytest.fixture(scope="module")

@@ -14,21 +14,6 @@ from cyclegan_edge.trainer.checkpoints.checkpoint import load_generator
 from cyclegan_edge.trainer.networks.layers import InstanceNorm
 
 
-@pytest.fixture(scope="module")
-def pictures(emoji):
-    paths = sorted((emoji / "trainA").iterdir())[:4]
-    return np.stack([np.array(Image.open(path).convert("RGB").resize((32, 32))) for path in paths])
-
-
-@pytest.fixture(scope="module")
-def folder(emoji, tmp_path_factory):
-    """A few of the training pictures, to calibrate on."""
-    place = tmp_path_factory.mktemp("calibration")
-    for path in sorted((emoji / "trainA").iterdir())[:4]:
-        (place / path.name).symlink_to(path)
-    return place
-
-
 @pytest.mark.parametrize("network", ["resnet_1blocks", "mobile_resnet_1blocks", "edge_resnet_1blocks", "unet_128"])
 def test_on_its_calibration_picture_alone_nothing_changes(network, make_run, pictures):
     size = 128 if network == "unet_128" else 64
